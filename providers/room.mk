@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libproviders.a
+%C%_libproviders_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libcache.a
+%C%_libcache_a_SOURCES =

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/liboutput.a
+%C%_liboutput_a_SOURCES =

@@ -1,0 +1,44 @@
+# Tests. A C unit test is two lines in tests/unit/<room>/room.mk, a Python test one line in
+# the room.mk of its folder (see docs/testing.md). All of them speak TAP.
+
+TESTS =
+TEST_EXTENSIONS = .py
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+PY_LOG_DRIVER = $(LOG_DRIVER)
+PY_LOG_COMPILER = $(PYTHON3) -B
+AM_TESTS_ENVIRONMENT = top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
+	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=$(top_srcdir)/tests/lib/lsan.supp}"; \
+	export top_srcdir top_builddir LSAN_OPTIONS;
+
+# TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
+#   check_PROGRAMS += %D%/test-thing
+#   %C%_test_thing_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+TEST_LIBS = tests/lib/libtest.a $(CMOCKA_LIBS)
+check_LIBRARIES += tests/lib/libtest.a
+tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
+dist_check_SCRIPTS =
+EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp
+
+include tests/unit/core/room.mk
+include tests/unit/format/room.mk
+include tests/unit/cache/room.mk
+include tests/unit/sync/room.mk
+include tests/unit/output/room.mk
+include tests/unit/keeper/room.mk
+include tests/unit/mount/room.mk
+include tests/unit/worker/room.mk
+include tests/unit/providers/room.mk
+include tests/unit/shim/room.mk
+include tests/integration/room.mk
+include tests/mount/room.mk
+include tests/crash/room.mk
+include tests/fuzz/room.mk
+include tests/perf/room.mk
+include tests/rules/room.mk
+
+if TESTS_ENABLED
+if HAVE_CMOCKA
+TESTS += $(check_PROGRAMS)
+endif
+TESTS += $(dist_check_SCRIPTS)
+endif
