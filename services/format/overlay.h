@@ -1,0 +1,48 @@
+/*
+ * The state that a layer's records make up, in memory: nodes by inode number, recorded entries by
+ * (parent, name) and grouped by parent. The mount process keeps one for its whole layer chain and
+ * changes it with every operation; the commit worker builds one from sealed layers. Pure: no I/O.
+ * Not thread-safe. Pointers that are returned are borrowed and live until the next change.
+ */
+#ifndef ORCH_FORMAT_OVERLAY_H
+#define ORCH_FORMAT_OVERLAY_H
+
+#include "format/layer.h"
+
+struct fmt_overlay;
+struct fmt_overlay *fmt_overlay_new(void) ORCH_WUR;
+void fmt_overlay_free(struct fmt_overlay *o);
+
+/* Copies what it needs. HEAD and COUNTERS update the counters; others as they say. -ENOMEM leaves
+ * the state as it was. */
+int fmt_overlay_apply(struct fmt_overlay *o, const struct fmt_layer_record *r, uint64_t seq)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Replays all frames of one segment. *out_end: bytes used (where appending goes on). */
+int fmt_overlay_replay(struct fmt_overlay *o, const void *p, size_t len, size_t *out_end,
+    struct fmt_layer_head *out_head, bool *out_torn, struct orch_err *err)
+    ORCH_NONNULL(1, 4, 5, 6) ORCH_WUR;
+
+const struct fmt_node *fmt_overlay_node(const struct fmt_overlay *o, uint64_t ino)
+    ORCH_NONNULL(1);
+/* The recorded entry (may be a whiteout: ino 0); NULL: nothing recorded, ask the base. */
+const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t parent,
+    const char *name, size_t name_len) ORCH_NONNULL(1, 3);
+/* Iterates recorded entries of a folder; order is that of insertion while nothing changes.
+ * *cookie starts at 0. NULL at the end. */
+const struct fmt_link *fmt_overlay_links(const struct fmt_overlay *o, uint64_t parent,
+    uint64_t *cookie) ORCH_NONNULL(1, 3);
+size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent) ORCH_NONNULL(1);
+/* All nodes, any order. */
+const struct fmt_node *fmt_overlay_nodes(const struct fmt_overlay *o, uint64_t *cookie)
+    ORCH_NONNULL(1, 2);
+size_t fmt_overlay_node_count(const struct fmt_overlay *o) ORCH_NONNULL(1);
+uint64_t fmt_overlay_next_ino(const struct fmt_overlay *o) ORCH_NONNULL(1);
+uint64_t fmt_overlay_next_spool(const struct fmt_overlay *o) ORCH_NONNULL(1);
+uint64_t fmt_overlay_seq(const struct fmt_overlay *o) ORCH_NONNULL(1); /* highest applied */
+
+/* The whole state as transactions (a checkpoint): head with checkpoint = true first, then counters,
+ * nodes and links in frames of at most ~1 MiB, CHECKPOINT_END last. emit gets whole frames. */
+int fmt_overlay_dump(const struct fmt_overlay *o, const struct fmt_layer_head *head,
+    int (*emit)(void *priv, const void *p, size_t n), void *priv) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+
+#endif
