@@ -6,9 +6,9 @@ TEST_EXTENSIONS = .py
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 PY_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_COMPILER = $(PYTHON3) -B
-AM_TESTS_ENVIRONMENT = top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
+AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
 	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=$(top_srcdir)/tests/lib/lsan.supp}"; \
-	export top_srcdir top_builddir LSAN_OPTIONS;
+	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS;
 
 # TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
 #   check_PROGRAMS += %D%/test-thing
