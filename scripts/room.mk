@@ -1,1 +1,1 @@
-EXTRA_DIST += scripts/bootstrap
+EXTRA_DIST += scripts/bootstrap scripts/test
