@@ -21,6 +21,7 @@ EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp
 
 include tests/unit/core/room.mk
 include tests/unit/format/room.mk
+include tests/unit/view/room.mk
 include tests/unit/cache/room.mk
 include tests/unit/sync/room.mk
 include tests/unit/output/room.mk
