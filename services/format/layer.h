@@ -102,6 +102,11 @@ int fmt_txn_add(struct orch_buf *out, const struct fmt_layer_record *r) ORCH_NON
 int fmt_txn_end(struct orch_buf *out, size_t frame_at) ORCH_NONNULL(1) ORCH_WUR;
 #define FMT_TXN_MAX (UINT32_C(64) << 20)
 
+/* The whole first frame of a segment: one transaction with one HEAD record (seq = head->seq).
+ * What the keeper writes into layers/<id>/log.1 when it makes a layer. */
+int fmt_layer_head_frame(const struct fmt_layer_head *head, struct orch_buf *out)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+
 /* Reading: the next frame at *pos (8-aligned). 1: *out_payload is a whole transaction and *pos is
  * behind it. 0: the log ends here: zeros, the end of the bytes, or a torn tail (*out_torn).
  * A frame whose checksum is wrong is a torn tail when no valid frame with a higher seq follows in
