@@ -1,1 +1,1 @@
-EXTRA_DIST += docs/testing.md
+EXTRA_DIST += docs/testing.md docs/worker.md
