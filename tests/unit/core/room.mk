@@ -1,3 +1,9 @@
 # Tests of this folder, see docs/testing.md.
 check_PROGRAMS += %D%/test-build
 %C%_test_build_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-err
+%C%_test_err_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-buf
+%C%_test_buf_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-hash
+%C%_test_hash_LDADD = $(TEST_LIBS) $(CORE_LIBS)
