@@ -1,1 +1,2 @@
-EXTRA_DIST += docs/testing.md docs/worker.md
+# Pages and man pages.
+EXTRA_DIST += docs

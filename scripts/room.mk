@@ -1,1 +1,1 @@
-EXTRA_DIST += scripts/bootstrap scripts/test
+EXTRA_DIST += scripts/bootstrap scripts/test scripts/quickstart scripts/format

@@ -1,0 +1,54 @@
+"""Calls that are not used here, each with what to use instead."""
+from orchtest import *
+from rules import is_test, line_of, load, must_find, report, strip
+
+BANNED = {
+    "strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets": "core/buf.h, or snprintf with a checked result",
+    "strtok": "strtok_r or a loop", "alloca": "the heap",
+    "system popen": "core/process.h", "vfork": "core/process.h",
+    "tmpnam tempnam mktemp tmpfile": "core/fd.h",
+    "localtime gmtime asctime ctime": "the _r function",
+    "atoi atol atoll atof": "a parser that reports what is wrong",
+    "rand srand random srandom drand48": "getrandom",
+    "signal": "sigaction", "sleep usleep": "a wait with a deadline for what is awaited",
+    "strerror": "%m or strerrordesc_np", "readdir_r": "readdir",
+    "gethostbyname inet_ntoa inet_addr": "getaddrinfo, inet_ntop",
+    "assert": "ORCH_BUG_ON", "setjmp longjmp": "a returned error", "bzero bcopy": "memset, memcpy",
+}
+INSTEAD = {name: instead for names, instead in BANNED.items() for name in names.split()}
+CALL = re.compile(r"(?<![\w.>])(%s)\s*\(" % "|".join(sorted(INSTEAD)))
+SCANF = re.compile(r"\b[fsv]*scanf\s*\((?:(?![fsv]*scanf)[^;])*")
+UNBOUNDED = re.compile(r"%l?[s\[]")
+
+
+def banned_calls(files):
+    out = []
+    for path, text in files.items():
+        if is_test(path):
+            continue
+        code = strip(text)
+        for m in CALL.finditer(code):
+            out.append("%s:%d: %s: use %s" % (path, line_of(code, m.start()), m.group(1), INSTEAD[m.group(1)]))
+        code = strip(text, strings=False)
+        for m in SCANF.finditer(code):
+            if UNBOUNDED.search(m.group(0)):
+                out.append("%s:%d: scanf: %%s without a width" % (path, line_of(code, m.start())))
+    return out
+
+
+@test
+def the_check_sees_banned_calls(t):
+    bad = {
+        "shim/x.c": 'void f(void)\n{\n\tstrcpy(a, b); /* strcat(a, b) */\n\tputs("system(x)");\n\tsystem ("ls");\n'
+                    '\tx->signal(1);\n\tmy_strcpy(a);\n\tif (sscanf(s, "%9s", b) == 1)\n\t\tsscanf(s, "%d %s", &i, b);\n}\n',
+        "tests/unit/core/x.c": "strcpy(a, b);\n",
+    }
+    must_find(banned_calls(bad), "^shim/x.c:3: strcpy", "^shim/x.c:5: system", "^shim/x.c:9: scanf")
+
+
+@test
+def no_banned_call_is_used(t):
+    report(banned_calls(load(".c", ".h")))
+
+
+main()

@@ -1,0 +1,73 @@
+"""One door for each foreign library: which files may include its headers."""
+from orchtest import *
+from rules import is_test, line_of, load, must_find, report, strip
+import fnmatch
+
+# header (glob) => files that may include it (glob), how many files may
+DOORS = {
+    "fuse*.h": ("fsd/mount/*", 1),
+    "fuse3/*": ("fsd/mount/*", 1),
+    "liburing*": ("fsd/mount/*", 1),
+    "rocksdb/*": ("services/cache/*", 1),
+    "curl/*": ("services/core/http*.c", 1),
+    "jansson.h": ("services/core/json*.c", 2),
+    "microhttpd.h": ("fsd/keeper/*", 1),
+    "openssl/*": ("services/core/*", 1),
+    "xxhash.h": ("services/core/hash*.c", 1),
+    "zstd.h": ("services/core/*", 1),
+    "git2.h": ("services/sync/*", 1),
+    "archive*.h": ("services/sync/*", 1),
+}
+# The C library and the kernel: no door needed.
+LIBC = set("""alloca aio assert byteswap complex cpio ctype dirent dlfcn elf endian err errno error execinfo fcntl
+fenv float fnmatch ftw getopt glob grp inttypes iso646 langinfo libgen limits link locale malloc math mntent
+netdb nl_types poll pthread pwd regex sched search semaphore setjmp signal spawn stdalign stdarg stdatomic
+stdbool stddef stdint stdio stdlib stdnoreturn string strings stropts sysexits syslog termios tgmath threads
+time uchar ucontext ulimit unistd utime utmpx wait wchar wctype wordexp""".split())
+SYSTEM = ("sys/", "linux/", "asm/", "netinet/", "arpa/", "net/", "sanitizer/")
+INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<([^>]+)>", re.M)
+
+
+def wrong_doors(files):
+    out, used = [], {}
+    for path, text in files.items():
+        if is_test(path):
+            continue
+        code = strip(text)
+        for m in INCLUDE.finditer(code):
+            header = m.group(1)
+            if header.startswith(SYSTEM) or header[:-2] in LIBC:
+                continue
+            where = "%s:%d: <%s>" % (path, line_of(code, m.start()), header)
+            door = next((d for d in DOORS if fnmatch.fnmatch(header, d)), None)
+            if door is None:
+                out.append("%s: no door is defined for it (tests/rules/test_foreign_headers.py)" % where)
+            elif not fnmatch.fnmatch(path, DOORS[door][0]):
+                out.append("%s: only %s may include it" % (where, DOORS[door][0]))
+            else:
+                used.setdefault(door, set()).add(path)
+    for door, paths in used.items():
+        if len(paths) > DOORS[door][1]:
+            out.append("<%s> is included by %s: one door" % (door, ", ".join(sorted(paths))))
+    return out
+
+
+@test
+def the_check_sees_a_second_door(t):
+    bad = {
+        "services/cache/db.c": "#include <rocksdb/c.h>\n",
+        "services/cache/other.c": "#include <stdio.h>\n#include <rocksdb/c.h>\n",
+        "shim/x.c": "#include <sys/stat.h>\n#include <jansson.h>\n",
+        "shim/y.h": "// #include <jansson.h>\n#include <sqlite3.h>\n",
+        "tests/unit/core/x.c": "#include <jansson.h>\n",
+    }
+    must_find(wrong_doors(bad), "^<rocksdb/.> is included by services/cache/db.c, services/cache/other.c",
+              "^shim/x.c:2: .*only services/core/json", "^shim/y.h:2: .*no door")
+
+
+@test
+def foreign_headers_have_one_door(t):
+    report(wrong_doors(load(".c", ".h")))
+
+
+main()
