@@ -50,7 +50,7 @@ struct fmt_link { /* one recorded directory entry */
 	const char *name; /* borrowed, not NUL-terminated */
 	size_t name_len;
 	uint64_t ino;     /* 0: whiteout (the base's entry of that name is gone) */
-	enum fmt_type type;
+	enum fmt_type type; /* 0 (with ino 0): nothing is recorded any more, the name was never below */
 	uint64_t seq;
 };
 
@@ -73,7 +73,8 @@ enum fmt_layer_kind { /* on disk */
 	FMT_LAYER_HEAD = 1,
 	FMT_LAYER_NODE = 2,
 	FMT_LAYER_LINK = 3,
-	FMT_LAYER_GONE = 4,    /* u64 ino: forgotten entirely (no links, no openers) */
+	FMT_LAYER_GONE = 4,    /* u64 ino: forgotten entirely (no links, no openers), and the entries
+	                          recorded below it when it was a folder */
 	FMT_LAYER_COUNTERS = 5,/* next_ino, next_spool */
 	FMT_LAYER_SEALED = 6,  /* last record: the layer is immutable from here; u64 successor */
 	FMT_LAYER_CHECKPOINT_END = 7,

@@ -27,8 +27,12 @@ const struct fmt_node *fmt_overlay_node(const struct fmt_overlay *o, uint64_t in
 /* The recorded entry (may be a whiteout: ino 0); NULL: nothing recorded, ask the base. */
 const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t parent,
     const char *name, size_t name_len) ORCH_NONNULL(1, 3);
-/* Iterates recorded entries of a folder; order is that of insertion while nothing changes.
- * *cookie starts at 0. NULL at the end. */
+/* Iterates recorded entries of a folder (whiteouts too) by position. An entry gets the next position
+ * of its folder when it is first recorded and keeps it while it is recorded (also when it becomes a
+ * whiteout and an entry again), so a cookie stays right while the folder changes: readdir offsets
+ * are made of them. *cookie is 0 at the start; the call returns the first entry whose position is
+ * >= *cookie, sets *cookie to that position + 1, and takes O(log n). NULL at the end. Positions start
+ * at 0 and stay below 2^48. */
 const struct fmt_link *fmt_overlay_links(const struct fmt_overlay *o, uint64_t parent,
     uint64_t *cookie) ORCH_NONNULL(1, 3);
 size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent) ORCH_NONNULL(1);
