@@ -1,9 +1,15 @@
 noinst_LIBRARIES += %D%/libcore.a
 %C%_libcore_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
+	%D%/clock.c %D%/clock.h \
 	%D%/compiler.c %D%/compiler.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
 	%D%/fault.c %D%/fault.h \
+	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/hash.c %D%/hash.h \
-	%D%/size.h
+	%D%/log.c %D%/log.h \
+	%D%/path.c %D%/path.h \
+	%D%/size.h \
+	%D%/strv.c %D%/strv.h \
+	%D%/utf8.c %D%/utf8.h
