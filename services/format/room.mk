@@ -1,2 +1,6 @@
 noinst_LIBRARIES += %D%/libformat.a
-%C%_libformat_a_SOURCES =
+%C%_libformat_a_SOURCES = \
+	%D%/entry.c %D%/entry.h %D%/format_priv.h \
+	%D%/snapshot.c %D%/snapshot.h \
+	%D%/stamps.c %D%/stamps.h \
+	%D%/tree.c %D%/tree.h

@@ -1,1 +1,9 @@
 # Tests of this folder, see docs/testing.md.
+EXTRA_DIST += %D%/hostile.h
+
+check_PROGRAMS += %D%/test-tree
+%C%_test_tree_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-stamps
+%C%_test_stamps_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-snapshot
+%C%_test_snapshot_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
