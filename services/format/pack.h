@@ -28,7 +28,7 @@ int fmt_pack_writer_begin(struct fmt_pack_writer *w, struct orch_buf *out) ORCH_
 int fmt_pack_writer_add(struct fmt_pack_writer *w, enum fmt_pack_kind kind,
     const struct orch_digest *digest, const void *p, size_t len, struct orch_buf *out)
     ORCH_NONNULL(1, 3, 6) ORCH_WUR;
-/* Appends index and footer; the pack is then whole. */
+/* Appends index and footer; the pack is then whole, and nothing may be added any more. */
 int fmt_pack_writer_end(struct fmt_pack_writer *w, struct orch_buf *out) ORCH_NONNULL(1, 2)
     ORCH_WUR;
 uint32_t fmt_pack_writer_count(const struct fmt_pack_writer *w) ORCH_NONNULL(1);
@@ -52,6 +52,9 @@ struct fmt_pack_record {
 int fmt_pack_find(const struct fmt_pack *k, enum fmt_pack_kind kind,
     const struct orch_digest *digest, struct fmt_pack_record *out, struct orch_err *err)
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+/* Whether the index names it; the record itself is not looked at. */
+bool fmt_pack_has(const struct fmt_pack *k, enum fmt_pack_kind kind,
+    const struct orch_digest *digest) ORCH_NONNULL(1, 3);
 /* Record i in the order of the index, for verify. Does not hash SHA-256. */
 int fmt_pack_at(const struct fmt_pack *k, uint32_t i, struct fmt_pack_record *out,
     struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libformat.a
 %C%_libformat_a_SOURCES = \
 	%D%/entry.c %D%/entry.h %D%/format_priv.h \
+	%D%/pack.c %D%/pack.h \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stamps.c %D%/stamps.h \
 	%D%/tree.c %D%/tree.h

@@ -7,3 +7,5 @@ check_PROGRAMS += %D%/test-stamps
 %C%_test_stamps_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/test-snapshot
 %C%_test_snapshot_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-pack
+%C%_test_pack_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
