@@ -30,7 +30,11 @@ void orch_json_free(struct orch_json *j); /* owned roots only */
 void orch_auto_json(struct orch_json **j);
 
 /* Setters return 0 or -ENOMEM/-EINVAL (not UTF-8); a failure also marks the object, see _failed.
- * set_json and push take *value over and set it to NULL, on success and on failure. */
+ * set_json and push take *value over and set it to NULL, on success and on failure; the mark of the
+ * value goes to the object with it, and a value of NULL (no memory) marks it too. */
+/* Whether a setter or push of this root failed (or it is NULL): check once at the end.
+ * orch_json_format of such a root is -ENOMEM. */
+bool orch_json_failed(const struct orch_json *j);
 int orch_json_set_str(struct orch_json *o, const char *key, const char *v); /* v NULL: null */
 int orch_json_set_int(struct orch_json *o, const char *key, int64_t v);
 int orch_json_set_u64(struct orch_json *o, const char *key, uint64_t v); /* > INT64_MAX: -EINVAL */
@@ -45,20 +49,20 @@ int orch_json_push_str(struct orch_json *a, const char *v);
 
 /* Getters: NULL / -ENOENT when absent, -EINVAL when of another type, err names the key. */
 const struct orch_json *orch_json_get(const struct orch_json *o, const char *key);
-int orch_json_get_str(const struct orch_json *o, const char *key, const char **out,
-    struct orch_err *err) ORCH_WUR;
-int orch_json_get_int(const struct orch_json *o, const char *key, int64_t *out,
-    struct orch_err *err) ORCH_WUR;
-int orch_json_get_u64(const struct orch_json *o, const char *key, uint64_t *out,
-    struct orch_err *err) ORCH_WUR;
-int orch_json_get_bool(const struct orch_json *o, const char *key, bool *out,
-    struct orch_err *err) ORCH_WUR;
+int orch_json_get_str(
+    const struct orch_json *o, const char *key, const char **out, struct orch_err *err) ORCH_WUR;
+int orch_json_get_int(
+    const struct orch_json *o, const char *key, int64_t *out, struct orch_err *err) ORCH_WUR;
+int orch_json_get_u64(
+    const struct orch_json *o, const char *key, uint64_t *out, struct orch_err *err) ORCH_WUR;
+int orch_json_get_bool(
+    const struct orch_json *o, const char *key, bool *out, struct orch_err *err) ORCH_WUR;
 /* Reads key, or key_b64 decoded; malloc'd, NUL-terminated after *out_len bytes. */
 int orch_json_get_bytes(const struct orch_json *o, const char *key, char **out, size_t *out_len,
     struct orch_err *err) ORCH_WUR;
-const char *orch_json_str(const struct orch_json *v);          /* NULL when not a string */
+const char *orch_json_str(const struct orch_json *v); /* NULL when not a string */
 bool orch_json_int(const struct orch_json *v, int64_t *out);
-size_t orch_json_len(const struct orch_json *v);               /* of an array or object */
+size_t orch_json_len(const struct orch_json *v); /* of an array or object */
 const struct orch_json *orch_json_at(const struct orch_json *a, size_t i);
 bool orch_json_is_object(const struct orch_json *v);
 bool orch_json_is_array(const struct orch_json *v);

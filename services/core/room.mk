@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/fault.c %D%/fault.h \
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/hash.c %D%/hash.h \
+	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \
 	%D%/path.c %D%/path.h \
 	%D%/size.h \

@@ -12,3 +12,5 @@ check_PROGRAMS += %D%/test-clock
 check_PROGRAMS += %D%/test-path
 %C%_test_path_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 EXTRA_DIST += %D%/scratch.h
+check_PROGRAMS += %D%/test-json
+%C%_test_json_LDADD = $(TEST_LIBS) $(CORE_LIBS)
