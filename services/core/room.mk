@@ -7,10 +7,12 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/err.c %D%/err.h \
 	%D%/fault.c %D%/fault.h \
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
+	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \
 	%D%/path.c %D%/path.h \
+	%D%/pool.c %D%/pool.h \
 	%D%/size.h \
 	%D%/strv.c %D%/strv.h \
 	%D%/utf8.c %D%/utf8.h

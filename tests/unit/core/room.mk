@@ -14,3 +14,7 @@ check_PROGRAMS += %D%/test-path
 EXTRA_DIST += %D%/scratch.h
 check_PROGRAMS += %D%/test-json
 %C%_test_json_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-glob
+%C%_test_glob_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-pool
+%C%_test_pool_LDADD = $(TEST_LIBS) $(CORE_LIBS)
