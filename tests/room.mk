@@ -16,6 +16,10 @@ AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(to
 TEST_LIBS = tests/lib/libtest.a $(CMOCKA_LIBS)
 check_LIBRARIES += tests/lib/libtest.a
 tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
+# A fuzz target with its plain main: $(FUZZ_LIBS) and the room's libraries; needs tests/fuzz/corpus/<program>/.
+FUZZ_LIBS = tests/lib/libfuzz.a
+check_LIBRARIES += tests/lib/libfuzz.a
+tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
 EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp
 
