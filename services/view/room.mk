@@ -1,2 +1,4 @@
 noinst_LIBRARIES += %D%/libview.a
-%C%_libview_a_SOURCES =
+%C%_libview_a_SOURCES = \
+	%D%/object.c %D%/object.h \
+	%D%/packset.c %D%/packset.h
