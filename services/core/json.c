@@ -395,6 +395,15 @@ static const json_t *member(
 	return v;
 }
 
+struct orch_json *orch_json_take(struct orch_json *o, const char *key)
+{
+	json_t *v = json_object_get(native(o), key);
+
+	json_incref(v);
+	json_object_del(native(o), key);
+	return ours(v);
+}
+
 int orch_json_get_str(
     const struct orch_json *o, const char *key, const char **out, struct orch_err *err)
 {

@@ -47,6 +47,9 @@ int orch_json_set_bytes(struct orch_json *o, const char *key, const void *v, siz
 int orch_json_push(struct orch_json *a, struct orch_json **value);
 int orch_json_push_str(struct orch_json *a, const char *v);
 
+/* Takes the member out of o: the caller's from then on. NULL when it is not there. */
+struct orch_json *orch_json_take(struct orch_json *o, const char *key);
+
 /* Getters: NULL / -ENOENT when absent, -EINVAL when of another type, err names the key. */
 const struct orch_json *orch_json_get(const struct orch_json *o, const char *key);
 int orch_json_get_str(

@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
+	%D%/http_client.c %D%/http_client.h \
 	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \
 	%D%/path.c %D%/path.h \

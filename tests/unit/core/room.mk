@@ -18,3 +18,5 @@ check_PROGRAMS += %D%/test-glob
 %C%_test_glob_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/test-pool
 %C%_test_pool_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-http
+%C%_test_http_LDADD = $(TEST_LIBS) $(CORE_LIBS)
