@@ -1,6 +1,7 @@
 # The rules of the code as programs, see docs/testing.md.
 EXTRA_DIST += %D%/rules.py %D%/function-length.allow
 dist_check_SCRIPTS += %D%/test_includes.py
+dist_check_SCRIPTS += %D%/test_headers.py
 dist_check_SCRIPTS += %D%/test_banned.py
 dist_check_SCRIPTS += %D%/test_foreign_headers.py
 dist_check_SCRIPTS += %D%/test_function_length.py
