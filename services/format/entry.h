@@ -13,7 +13,7 @@
 #include "core/err.h"
 #include "core/hash.h"
 
-enum fmt_type { /* the numbers are on disk */
+enum __attribute__((packed)) fmt_type { /* the numbers are on disk; one byte in memory */
 	FMT_REG = 1,
 	FMT_DIR = 2,
 	FMT_SYMLINK = 3,

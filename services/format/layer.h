@@ -16,7 +16,7 @@
 
 #include "format/entry.h"
 
-enum fmt_content { /* on disk: where a node's bytes (or children) are */
+enum __attribute__((packed)) fmt_content { /* on disk: where a node's bytes (or children) are */
 	FMT_CONTENT_NONE = 0,   /* empty file, fresh folder, special file */
 	FMT_CONTENT_OBJECT = 1, /* base object: digest, size */
 	FMT_CONTENT_SPOOL = 2,  /* private file: layers/<layer>/spool/<id>; size and mtime are its */
@@ -24,34 +24,38 @@ enum fmt_content { /* on disk: where a node's bytes (or children) are */
 	FMT_CONTENT_TARGET = 4, /* symlink target */
 };
 
+/* A folder's content is NONE or TREE, a file's NONE, OBJECT or SPOOL, a symlink's TARGET, that of
+ * others NONE. Only the fields that `content` names mean anything: in a node that an overlay returns
+ * the others (from spool_layer on) hold arbitrary bytes, so read none of them without a look at
+ * `content`. A copy of the whole struct is fine. */
 struct fmt_node {
 	uint64_t ino;
 	enum fmt_type type;
-	uint32_t mode;             /* 07777 */
+	enum fmt_content content;
+	uint16_t mode;             /* 07777 */
 	uint32_t uid, gid;         /* FMT_ID_OWNER possible */
 	uint32_t nlink;            /* files; 0: unlinked, kept only while open */
 	uint32_t base_links;       /* links of this number in the base snapshot (0: made in a layer) */
-	uint64_t rdev;
+	uint32_t rdev;             /* as makedev() gives for numbers that Linux has */
 	int64_t atime_ns, mtime_ns, ctime_ns;
-	enum fmt_content content;
-	struct orch_digest digest; /* OBJECT: object; TREE: tree */
-	struct orch_digest stamps; /* TREE */
 	uint64_t size;             /* OBJECT: bytes; TARGET: length; SPOOL: size when last recorded */
-	uint64_t spool_layer, spool_id;
-	const char *target;        /* borrowed, not NUL-terminated */
-	size_t target_len;
-	struct fmt_xattrs xattrs;  /* borrowed */
 	uint64_t seq;              /* change sequence: the transaction that recorded it last */
 	uint64_t written_seq;      /* the last transaction that opened it for writing or truncated it */
+	struct fmt_xattrs xattrs;  /* borrowed */
+	uint64_t spool_layer, spool_id; /* SPOOL */
+	const char *target;        /* TARGET; borrowed, not NUL-terminated */
+	size_t target_len;
+	struct orch_digest digest; /* OBJECT: object; TREE: tree */
+	struct orch_digest stamps; /* TREE */
 };
 
 struct fmt_link { /* one recorded directory entry */
 	uint64_t parent;
 	const char *name; /* borrowed, not NUL-terminated */
-	size_t name_len;
-	uint64_t ino;     /* 0: whiteout (the base's entry of that name is gone) */
-	enum fmt_type type; /* 0 (with ino 0): nothing is recorded any more, the name was never below */
+	uint64_t ino;     /* 0: whiteout (what is below this layer has that name, and it is gone) */
 	uint64_t seq;
+	uint16_t name_len;
+	enum fmt_type type; /* 0 (with ino 0): nothing is recorded any more, the name was never below */
 };
 
 /* First transaction of every segment: what the layer is. All that a mount process needs. */
@@ -78,6 +82,8 @@ enum fmt_layer_kind { /* on disk */
 	FMT_LAYER_COUNTERS = 5,/* next_ino, next_spool */
 	FMT_LAYER_SEALED = 6,  /* last record: the layer is immutable from here; u64 successor */
 	FMT_LAYER_CHECKPOINT_END = 7,
+	FMT_LAYER_NODE_AT = 8, /* as NODE and LINK, with the seq of the value itself: in checkpoints. Read */
+	FMT_LAYER_LINK_AT = 9, /* they are NODE and LINK */
 };
 
 struct fmt_layer_record {
@@ -94,13 +100,26 @@ struct fmt_layer_record {
 	};
 };
 
+/* Whether a reader would take it. */
+bool fmt_node_valid(const struct fmt_node *n) ORCH_NONNULL(1);
+bool fmt_link_valid(const struct fmt_link *l) ORCH_NONNULL(1);
+
 /* Writing: _begin reserves the frame, add records, _end fills in length and checksum; out then
- * holds whole frames, each a multiple of 8 bytes. */
+ * holds whole frames, each a multiple of 8 bytes. The `seq` fields of nodes and links are not
+ * written (but for NODE_AT and LINK_AT): the transaction's number is theirs. _add: -EINVAL when the record is not valid. After a
+ * failed _add out holds what it held before it, after a failed _end nothing of the frame; -EFBIG: more
+ * than FMT_TXN_MAX. */
 int fmt_txn_begin(struct orch_buf *out, uint64_t seq, size_t *out_frame_at) ORCH_NONNULL(1, 3)
     ORCH_WUR;
 int fmt_txn_add(struct orch_buf *out, const struct fmt_layer_record *r) ORCH_NONNULL(1, 2)
     ORCH_WUR;
 int fmt_txn_end(struct orch_buf *out, size_t frame_at) ORCH_NONNULL(1) ORCH_WUR;
+/* Between _begin and _end: this frame says that the frame numbered `durable` and all before it had
+ * been made durable (fdatasync of the log returned) when it was written. After a power cut the pages
+ * of an unsynced tail may be on the disk in any order: with this a reader tells a tail that was
+ * never durable (torn) from damage to what was (ORCH_ECORRUPT). A log that never says it is read
+ * strictly: a hole before a valid frame is damage. 0 (the default): not said. */
+void fmt_txn_durable(struct orch_buf *out, size_t frame_at, uint64_t durable) ORCH_NONNULL(1);
 #define FMT_TXN_MAX (UINT32_C(64) << 20)
 
 /* The whole first frame of a segment: one transaction with one HEAD record (seq = head->seq).
@@ -108,10 +127,12 @@ int fmt_txn_end(struct orch_buf *out, size_t frame_at) ORCH_NONNULL(1) ORCH_WUR;
 int fmt_layer_head_frame(const struct fmt_layer_head *head, struct orch_buf *out)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 
-/* Reading: the next frame at *pos (8-aligned). 1: *out_payload is a whole transaction and *pos is
- * behind it. 0: the log ends here: zeros, the end of the bytes, or a torn tail (*out_torn).
- * A frame whose checksum is wrong is a torn tail when no valid frame with a higher seq follows in
- * the bytes; else ORCH_ECORRUPT. Sequence numbers must rise. */
+/* Reading: the next frame at *pos (8-aligned; p is the begin of a segment). 1: *out is a whole
+ * transaction and *pos is behind it. 0: the log ends here: zeros, the end of the bytes, or a torn
+ * tail (*out_torn). A bad frame is damage (ORCH_ECORRUPT) when a valid one with such a number follows
+ * in the bytes and does not say (fmt_txn_durable) that the bad one may be missing; else a torn tail.
+ * Sequence numbers never fall: seq >= last_seq. Before anything is appended behind a torn tail the
+ * rest of the segment must be zeroed, or what lies there might be taken for its continuation. */
 struct fmt_txn {
 	uint64_t seq;
 	struct orch_cursor records;

@@ -13,11 +13,16 @@ struct fmt_overlay;
 struct fmt_overlay *fmt_overlay_new(void) ORCH_WUR;
 void fmt_overlay_free(struct fmt_overlay *o);
 
-/* Copies what it needs. HEAD and COUNTERS update the counters; others as they say. -ENOMEM leaves
- * the state as it was. */
+/* Copies what it needs; the record may point into the overlay itself (a changed copy of a node that
+ * it returned). HEAD and COUNTERS raise the counters, as does a node with a higher number; the
+ * others do what they say. seq: the transaction's, which becomes that of the node or link; 0: the
+ * record's own `seq` counts (records that were read). -ENOMEM, and -EINVAL for a record that can't be
+ * valid, leave the state as it was. */
 int fmt_overlay_apply(struct fmt_overlay *o, const struct fmt_layer_record *r, uint64_t seq)
     ORCH_NONNULL(1, 2) ORCH_WUR;
-/* Replays all frames of one segment. *out_end: bytes used (where appending goes on). */
+/* Replays all frames of one segment. *out_end: bytes used (where appending goes on). -ENODATA: no
+ * whole frame, or a checkpoint that is not whole; nothing was applied. After another error the
+ * state is that of the frames before it: throw the overlay away. */
 int fmt_overlay_replay(struct fmt_overlay *o, const void *p, size_t len, size_t *out_end,
     struct fmt_layer_head *out_head, bool *out_torn, struct orch_err *err)
     ORCH_NONNULL(1, 4, 5, 6) ORCH_WUR;
@@ -36,13 +41,18 @@ const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t pa
 const struct fmt_link *fmt_overlay_links(const struct fmt_overlay *o, uint64_t parent,
     uint64_t *cookie) ORCH_NONNULL(1, 3);
 size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent) ORCH_NONNULL(1);
-/* All nodes, any order. */
+/* All nodes, any order; between the calls nothing may change. *cookie starts at 0. */
 const struct fmt_node *fmt_overlay_nodes(const struct fmt_overlay *o, uint64_t *cookie)
     ORCH_NONNULL(1, 2);
 size_t fmt_overlay_node_count(const struct fmt_overlay *o) ORCH_NONNULL(1);
 uint64_t fmt_overlay_next_ino(const struct fmt_overlay *o) ORCH_NONNULL(1);
 uint64_t fmt_overlay_next_spool(const struct fmt_overlay *o) ORCH_NONNULL(1);
 uint64_t fmt_overlay_seq(const struct fmt_overlay *o) ORCH_NONNULL(1); /* highest applied */
+
+/* The successor that the last replayed segment's SEALED record names. false: it is not sealed. */
+bool fmt_overlay_sealed(const struct fmt_overlay *o, uint64_t *out_successor) ORCH_NONNULL(1, 2);
+/* Bytes of memory in use, tables included. */
+size_t fmt_overlay_bytes(const struct fmt_overlay *o) ORCH_NONNULL(1);
 
 /* The whole state as transactions (a checkpoint): head with checkpoint = true first, then counters,
  * nodes and links in frames of at most ~1 MiB, CHECKPOINT_END last. emit gets whole frames. */
