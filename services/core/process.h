@@ -1,7 +1,8 @@
 /*
  * The process runner: argv, never a shell string; own process group, and own cgroup where one can
  * be made; pidfd; output delivered as it comes with bounded memory; deadline; kill of the whole
- * tree (cgroup, or group + descendants by subreaper). One thread drives one process.
+ * tree (cgroup, or group + session + descendants + a mark in the environment that those carry who
+ * have left these). One thread drives one process; PR_SET_PDEATHSIG is that thread's end.
  */
 #ifndef ORCH_CORE_PROCESS_H
 #define ORCH_CORE_PROCESS_H
@@ -12,6 +13,8 @@
 #include "core/err.h"
 #include "core/buf.h"
 #include "core/strv.h"
+
+struct orch_cgroup;
 
 struct orch_process_spec {
 	const char *const *argv;   /* argv[0] is searched in PATH unless it holds '/' */
@@ -26,6 +29,9 @@ struct orch_process_spec {
 	bool detach;               /* child outlives us: no subreaper, not killed on _free */
 	bool die_with_parent;      /* PR_SET_PDEATHSIG SIGKILL */
 	const char *cgroup_name;   /* NULL: none; else a child cgroup of ours of that name if possible */
+	/* NULL: as cgroup_name says; else the child joins this one (of the caller, with its limits),
+	 * and all that is in it is the tree that is signalled. */
+	struct orch_cgroup *cgroup;
 	/* Called in the driving thread with what was read (never NUL-terminated); stream is 1 or 2.
 	 * A negative return cancels the process and becomes the result of _wait. */
 	int (*on_output)(void *priv, int stream, const void *p, size_t n);
@@ -34,11 +40,14 @@ struct orch_process_spec {
 
 struct orch_process;
 
-/* Starts it. -ENOENT / -EACCES of exec are reported here, not as an exit code. */
+/* Starts it. -ENOENT / -EACCES of exec are reported here, not as an exit code. Handlers and the mask
+ * of signals are the defaults in the child (an ignored SIGHUP stays ignored). */
 int orch_process_start(const struct orch_process_spec *spec, struct orch_process **out,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 pid_t orch_process_pid(const struct orch_process *p) ORCH_NONNULL(1);
 int orch_process_pidfd(const struct orch_process *p) ORCH_NONNULL(1); /* borrowed */
+/* Borrowed; NULL when there is none. */
+struct orch_cgroup *orch_process_cgroup(const struct orch_process *p) ORCH_NONNULL(1);
 
 /*
  * Pumps output until the process ended AND its pipes are at EOF (pipes held open by left-behind

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libcore.a
 %C%_libcore_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
+	%D%/cgroup.c %D%/cgroup.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/compiler.c %D%/compiler.h \
 	%D%/cursor.c %D%/cursor.h \
@@ -14,6 +15,8 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/log.c %D%/log.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/process.c %D%/process.h \
+	%D%/proctree.c %D%/proctree.h \
 	%D%/size.h \
 	%D%/strv.c %D%/strv.h \
 	%D%/utf8.c %D%/utf8.h

@@ -20,3 +20,5 @@ check_PROGRAMS += %D%/test-pool
 %C%_test_pool_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/test-http
 %C%_test_http_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-process
+%C%_test_process_LDADD = $(TEST_LIBS) $(CORE_LIBS)
