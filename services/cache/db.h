@@ -15,12 +15,12 @@
 struct cas_db;
 struct cas_batch;
 
-enum cas_kind { /* first byte of a key, on disk */
-	CAS_KIND_META = 'm',     /* counters and the like, by name */
-	CAS_KIND_OBJECT = 'o',   /* by digest (32 bytes) */
+enum cas_kind {			 /* first byte of a key, on disk */
+	CAS_KIND_META = 'm',	 /* counters and the like, by name */
+	CAS_KIND_OBJECT = 'o',	 /* by digest (32 bytes) */
 	CAS_KIND_SNAPSHOT = 's', /* by digest */
-	CAS_KIND_REF = 'r',      /* by name */
-	CAS_KIND_RECORD = 'n',   /* by namespace, NUL, key */
+	CAS_KIND_REF = 'r',	 /* by name */
+	CAS_KIND_RECORD = 'n',	 /* by namespace, NUL, key */
 };
 
 struct cas_key {
@@ -32,8 +32,8 @@ struct cas_key {
 #define CAS_VALUE_MAX ((size_t)16 << 20)
 
 /* Makes the folder when it is absent. The store's LOCK must be held. */
-int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 void cas_db_close(struct cas_db *db); /* everything was synced before */
 
 /* Replaces *out by the value. -ENOENT (err untouched: the caller names the thing);

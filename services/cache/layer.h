@@ -9,8 +9,8 @@
 #include "format/layer.h"
 
 /* A number that no layer of this store had before; never 0. Durable. */
-int cas_layer_new_id(struct cas_store *s, uint64_t *out, struct orch_err *err) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int cas_layer_new_id(struct cas_store *s, uint64_t *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Makes layers/<id>/ (0700) with spool/ and log.1 holding `frame` (fmt_layer_head_frame), durable
  * and atomic: there whole, or not at all. -EEXIST. */
 int cas_layer_create(struct cas_store *s, uint64_t id, const void *frame, size_t len,
@@ -18,24 +18,25 @@ int cas_layer_create(struct cas_store *s, uint64_t id, const void *frame, size_t
 
 struct cas_layer {
 	uint64_t id;
-	int status;                 /* 0, or -errno: head is not to be believed */
+	int status;		    /* 0, or -errno: head is not to be believed */
 	struct fmt_layer_head head; /* of the newest segment */
-	bool sealed;                /* the newest segment ends with SEALED */
-	uint64_t successor;         /* of that record */
-	uint64_t bytes;             /* allocated by log and spool; 0 unless asked for */
-	uint32_t children;          /* layers that name it as parent */
-	uint32_t records;           /* keeper's records with this "layer" */
+	bool sealed;		    /* the newest segment ends with SEALED */
+	uint64_t successor;	    /* of that record */
+	uint64_t bytes;		    /* allocated by log and spool; 0 unless asked for */
+	uint32_t children;	    /* layers that name it as parent */
+	uint32_t records;	    /* keeper's records with this "layer" */
 };
 #define CAS_LAYER_BYTES 1u /* fill in bytes: one stat for each file */
-int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out,
-    size_t *out_count, struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR; /* free(*out) */
+int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, size_t *out_count,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR; /* free(*out) */
 /* One layer's head, without children and records. -ENOENT. */
 int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
 /* Removes folder and content; absent: success. -EBUSY while a layer or a record names it. */
-int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err) ORCH_NONNULL(1)
-    ORCH_WUR;
-/* Removes every layer that nothing names, and then their parents. *out_count may be NULL. */
+int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
+/* Removes every layer that nothing names, and then their parents. A layer that was just made and
+ * has no record yet is such a one: only call it while none is being made. *out_count may be NULL. */
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
 

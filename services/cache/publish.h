@@ -25,20 +25,20 @@ int cas_publish_drop(struct cas_store *s, const char *id, struct orch_err *err)
 #define CAS_PUBLISH_CHECK_DIGESTS 1u /* SHA-256 of every object: the worker ran as another user */
 
 struct cas_publish {
-	const char *quarantine;       /* its id; the worker has ended */
-	struct orch_digest snapshot;  /* in its pack or in the store; null: objects and trees only */
-	struct orch_digest parent;    /* for the record; null: none */
+	const char *quarantine;	     /* its id; the worker has ended */
+	struct orch_digest snapshot; /* in its pack or in the store; null: objects and trees only */
+	struct orch_digest parent;   /* for the record; null: none */
 	const struct orch_json *record; /* an object, borrowed; NULL: {} */
-	const char *ref;              /* NULL: none is moved */
+	const char *ref;		/* NULL: none is moved */
 	struct cas_expect expect;
-	const char *scan_key;         /* NULL, or the name in scan/ for the new scan index */
+	const char *scan_key; /* NULL, or the name in scan/ for the new scan index */
 	unsigned flags;
-	const volatile bool *cancel;  /* NULL: never; looked at until the first rename */
+	const volatile bool *cancel; /* NULL: never; looked at until the first rename */
 };
 struct cas_published {
 	uint64_t objects, object_bytes; /* that the store did not have */
-	uint64_t pack;                  /* number; 0: no new record */
-	bool snapshot_is_new;           /* false: this id was there, its record was replaced */
+	uint64_t pack;			/* number; 0: no new record */
+	bool snapshot_is_new;		/* false: this id was there, its record was replaced */
 };
 /*
  * The quarantine is gone afterwards, whatever the result. -ENOENT: no such quarantine, or another

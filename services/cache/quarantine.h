@@ -15,11 +15,11 @@
 struct cas_quarantine;
 
 struct cas_quarantine_spec {
-	int dirfd;                     /* tmp/<id>, writable; borrowed, must outlive */
-	int objects_fd;                /* <store>/objects; borrowed */
-	struct view_packset *packset;  /* what the store has; borrowed */
-	uint64_t seed;                 /* cas_store_seed */
-	const volatile bool *cancel;   /* NULL: never; any thread may set it: -ECANCELED */
+	int dirfd;		      /* tmp/<id>, writable; borrowed, must outlive */
+	int objects_fd;		      /* <store>/objects; borrowed */
+	struct view_packset *packset; /* what the store has; borrowed */
+	uint64_t seed;		      /* cas_store_seed */
+	const volatile bool *cancel;  /* NULL: never; any thread may set it: -ECANCELED */
 };
 
 /* The folder must be empty. */
@@ -31,7 +31,7 @@ void cas_quarantine_free(struct cas_quarantine *q);
 struct cas_added {
 	struct cas_object object;
 	struct stat st; /* of the source, of the moment whose bytes were taken (_add_fd only) */
-	bool is_new;    /* neither the store nor this quarantine had it */
+	bool is_new;	/* neither the store nor this quarantine had it */
 };
 
 /*
@@ -41,8 +41,8 @@ struct cas_added {
  * in all; then -EAGAIN with name in err. name is for messages only.
  */
 #define CAS_ADD_TRIES 4
-int cas_quarantine_add_fd(struct cas_quarantine *q, int fd, const char *name,
-    struct cas_added *out, struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+int cas_quarantine_add_fd(struct cas_quarantine *q, int fd, const char *name, struct cas_added *out,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 int cas_quarantine_add_bytes(struct cas_quarantine *q, const void *p, size_t n,
     struct cas_added *out, struct orch_err *err) ORCH_NONNULL(1, 4) ORCH_WUR;
 
@@ -58,7 +58,7 @@ int cas_quarantine_save_scan(struct cas_quarantine *q, const void *p, size_t n,
 struct cas_quarantine_stats {
 	uint64_t objects, object_bytes; /* new ones */
 	uint64_t records, record_bytes; /* new ones */
-	uint64_t hashed_bytes;          /* read and hashed, new or not */
+	uint64_t hashed_bytes;		/* read and hashed, new or not */
 	uint64_t reflinked_bytes;
 };
 void cas_quarantine_stats(struct cas_quarantine *q, struct cas_quarantine_stats *out)
@@ -66,7 +66,6 @@ void cas_quarantine_stats(struct cas_quarantine *q, struct cas_quarantine_stats 
 
 /* Seals the pack and writes the manifest; nothing may be added afterwards. Syncs nothing (the
  * keeper does). Any earlier failure of an _add that could have left a hole is returned again. */
-int cas_quarantine_finish(struct cas_quarantine *q, struct orch_err *err) ORCH_NONNULL(1)
-    ORCH_WUR;
+int cas_quarantine_finish(struct cas_quarantine *q, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

@@ -12,7 +12,7 @@ struct cas_ref {
 	char name[1001];
 	struct orch_digest id;
 	struct orch_digest previous; /* null: it was new */
-	int64_t wall_ns;             /* of the last change */
+	int64_t wall_ns;	     /* of the last change */
 };
 
 enum cas_expect_how { CAS_EXPECT_ANY, CAS_EXPECT_ABSENT, CAS_EXPECT_ID };

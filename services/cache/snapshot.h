@@ -13,12 +13,12 @@
 struct cas_snapshot {
 	struct orch_digest id;
 	struct orch_digest tree, stamps;
-	uint64_t files;           /* entries below the root, of every type */
-	uint64_t bytes;           /* of all files */
-	int64_t created_wall_ns;  /* when it was published last */
-	struct orch_digest parent;/* null: none. For people: a parent may be gone */
-	char *source;             /* identity of the source; NULL: none */
-	struct orch_json *record; /* an object, from the caller of publish; never NULL */
+	uint64_t files;		   /* entries below the root, of every type */
+	uint64_t bytes;		   /* of all files */
+	int64_t created_wall_ns;   /* when it was published last */
+	struct orch_digest parent; /* null: none. For people: a parent may be gone */
+	char *source;		   /* identity of the source; NULL: none */
+	struct orch_json *record;  /* an object, from the caller of publish; never NULL */
 };
 void cas_snapshot_fini(struct cas_snapshot *x) ORCH_NONNULL(1);
 
@@ -44,7 +44,7 @@ int cas_snapshot_remove(struct cas_store *s, const struct orch_digest *id, struc
 
 /* {"id","tree","stamps","files","bytes","created","source"?,"parent"?,"record"} as in
  * docs/api.md, without "refs". */
-int cas_snapshot_to_json(const struct cas_snapshot *x, struct orch_json **out) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int cas_snapshot_to_json(const struct cas_snapshot *x, struct orch_json **out)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 
 #endif

@@ -9,10 +9,10 @@ struct cas_stat {
 	uint64_t objects, object_bytes;
 	uint64_t packs, pack_bytes;
 	uint64_t snapshots, refs, workspaces;
-	uint64_t layers, layer_bytes;  /* bytes: allocated by logs and spools */
+	uint64_t layers, layer_bytes; /* bytes: allocated by logs and spools */
 	uint64_t disk_free, disk_total;
 };
-int cas_stat(struct cas_store *s, struct cas_stat *out, struct orch_err *err) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int cas_stat(struct cas_store *s, struct cas_stat *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 
 #endif

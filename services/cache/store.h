@@ -25,8 +25,8 @@ struct cas_store;
  * the folder holds something else. ORCH_ECORRUPT: FORMAT or the database is damaged.
  * -EROFS, -EACCES, -EOPNOTSUPP (network file system) say what is wrong with the folder.
  */
-int cas_store_open(const char *path, unsigned flags, struct cas_store **out,
-    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
+int cas_store_open(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
 /* No other call may run. Gives up the lock. NULL is allowed. */
 void cas_store_close(struct cas_store *s);
 

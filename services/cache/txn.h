@@ -14,19 +14,21 @@ struct cas_txn *cas_txn_new(struct cas_store *s) ORCH_NONNULL(1) ORCH_WUR; /* NU
 void cas_txn_free(struct cas_txn *t);
 
 /* Contracts as in ref.h and record.h; what depends on the store's state is told by _commit. */
+/* *out (may be NULL) is written by a successful _commit. */
 int cas_txn_ref_set(struct cas_txn *t, const char *name, const struct orch_digest *id,
-    const struct cas_expect *expect, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+    const struct cas_expect *expect, struct cas_ref *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 int cas_txn_ref_remove(struct cas_txn *t, const char *name, const struct cas_expect *expect,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 int cas_txn_record_put(struct cas_txn *t, const char *ns, const char *key,
     const struct orch_json *value, struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
-int cas_txn_record_remove(struct cas_txn *t, const char *ns, const char *key,
-    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR; /* absent: success */
+int cas_txn_record_remove(struct cas_txn *t, const char *ns, const char *key, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR; /* absent: success */
 /* The record must not exist yet: else -EEXIST at commit. */
 int cas_txn_record_create(struct cas_txn *t, const char *ns, const char *key,
     const struct orch_json *value, struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
 
-/* A transaction commits once. ORCH_ECONFLICT, -ENOENT, -EEXIST: nothing was changed. */
+/* At most one change of a name. A transaction commits once. ORCH_ECONFLICT, -ENOENT, -EEXIST: nothing was changed. */
 int cas_txn_commit(struct cas_txn *t, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

@@ -11,16 +11,16 @@
 #include "cache/store.h"
 
 enum cas_bad_kind {
-	CAS_BAD_FORMAT,   /* FORMAT */
-	CAS_BAD_PACK,     /* packs/<n> as a whole */
-	CAS_BAD_RECORD,   /* one record of a pack */
+	CAS_BAD_FORMAT, /* FORMAT */
+	CAS_BAD_PACK,	/* packs/<n> as a whole */
+	CAS_BAD_RECORD, /* one record of a pack */
 	CAS_BAD_OBJECT,
 	CAS_BAD_SNAPSHOT, /* its record, or something below it is missing */
 	CAS_BAD_REF,
 	CAS_BAD_DATABASE, /* a record of the database */
 	CAS_BAD_LAYER,
 	CAS_BAD_SCAN,
-	CAS_BAD_STRAY,    /* something in the store's folders that is not the store's */
+	CAS_BAD_STRAY, /* something in the store's folders that is not the store's */
 };
 const char *cas_bad_kind_name(enum cas_bad_kind k); /* "object", ... */
 
@@ -33,7 +33,7 @@ struct cas_bad { /* borrowed for the time of the call */
 
 struct cas_verify_spec {
 	bool repair;
-	unsigned threads;            /* 0: one for each CPU */
+	unsigned threads;	     /* 0: one for each CPU */
 	const volatile bool *cancel; /* NULL: never */
 	/* Both are called one at a time, from any thread; a negative return ends the run. */
 	int (*on_bad)(void *priv, const struct cas_bad *bad);
@@ -42,7 +42,7 @@ struct cas_verify_spec {
 };
 struct cas_verified {
 	uint64_t checked; /* objects, pack records, database records, snapshots, refs, layers */
-	uint64_t bytes;   /* read */
+	uint64_t bytes;	  /* read */
 	uint64_t bad, repaired;
 };
 /* 0 also when bad things were found: look at out->bad. */

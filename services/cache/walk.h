@@ -7,8 +7,8 @@
 
 #include "view/packset.h"
 
-struct cas_walk_entry {          /* borrowed for the time of the call */
-	const char *path;        /* relative to the root, NUL-terminated; any bytes but NUL */
+struct cas_walk_entry {	  /* borrowed for the time of the call */
+	const char *path; /* relative to the root, NUL-terminated; any bytes but NUL */
 	size_t path_len;
 	struct fmt_entry entry;
 	struct fmt_stamp stamp;

@@ -1,0 +1,502 @@
+/*
+ * RocksDB behind db.h. Its threads are RocksDB's own (one for flushes and compactions). After a
+ * failed write RocksDB refuses all others until it is opened again; the next commit does that, as
+ * soon as no other call is inside.
+ */
+#include "cache/db.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <rocksdb/c.h>
+#include "core/cursor.h"
+#include "core/fault.h"
+#include "core/hash.h"
+
+#define VALUE_VERSION 1
+#define VALUE_HEAD    16 /* u16 version, u8 kind, u8 0, u32 length, u64 checksum */
+
+struct cas_db {
+	char *path;
+	rocksdb_options_t *options;
+	rocksdb_readoptions_t *reads;
+	rocksdb_writeoptions_t *writes;
+	pthread_mutex_t lock; /* db while failed, users, failed */
+	rocksdb_t *db;	      /* NULL: could not be opened again */
+	unsigned users;	      /* calls inside db */
+	bool failed;	      /* a write failed: open again before the next one */
+};
+
+struct cas_batch {
+	rocksdb_writebatch_t *wb;
+	struct orch_buf scratch;
+	int status; /* first failure */
+};
+
+static int rocks_errno(const char *msg)
+{
+	if (strncmp(msg, "Corruption", 10) == 0)
+		return ORCH_ECORRUPT;
+	if (strstr(msg, "No space left"))
+		return ENOSPC;
+	if (strstr(msg, "Disk quota"))
+		return EDQUOT;
+	if (strstr(msg, "Permission denied"))
+		return EACCES;
+	if (strstr(msg, "Read-only file system"))
+		return EROFS;
+	if (strstr(msg, "Too many open files"))
+		return EMFILE;
+	return EIO;
+}
+
+/* Takes msg over. */
+static int rocks_fail(struct orch_err *err, const char *what, char *msg)
+{
+	int code = rocks_errno(msg);
+
+	orch_err_set(err, code, "database: %s: %s", what, msg);
+	rocksdb_free(msg);
+	return -code;
+}
+
+/* What the C interface has no setter for. Missing names fail the open loudly. */
+static const char extra_options[] = "allow_fallocate=false;avoid_flush_during_recovery=true;"
+				    "avoid_flush_during_shutdown=true";
+
+static int set_extra_options(struct cas_db *db, struct orch_err *err)
+{
+	rocksdb_options_t *all = rocksdb_options_create();
+	char *msg = NULL;
+
+	rocksdb_get_options_from_string(db->options, extra_options, all, &msg);
+	if (msg) {
+		rocksdb_options_destroy(all);
+		return rocks_fail(err, "options", msg);
+	}
+	rocksdb_options_destroy(db->options);
+	db->options = all;
+	return 0;
+}
+
+static int make_options(struct cas_db *db, struct orch_err *err)
+{
+	rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+	rocksdb_cache_t *cache = rocksdb_cache_create_lru((size_t)8 << 20);
+	rocksdb_options_t *o = rocksdb_options_create();
+
+	db->options = o;
+	db->reads = rocksdb_readoptions_create();
+	db->writes = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(db->writes, 1);
+	rocksdb_readoptions_set_verify_checksums(db->reads, 1);
+	rocksdb_block_based_options_set_block_cache(table, cache);
+	rocksdb_block_based_options_set_filter_policy(
+	    table, rocksdb_filterpolicy_create_bloom_full(10));
+	rocksdb_options_set_block_based_table_factory(o, table);
+	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_paranoid_checks(o, 1);
+	rocksdb_options_set_compression(o, rocksdb_no_compression);
+	rocksdb_options_set_write_buffer_size(o, (size_t)8 << 20);
+	rocksdb_options_set_max_write_buffer_number(o, 2);
+	rocksdb_options_set_max_total_wal_size(o, UINT64_C(16) << 20);
+	rocksdb_options_set_max_background_jobs(o, 2);
+	rocksdb_options_set_max_open_files(o, 64);
+	rocksdb_options_set_max_file_opening_threads(o, 1);
+	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_stats_persist_period_sec(o, 0);
+	rocksdb_options_set_info_log_level(o, 2); /* warnings */
+	rocksdb_options_set_max_log_file_size(o, (size_t)1 << 20);
+	rocksdb_options_set_keep_log_file_num(o, 2);
+	/* every write is synced, so only the unfinished end of a log may be damaged */
+	rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
+	rocksdb_block_based_options_destroy(table);
+	rocksdb_cache_destroy(cache);
+	return set_extra_options(db, err);
+}
+
+static int open_rocks(struct cas_db *db, struct orch_err *err)
+{
+	char *msg = NULL;
+
+	db->db = rocksdb_open(db->options, db->path, &msg);
+	if (!msg)
+		return 0;
+	db->db = NULL;
+	return rocks_fail(err, "open", msg);
+}
+
+int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+{
+	struct cas_db *db = calloc(1, sizeof(*db));
+	int r;
+
+	if (!db || !(db->path = strdup(path))) {
+		free(db);
+		return orch_err_set(err, ENOMEM, "database: out of memory");
+	}
+	pthread_mutex_init(&db->lock, NULL);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = orch_err_sys(err, errno, "database: mkdir %s", path);
+	else
+		r = make_options(db, err);
+	if (r == 0)
+		r = open_rocks(db, err);
+	if (r < 0) {
+		cas_db_close(db);
+		return r;
+	}
+	*out = db;
+	return 0;
+}
+
+void cas_db_close(struct cas_db *db)
+{
+	if (!db)
+		return;
+	ORCH_BUG_ON(db->users != 0);
+	if (db->db)
+		rocksdb_close(db->db);
+	if (db->reads)
+		rocksdb_readoptions_destroy(db->reads);
+	if (db->writes)
+		rocksdb_writeoptions_destroy(db->writes);
+	if (db->options)
+		rocksdb_options_destroy(db->options);
+	pthread_mutex_destroy(&db->lock);
+	free(db->path);
+	free(db);
+}
+
+/* lock is held; nobody is inside */
+static int reopen(struct cas_db *db, struct orch_err *err)
+{
+	int r;
+
+	if (db->db)
+		rocksdb_close(db->db);
+	r = open_rocks(db, err);
+	if (r == 0)
+		db->failed = false;
+	return r;
+}
+
+static int enter(struct cas_db *db, bool for_write, struct orch_err *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&db->lock);
+	if (!db->db || (db->failed && for_write)) {
+		if (db->users == 0)
+			r = reopen(db, err);
+		else
+			r = orch_err_set(err, EIO, "database: an earlier write failed");
+	}
+	if (r == 0)
+		db->users++;
+	pthread_mutex_unlock(&db->lock);
+	return r;
+}
+
+static void leave(struct cas_db *db, bool failed)
+{
+	pthread_mutex_lock(&db->lock);
+	db->users--;
+	db->failed = db->failed || failed;
+	pthread_mutex_unlock(&db->lock);
+}
+
+static int key_bytes(const struct cas_key *key, char out[CAS_KEY_MAX + 1], size_t *out_len)
+{
+	if (key->len > CAS_KEY_MAX)
+		return -ENAMETOOLONG;
+	out[0] = (char)key->kind;
+	if (key->len)
+		memcpy(out + 1, key->p, key->len);
+	*out_len = key->len + 1;
+	return 0;
+}
+
+static const char *kind_name(char kind)
+{
+	switch ((enum cas_kind)kind) {
+	case CAS_KIND_META:
+		return "meta";
+	case CAS_KIND_OBJECT:
+		return "object";
+	case CAS_KIND_SNAPSHOT:
+		return "snapshot";
+	case CAS_KIND_REF:
+		return "ref";
+	case CAS_KIND_RECORD:
+		return "record";
+	}
+	return NULL;
+}
+
+/* "ref main", "object 12ab...": the key as people see it. */
+static int key_name(const char *key, size_t len, struct orch_buf *out)
+{
+	const char *kind = len ? kind_name(key[0]) : NULL;
+	bool hex = !kind || key[0] == CAS_KIND_OBJECT || key[0] == CAS_KIND_SNAPSHOT;
+
+	orch_buf_printf(out, "%s ", kind ? kind : "unknown");
+	for (size_t i = kind ? 1 : 0; i < len; i++) {
+		unsigned char c = (unsigned char)key[i];
+
+		if (hex)
+			orch_buf_printf(out, "%02x", c);
+		else
+			orch_buf_printf(out, "%c", c == 0 ? '/' : c < ' ' || c == 127 ? '?' : c);
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+static uint64_t checksum(const char *key, size_t key_len, const void *p, size_t n)
+{
+	return orch_xxh64(p, n, orch_xxh64(key, key_len, 0));
+}
+
+static const char *value_problem(
+    const char *key, size_t key_len, const char *v, size_t len, int *out_code)
+{
+	*out_code = ORCH_ECORRUPT;
+	if (len < VALUE_HEAD)
+		return "too short";
+	if (orch_le16(v) != VALUE_VERSION) {
+		*out_code = ORCH_EFORMAT;
+		return "of a version that this orch does not know";
+	}
+	if (v[2] != key[0] || v[3] != 0)
+		return "of another kind";
+	if (orch_le32(v + 4) != len - VALUE_HEAD)
+		return "of a wrong length";
+	if (orch_le64(v + 8) != checksum(key, key_len, v + VALUE_HEAD, len - VALUE_HEAD))
+		return "damaged (wrong checksum)";
+	return NULL;
+}
+
+static int check_value(
+    const char *key, size_t key_len, const char *v, size_t len, struct orch_err *err)
+{
+	int code;
+	const char *problem = value_problem(key, key_len, v, len, &code);
+	struct orch_buf name;
+
+	if (!problem)
+		return 0;
+	orch_buf_init(&name, 8 << 10);
+	if (key_name(key, key_len, &name) < 0 || !name.data)
+		orch_err_set(err, code, "database: a record is %s", problem);
+	else
+		orch_err_set(err, code, "database: %s is %s", (char *)name.data, problem);
+	orch_buf_fini(&name);
+	return -code;
+}
+
+/* Looks the key up; *out_v is to be rocksdb_free'd. */
+static int fetch(struct cas_db *db, const char *key, size_t key_len, char **out_v, size_t *out_len,
+    struct orch_err *err)
+{
+	char *msg = NULL;
+	int r = enter(db, false, err);
+
+	if (r < 0)
+		return r;
+	*out_v = rocksdb_get(db->db, db->reads, key, key_len, out_len, &msg);
+	leave(db, false);
+	if (msg)
+		return rocks_fail(err, "read", msg);
+	if (!*out_v)
+		return -ENOENT;
+	r = check_value(key, key_len, *out_v, *out_len, err);
+	if (r < 0)
+		rocksdb_free(*out_v);
+	return r;
+}
+
+int cas_db_get(
+    struct cas_db *db, const struct cas_key *key, struct orch_buf *out, struct orch_err *err)
+{
+	char bytes[CAS_KEY_MAX + 1];
+	char *v;
+	size_t len, key_len;
+	int r = key_bytes(key, bytes, &key_len);
+
+	if (r < 0)
+		return orch_err_set(err, -r, "database: the key is too long");
+	r = fetch(db, bytes, key_len, &v, &len, err);
+	if (r < 0)
+		return r;
+	orch_buf_reset(out);
+	r = orch_buf_add(out, v + VALUE_HEAD, len - VALUE_HEAD);
+	rocksdb_free(v);
+	if (r < 0)
+		return orch_err_set(err, -r, "database: out of memory");
+	return 0;
+}
+
+int cas_db_has(struct cas_db *db, const struct cas_key *key, struct orch_err *err)
+{
+	char bytes[CAS_KEY_MAX + 1];
+	char *v;
+	size_t len, key_len;
+	int r = key_bytes(key, bytes, &key_len);
+
+	if (r < 0)
+		return 0;
+	r = fetch(db, bytes, key_len, &v, &len, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	rocksdb_free(v);
+	return 1;
+}
+
+static int each_item(rocksdb_iterator_t *it, cas_db_fn *fn, void *priv)
+{
+	struct cas_db_item item = {0};
+	size_t key_len, len;
+	const char *key = rocksdb_iter_key(it, &key_len);
+	const char *v = rocksdb_iter_value(it, &len);
+
+	item.kind = key_len ? (enum cas_kind)(unsigned char)key[0] : 0;
+	item.key = (const uint8_t *)key + (key_len ? 1 : 0);
+	item.key_len = key_len ? key_len - 1 : 0;
+	if (key_len == 0 || !kind_name(key[0]))
+		item.status = -ORCH_EFORMAT;
+	else
+		item.status = check_value(key, key_len, v, len, NULL);
+	if (item.status == 0) {
+		item.value = (const uint8_t *)v + VALUE_HEAD;
+		item.value_len = len - VALUE_HEAD;
+	}
+	return fn(priv, &item);
+}
+
+static bool has_prefix(rocksdb_iterator_t *it, const char *prefix, size_t len)
+{
+	size_t key_len;
+	const char *key = rocksdb_iter_key(it, &key_len);
+
+	return key_len >= len && memcmp(key, prefix, len) == 0;
+}
+
+int cas_db_each(struct cas_db *db, const struct cas_key *prefix, cas_db_fn *fn, void *priv,
+    struct orch_err *err)
+{
+	char bytes[CAS_KEY_MAX + 1];
+	char *msg = NULL;
+	size_t len = 0;
+	rocksdb_iterator_t *it;
+	int r = prefix ? key_bytes(prefix, bytes, &len) : 0;
+
+	if (r < 0)
+		return orch_err_set(err, -r, "database: the key is too long");
+	r = enter(db, false, err);
+	if (r < 0)
+		return r;
+	it = rocksdb_create_iterator(db->db, db->reads);
+	for (rocksdb_iter_seek(it, bytes, len); rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+		if (!has_prefix(it, bytes, len))
+			break;
+		r = each_item(it, fn, priv);
+		if (r != 0)
+			break;
+	}
+	rocksdb_iter_get_error(it, &msg);
+	rocksdb_iter_destroy(it);
+	leave(db, false);
+	if (msg && r == 0)
+		return rocks_fail(err, "read", msg);
+	rocksdb_free(msg);
+	return r;
+}
+
+struct cas_batch *cas_batch_new(void)
+{
+	struct cas_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	orch_buf_init(&b->scratch, CAS_VALUE_MAX + VALUE_HEAD);
+	b->wb = rocksdb_writebatch_create();
+	return b;
+}
+
+void cas_batch_free(struct cas_batch *b)
+{
+	if (!b)
+		return;
+	rocksdb_writebatch_destroy(b->wb);
+	orch_buf_fini(&b->scratch);
+	free(b);
+}
+
+static int format_value(
+    struct orch_buf *out, const char *key, size_t key_len, const void *value, size_t len)
+{
+	if (len > CAS_VALUE_MAX)
+		return -EOVERFLOW;
+	orch_buf_reset(out);
+	orch_buf_add_u16(out, VALUE_VERSION);
+	orch_buf_add_u8(out, (uint8_t)key[0]);
+	orch_buf_add_u8(out, 0);
+	orch_buf_add_u32(out, (uint32_t)len);
+	orch_buf_add_u64(out, checksum(key, key_len, value, len));
+	orch_buf_add(out, value, len);
+	return out->failed ? -ENOMEM : 0;
+}
+
+void cas_batch_put(struct cas_batch *b, const struct cas_key *key, const void *value, size_t len)
+{
+	char bytes[CAS_KEY_MAX + 1];
+	size_t key_len;
+	int r = key_bytes(key, bytes, &key_len);
+
+	if (r == 0)
+		r = format_value(&b->scratch, bytes, key_len, value, len);
+	if (r == 0)
+		rocksdb_writebatch_put(
+		    b->wb, bytes, key_len, (const char *)b->scratch.data, b->scratch.len);
+	else if (b->status == 0)
+		b->status = r;
+}
+
+void cas_batch_remove(struct cas_batch *b, const struct cas_key *key)
+{
+	char bytes[CAS_KEY_MAX + 1];
+	size_t key_len;
+	int r = key_bytes(key, bytes, &key_len);
+
+	if (r == 0)
+		rocksdb_writebatch_delete(b->wb, bytes, key_len);
+	else if (b->status == 0)
+		b->status = r;
+}
+
+int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
+{
+	char *msg = NULL;
+	int r;
+
+	if (b->status < 0)
+		return orch_err_sys(err, -b->status, "database: a record can't be written");
+	r = orch_fault(ORCH_FAULT_FSYNC);
+	if (r > 0)
+		return orch_err_sys(err, r, "database: write");
+	r = enter(db, true, err);
+	if (r < 0)
+		return r;
+	rocksdb_write(db->db, db->writes, b->wb, &msg);
+	leave(db, msg != NULL);
+	if (msg)
+		return rocks_fail(err, "write", msg);
+	rocksdb_writebatch_clear(b->wb);
+	return 0;
+}

@@ -1,0 +1,484 @@
+/*
+ * Folders of layers. A layer that is being made or removed lies in tmp/, so that layers/ only ever
+ * holds whole ones. Lock: change_lock, while numbers are given out and while it is looked who
+ * names a layer.
+ */
+#include "cache/layer.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cache/record.h"
+#include "cache/store_priv.h"
+#include "core/cursor.h"
+#include "core/fd.h"
+
+#define NUMBER_BYTES 24
+#define IDS_AT_ONCE  64
+#define LOG_PREFIX   "log."
+
+static const struct cas_key next_key = {CAS_KIND_META, "layer", 5};
+
+/* ---- numbers ---- */
+
+struct highest {
+	uint64_t id;
+};
+
+static int see_highest(void *priv, int dirfd, const char *name)
+{
+	struct highest *h = priv;
+	uint64_t id;
+
+	(void)dirfd;
+	if (cas_number_parse(name, &id) == 0 && id > h->id)
+		h->id = id;
+	return 0;
+}
+
+static int stored_next(struct cas_store *s, uint64_t *out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf buf = ORCH_BUF_INIT;
+	int r = cas_db_get(s->db, &next_key, &buf, err);
+
+	*out = 1;
+	if (r == 0 && buf.len == sizeof(*out))
+		*out = orch_le64(buf.data);
+	return r == -ENOENT || r == -ORCH_ECORRUPT ? 0 : r;
+}
+
+/* Writes down that the next numbers are gone, before one of them is given out. */
+static int reserve(struct cas_store *s, struct orch_err *err)
+{
+	struct highest h = {0};
+	struct cas_batch *b;
+	uint64_t next, limit;
+	int r = cas_dir_each(s->layers_fd, ".", see_highest, &h, err);
+
+	if (r == 0)
+		r = stored_next(s, &next, err);
+	if (r < 0)
+		return r;
+	if (next <= h.id)
+		next = h.id + 1;
+	limit = next + IDS_AT_ONCE;
+	b = cas_batch_new();
+	if (!b)
+		return orch_err_set(err, ENOMEM, "out of memory");
+	cas_batch_put(b, &next_key, &limit, sizeof(limit));
+	r = cas_db_commit(s->db, b, err);
+	cas_batch_free(b);
+	if (r == 0) {
+		s->layer_next = next;
+		s->layer_limit = limit;
+	}
+	return r;
+}
+
+int cas_layer_new_id(struct cas_store *s, uint64_t *out, struct orch_err *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&s->change_lock);
+	if (s->layer_next == s->layer_limit)
+		r = reserve(s, err);
+	if (r == 0)
+		*out = s->layer_next++;
+	pthread_mutex_unlock(&s->change_lock);
+	return r;
+}
+
+/* ---- making ---- */
+
+static void folder_name(uint64_t id, char name[NUMBER_BYTES])
+{
+	snprintf(name, NUMBER_BYTES, "%" PRIu64, id);
+}
+
+static int fill_folder(int fd, const void *frame, size_t len, struct orch_err *err)
+{
+	if (mkdirat(fd, "spool", 0700) < 0)
+		return orch_err_sys(err, errno, "mkdir spool");
+	return orch_file_save(fd, LOG_PREFIX "1", frame, len, 0600, err);
+}
+
+static int make_temporary(
+    struct cas_store *s, const char *temp, const void *frame, size_t len, struct orch_err *err)
+{
+	orch_auto(fd) int fd = -1;
+
+	if (mkdirat(s->tmp_fd, temp, 0700) < 0)
+		return orch_err_sys(err, errno, "mkdir tmp/%s", temp);
+	fd = openat(s->tmp_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "tmp/%s", temp);
+	return fill_folder(fd, frame, len, err);
+}
+
+int cas_layer_create(
+    struct cas_store *s, uint64_t id, const void *frame, size_t len, struct orch_err *err)
+{
+	char name[NUMBER_BYTES], temp[NUMBER_BYTES + 8];
+	int r;
+
+	ORCH_BUG_ON(id == 0);
+	folder_name(id, name);
+	snprintf(temp, sizeof(temp), "layer-%s", name);
+	r = make_temporary(s, temp, frame, len, err);
+	if (r == 0 && (r = orch_rename(s->tmp_fd, temp, s->layers_fd, name, RENAME_NOREPLACE)) < 0)
+		orch_err_sys(err, -r, "rename");
+	if (r == 0 && (r = orch_fd_sync(s->layers_fd)) < 0)
+		orch_err_sys(err, -r, "sync of layers");
+	if (r < 0) {
+		int ignored = orch_remove_tree(s->tmp_fd, temp, NULL);
+
+		(void)ignored;
+		return orch_err_wrap(err, "make layer %s", name);
+	}
+	return 0;
+}
+
+/* ---- reading a head ---- */
+
+static int see_segment(void *priv, int dirfd, const char *name)
+{
+	struct highest *h = priv;
+	uint64_t n;
+
+	(void)dirfd;
+	if (strncmp(name, LOG_PREFIX, strlen(LOG_PREFIX)) == 0 &&
+	    cas_number_parse(name + strlen(LOG_PREFIX), &n) == 0 && n > h->id)
+		h->id = n;
+	return 0;
+}
+
+static int read_first(const struct orch_map *map, struct cas_layer *out, size_t *pos, uint64_t *seq,
+    struct orch_err *err)
+{
+	struct fmt_layer_record rec;
+	struct fmt_txn t;
+	bool torn = false;
+	int r = fmt_txn_next(map->addr, map->len, pos, 0, &t, &torn, err);
+
+	if (r == 1)
+		r = fmt_txn_record(&t, &rec, err);
+	if (r == 0 || (r == 1 && rec.kind != FMT_LAYER_HEAD))
+		return orch_err_set(err, ORCH_ECORRUPT, "its log has no head");
+	if (r < 0)
+		return r;
+	out->head = rec.head;
+	*seq = t.seq;
+	return 0;
+}
+
+/* The last transaction tells whether the layer was sealed. */
+static int read_rest(const struct orch_map *map, struct cas_layer *out, size_t pos, uint64_t seq,
+    struct orch_err *err)
+{
+	struct fmt_layer_record rec;
+	struct fmt_txn t;
+	bool torn = false;
+	int r;
+
+	while ((r = fmt_txn_next(map->addr, map->len, &pos, seq, &t, &torn, err)) == 1) {
+		seq = t.seq;
+		out->sealed = false;
+		while ((r = fmt_txn_record(&t, &rec, err)) == 1) {
+			out->sealed = rec.kind == FMT_LAYER_SEALED;
+			if (out->sealed)
+				out->successor = rec.successor;
+		}
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int read_segment(int fd, struct cas_layer *out, struct orch_err *err)
+{
+	struct highest h = {0};
+	struct orch_map map;
+	char name[NUMBER_BYTES + 4];
+	uint64_t seq = 0;
+	size_t pos = 0;
+	int r = cas_dir_each(fd, ".", see_segment, &h, err);
+
+	if (r == 0 && h.id == 0)
+		r = orch_err_set(err, ORCH_ECORRUPT, "it has no log");
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), LOG_PREFIX "%" PRIu64, h.id);
+	r = orch_map_open(fd, name, &map, err);
+	if (r < 0)
+		return r;
+	r = read_first(&map, out, &pos, &seq, err);
+	if (r == 0)
+		r = read_rest(&map, out, pos, seq, err);
+	orch_map_close(&map);
+	if (r == 0 && out->head.layer != out->id)
+		r = orch_err_set(
+		    err, ORCH_ECORRUPT, "its log is of layer %" PRIu64, out->head.layer);
+	return r;
+}
+
+static int open_layer(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	char name[NUMBER_BYTES];
+	int fd;
+
+	folder_name(id, name);
+	fd = openat(s->layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? orch_err_sys(err, errno, "layer %s", name) : fd;
+}
+
+int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+{
+	struct cas_layer x = {.id = id};
+	orch_auto(fd) int fd = open_layer(s, id, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = read_segment(fd, &x, err);
+	if (r < 0) {
+		orch_err_wrap(err, "layer %" PRIu64, id);
+		return r;
+	}
+	*out = x;
+	return 0;
+}
+
+/* ---- listing ---- */
+
+struct layers {
+	struct cas_store *s;
+	struct cas_layer *v;
+	size_t count, cap;
+	struct orch_err *err;
+};
+
+static int see_layer(void *priv, int dirfd, const char *name)
+{
+	struct layers *l = priv;
+	uint64_t id;
+
+	(void)dirfd;
+	if (cas_number_parse(name, &id) < 0)
+		return 0;
+	if (l->count == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 16;
+		struct cas_layer *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v)
+			return orch_err_set(l->err, ENOMEM, "out of memory");
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->count++] = (struct cas_layer){.id = id};
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct cas_layer *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static struct cas_layer *find_layer(struct layers *l, uint64_t id)
+{
+	struct cas_layer key = {.id = id};
+
+	return l->count ? bsearch(&key, l->v, l->count, sizeof(key), by_id) : NULL;
+}
+
+static int see_record(
+    void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
+{
+	struct cas_layer *x;
+	uint64_t id;
+
+	(void)ns;
+	(void)key;
+	if (status < 0 || orch_json_get_u64(value, "layer", &id, NULL) < 0)
+		return 0;
+	x = find_layer(priv, id);
+	if (x)
+		x->records++;
+	return 0;
+}
+
+struct sum {
+	uint64_t bytes;
+};
+
+static int see_file(void *priv, int dirfd, const char *name)
+{
+	struct sum *sum = priv;
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		sum->bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+static uint64_t allocated(struct cas_store *s, uint64_t id)
+{
+	orch_auto(fd) int fd = open_layer(s, id, NULL);
+	struct sum sum = {0};
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = cas_dir_each(fd, ".", see_file, &sum, NULL);
+	if (r == 0)
+		r = cas_dir_each(fd, "spool", see_file, &sum, NULL);
+	(void)r; /* a layer without a spool is counted as far as it is there */
+	return sum.bytes;
+}
+
+static void fill_layer(struct layers *l, struct cas_layer *x, unsigned flags)
+{
+	uint64_t id = x->id;
+
+	x->status = cas_layer_get(l->s, id, x, NULL);
+	x->id = id;
+	if (flags & CAS_LAYER_BYTES)
+		x->bytes = allocated(l->s, id);
+}
+
+static void count_children(struct layers *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct cas_layer *parent =
+		    l->v[i].status == 0 ? find_layer(l, l->v[i].head.parent) : NULL;
+
+		if (parent)
+			parent->children++;
+	}
+}
+
+static int list(struct layers *l, unsigned flags, struct orch_err *err)
+{
+	int r = cas_dir_each(l->s->layers_fd, ".", see_layer, l, err);
+
+	if (r < 0)
+		return r;
+	if (l->count)
+		qsort(l->v, l->count, sizeof(*l->v), by_id);
+	for (size_t i = 0; i < l->count; i++)
+		fill_layer(l, &l->v[i], flags);
+	count_children(l);
+	return cas_record_list(l->s, NULL, see_record, l, err);
+}
+
+int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, size_t *out_count,
+    struct orch_err *err)
+{
+	struct layers l = {.s = s, .err = err};
+	int r = list(&l, flags, err);
+
+	if (r < 0) {
+		free(l.v);
+		return r;
+	}
+	*out = l.v;
+	*out_count = l.count;
+	return 0;
+}
+
+/* ---- removing ---- */
+
+/* First out of layers/, durably, then file by file. */
+static int move_out(
+    struct cas_store *s, uint64_t id, char temp[NUMBER_BYTES + 8], struct orch_err *err)
+{
+	char name[NUMBER_BYTES];
+	int r;
+
+	folder_name(id, name);
+	snprintf(temp, NUMBER_BYTES + 8, "gone-%s", name);
+	r = orch_rename(s->layers_fd, name, s->tmp_fd, temp, 0);
+	if (r == 0)
+		r = orch_fd_sync(s->layers_fd);
+	return r < 0 ? orch_err_sys(err, -r, "remove layer %s", name) : 0;
+}
+
+/* change_lock is held. A layer whose head can't be read may name any parent: that one stays. */
+static int check_unused(struct layers *l, uint64_t id, struct orch_err *err)
+{
+	const struct cas_layer *x = find_layer(l, id);
+
+	if (!x)
+		return -ENOENT;
+	if (x->records > 0)
+		return orch_err_set(err, EBUSY, "layer %" PRIu64 " is used by a workspace", id);
+	for (size_t i = 0; i < l->count; i++) {
+		if (l->v[i].id != id && l->v[i].status < 0)
+			return orch_err_set(err, EBUSY,
+			    "layer %" PRIu64 " may be the parent of the damaged layer %" PRIu64, id,
+			    l->v[i].id);
+		if (l->v[i].head.parent == id)
+			return orch_err_set(err, EBUSY,
+			    "layer %" PRIu64 " is the parent of layer %" PRIu64, id, l->v[i].id);
+	}
+	return 0;
+}
+
+int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	struct layers l = {.s = s, .err = err};
+	char temp[NUMBER_BYTES + 8];
+	int r;
+
+	pthread_mutex_lock(&s->change_lock);
+	r = list(&l, 0, err);
+	if (r == 0)
+		r = check_unused(&l, id, err);
+	if (r == 0)
+		r = move_out(s, id, temp, err);
+	pthread_mutex_unlock(&s->change_lock);
+	free(l.v);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return orch_remove_tree(s->tmp_fd, temp, err);
+}
+
+static bool is_unused(struct layers *l, const struct cas_layer *x)
+{
+	return x->status == 0 && x->records == 0 && check_unused(l, x->id, NULL) == 0;
+}
+
+/* One that nothing names, or 0. */
+static int find_unused(struct cas_store *s, uint64_t *out, struct orch_err *err)
+{
+	struct layers l = {.s = s, .err = err};
+	int r = list(&l, 0, err);
+
+	*out = 0;
+	for (size_t i = 0; r == 0 && i < l.count && *out == 0; i++)
+		if (is_unused(&l, &l.v[i]))
+			*out = l.v[i].id;
+	free(l.v);
+	return r;
+}
+
+int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
+{
+	size_t count = 0;
+	uint64_t id = 0;
+	int r;
+
+	while ((r = find_unused(s, &id, err)) == 0 && id != 0) {
+		r = cas_layer_remove(s, id, err);
+		if (r < 0 && r != -EBUSY)
+			break;
+		count++;
+	}
+	if (r == 0 && out_count)
+		*out_count = count;
+	return r;
+}

@@ -1,0 +1,385 @@
+/* Opening and closing a store: the folder's checks, LOCK, FORMAT, the folders, the database. */
+#include "cache/store_priv.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/log.h"
+#include "core/path.h"
+
+static const struct {
+	const char *name;
+	mode_t mode;
+	size_t fd_at; /* offset of the descriptor in struct cas_store */
+} folders[] = {
+    {"objects", 0755, offsetof(struct cas_store, objects_fd)},
+    {"packs", 0755, offsetof(struct cas_store, packs_fd)},
+    {"layers", 0755, offsetof(struct cas_store, layers_fd)},
+    {"scan", 0700, offsetof(struct cas_store, scan_fd)},
+    {"tmp", 0711, offsetof(struct cas_store, tmp_fd)},
+};
+
+static int *folder_fd(struct cas_store *s, size_t i)
+{
+	return (int *)((char *)s + folders[i].fd_at);
+}
+
+static bool is_remote(const struct statfs *fs)
+{
+	switch ((unsigned long)fs->f_type & 0xffffffffUL) {
+	case NFS_SUPER_MAGIC:
+	case SMB_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC:
+	case V9FS_MAGIC:
+	case AFS_SUPER_MAGIC:
+	case CEPH_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int check_root(struct cas_store *s, struct orch_err *err)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(s->root_fd, &fs) < 0 || fstat(s->root_fd, &st) < 0)
+		return orch_err_sys(err, errno, "stat");
+	if (is_remote(&fs))
+		return orch_err_set(err, EOPNOTSUPP,
+		    "it is on a network file system; a store must be on a local one");
+	if (st.st_uid != geteuid())
+		return orch_err_set(err, EACCES, "it belongs to uid %u, orch runs as uid %u",
+		    (unsigned)st.st_uid, (unsigned)geteuid());
+	if (faccessat(s->root_fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return orch_err_sys(err, errno, "it can't be written");
+	return 0;
+}
+
+static int open_root(struct cas_store *s, unsigned flags, struct orch_err *err)
+{
+	int r;
+
+	if (flags & CAS_STORE_CREATE) {
+		r = orch_mkdirs(AT_FDCWD, s->path, 0700, err);
+		if (r < 0)
+			return r;
+	}
+	s->root_fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->root_fd < 0)
+		return orch_err_sys(err, errno, "open");
+	return check_root(s, err);
+}
+
+static int lock_is_taken(struct cas_store *s, struct orch_err *err)
+{
+	char pid[24] = "";
+	ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+
+	pid[n > 0 ? n : 0] = '\0';
+	pid[strspn(pid, "0123456789")] = '\0';
+	return orch_err_set(err, EBUSY, "another keeper has it: pid %s", pid[0] ? pid : "unknown");
+}
+
+/* The lock lasts as long as lock_fd, which no other program inherits. */
+static int take_lock(struct cas_store *s, struct orch_err *err)
+{
+	char pid[24];
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+
+	s->lock_fd = openat(s->root_fd, "LOCK", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return orch_err_sys(err, errno, "LOCK");
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? lock_is_taken(s, err)
+					    : orch_err_sys(err, errno, "LOCK");
+	/* the pid is for people: a full disk must not keep a store closed */
+	if (ftruncate(s->lock_fd, 0) == 0 && pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+		orch_log(ORCH_LOG_WARN, "cache", "no pid in LOCK", "store=%s", s->path);
+	return 0;
+}
+
+static bool is_own_name(const char *name)
+{
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(folders); i++)
+		if (strcmp(name, folders[i].name) == 0)
+			return true;
+	return strcmp(name, "LOCK") == 0 || strcmp(name, "db") == 0;
+}
+
+struct find_foreign {
+	struct orch_err *err;
+	bool has_content;
+};
+
+static int saw_content(void *priv, int dirfd, const char *name)
+{
+	struct find_foreign *f = priv;
+
+	(void)dirfd;
+	(void)name;
+	f->has_content = true;
+	return 0;
+}
+
+static int see_foreign(void *priv, int dirfd, const char *name)
+{
+	struct find_foreign *f = priv;
+
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "LOCK") == 0)
+		return 0;
+	if (!is_own_name(name))
+		return orch_err_set(f->err, ORCH_EFORMAT,
+		    "it is not an orch store: it has no FORMAT, but holds %s", name);
+	return cas_dir_each(dirfd, name, saw_content, f, f->err);
+}
+
+/* Without FORMAT: empty, or an earlier creation that was cut off, or something else. */
+static int check_creatable(struct cas_store *s, struct orch_err *err)
+{
+	struct find_foreign f = {.err = err};
+	int r = cas_dir_each(s->root_fd, ".", see_foreign, &f, err);
+
+	if (r == 0 && f.has_content)
+		return orch_err_set(err, ORCH_ECORRUPT, "FORMAT is missing");
+	return r;
+}
+
+static int open_folder(struct cas_store *s, size_t i, struct orch_err *err)
+{
+	const char *name = folders[i].name;
+	int fd;
+
+	fd = openat(s->root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		if (mkdirat(s->root_fd, name, folders[i].mode) < 0)
+			return orch_err_sys(err, errno, "mkdir %s", name);
+		fd = openat(s->root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		/* whatever the umask is */
+		if (fd >= 0 && fchmod(fd, folders[i].mode) < 0) {
+			orch_fd_close(fd);
+			fd = -1;
+		}
+	}
+	if (fd < 0)
+		return orch_err_sys(err, errno, "folder %s", name);
+	*folder_fd(s, i) = fd;
+	return 0;
+}
+
+static int open_folders(struct cas_store *s, struct orch_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(folders); i++)
+		r = open_folder(s, i, err);
+	return r;
+}
+
+static int create(struct cas_store *s, struct cas_format *f, struct orch_err *err)
+{
+	int r = check_creatable(s, err);
+
+	if (r == 0 && fchmod(s->root_fd, 0700) < 0)
+		r = orch_err_sys(err, errno, "chmod");
+	if (r == 0)
+		r = open_folders(s, err);
+	if (r == 0)
+		r = cas_format_make(f, err);
+	if (r == 0)
+		r = cas_format_save(s->root_fd, f, err);
+	if (r == 0 && (r = orch_fd_sync_parent(AT_FDCWD, s->path)) < 0)
+		r = orch_err_sys(err, -r, "sync of the folder above");
+	return r;
+}
+
+static int check_mode(struct cas_store *s, struct orch_err *err)
+{
+	struct stat st;
+
+	if (fstat(s->root_fd, &st) < 0)
+		return orch_err_sys(err, errno, "stat");
+	if (st.st_mode & 022)
+		return orch_err_set(err, EACCES,
+		    "others may write into it (mode %04o): chmod 700 it",
+		    (unsigned)st.st_mode & 07777);
+	return 0;
+}
+
+static int missing_format(struct cas_store *s, struct orch_err *err)
+{
+	int r = check_creatable(s, err);
+
+	return r < 0 ? r : orch_err_set(err, ENOENT, "there is no store");
+}
+
+static int open_format(struct cas_store *s, unsigned flags, struct orch_err *err)
+{
+	struct orch_err ignored = ORCH_ERR_INIT;
+	struct cas_format f;
+	int r = cas_format_load(s->root_fd, &f, &ignored);
+
+	if (r == -ENOENT)
+		r = flags & CAS_STORE_CREATE ? create(s, &f, err) : missing_format(s, err);
+	else if (r < 0)
+		r = orch_err_set(err, -r, "%s", ignored.msg);
+	else
+		r = check_mode(s, err);
+	if (r < 0)
+		return r;
+	memcpy(s->id, f.id, sizeof(s->id));
+	s->seed = f.seed;
+	return 0;
+}
+
+struct clean {
+	struct orch_err *err;
+};
+
+static int clean_one(void *priv, int dirfd, const char *name)
+{
+	struct clean *c = priv;
+
+	return orch_remove_tree(dirfd, name, c->err);
+}
+
+static int open_content(struct cas_store *s, struct orch_err *err)
+{
+	struct clean c = {.err = err};
+	char *db_path = orch_path_join(s->path, "db");
+	int r;
+
+	if (!db_path)
+		return orch_err_set(err, ENOMEM, "out of memory");
+	r = open_folders(s, err);
+	if (r == 0)
+		r = cas_db_open(db_path, &s->db, err);
+	free(db_path);
+	if (r == 0)
+		r = view_packset_new(s->packs_fd, &s->packset, err);
+	if (r == 0)
+		r = cas_counters_load(s, err);
+	if (r == 0)
+		r = cas_publish_recover(s, err);
+	if (r == 0)
+		r = cas_dir_each(s->root_fd, "tmp", clean_one, &c, err);
+	return r;
+}
+
+static struct cas_store *store_new(const char *path)
+{
+	struct cas_store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->root_fd = s->lock_fd = -1;
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(folders); i++)
+		*folder_fd(s, i) = -1;
+	pthread_mutex_init(&s->pack_lock, NULL);
+	pthread_mutex_init(&s->change_lock, NULL);
+	s->path = orch_path_absolute(path);
+	if (!s->path) {
+		cas_store_close(s);
+		return NULL;
+	}
+	return s;
+}
+
+int cas_store_open(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
+{
+	struct cas_store *s = store_new(path);
+	int r;
+
+	if (!s)
+		return orch_err_set(err, ENOMEM, "store %s: out of memory", path);
+	r = open_root(s, flags, err);
+	if (r == 0)
+		r = take_lock(s, err);
+	if (r == 0)
+		r = open_format(s, flags, err);
+	if (r == 0)
+		r = open_content(s, err);
+	if (r < 0) {
+		cas_store_close(s);
+		orch_err_wrap(err, "store %s", path);
+		return r;
+	}
+	*out = s;
+	return 0;
+}
+
+void cas_store_close(struct cas_store *s)
+{
+	if (!s)
+		return;
+	cas_db_close(s->db);
+	view_packset_free(s->packset);
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(folders); i++)
+		orch_fd_close(*folder_fd(s, i));
+	orch_fd_close(s->lock_fd);
+	orch_fd_close(s->root_fd);
+	pthread_mutex_destroy(&s->change_lock);
+	pthread_mutex_destroy(&s->pack_lock);
+	free(s->path);
+	free(s);
+}
+
+const char *cas_store_path(const struct cas_store *s)
+{
+	return s->path;
+}
+
+const char *cas_store_id(const struct cas_store *s)
+{
+	return s->id;
+}
+
+uint64_t cas_store_seed(const struct cas_store *s)
+{
+	return s->seed;
+}
+
+int cas_store_root_fd(const struct cas_store *s)
+{
+	return s->root_fd;
+}
+
+int cas_store_objects_fd(const struct cas_store *s)
+{
+	return s->objects_fd;
+}
+
+int cas_store_packs_fd(const struct cas_store *s)
+{
+	return s->packs_fd;
+}
+
+int cas_store_layers_fd(const struct cas_store *s)
+{
+	return s->layers_fd;
+}
+
+int cas_store_scan_fd(const struct cas_store *s)
+{
+	return s->scan_fd;
+}
+
+int cas_store_tmp_fd(const struct cas_store *s)
+{
+	return s->tmp_fd;
+}
+
+struct view_packset *cas_store_packset(const struct cas_store *s)
+{
+	return s->packset;
+}
