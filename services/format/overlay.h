@@ -1,6 +1,6 @@
 /*
  * The state that a layer's records make up, in memory: nodes by inode number, recorded entries by
- * (parent, name) and grouped by parent. The mount process keeps one for its whole layer chain and
+ * (parent, name) and grouped by parent. The mount process keeps them and
  * changes it with every operation; the commit worker builds one from sealed layers. Pure: no I/O.
  * Not thread-safe. Pointers that are returned are borrowed and live until the next change.
  */

@@ -1,6 +1,9 @@
 noinst_LIBRARIES += %D%/libformat.a
 %C%_libformat_a_SOURCES = \
 	%D%/entry.c %D%/entry.h %D%/format_priv.h \
+	%D%/layer.c %D%/layer.h \
+	%D%/overlay.c %D%/overlay.h \
+	%D%/overlay_mem.c %D%/overlay_mem.h \
 	%D%/pack.c %D%/pack.h \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stamps.c %D%/stamps.h \

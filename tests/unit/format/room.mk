@@ -9,3 +9,7 @@ check_PROGRAMS += %D%/test-snapshot
 %C%_test_snapshot_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/test-pack
 %C%_test_pack_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-layer
+%C%_test_layer_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-overlay
+%C%_test_overlay_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
