@@ -203,7 +203,7 @@ static void climb(char *folder, const struct orch_cgroup_limits *l)
 		*slash = '\0';
 	}
 	if (up && hands_on(up, l))
-		strcpy(folder, up);
+		memcpy(folder, up, strlen(up) + 1); /* up is no longer than folder */
 }
 
 static int folder_open(struct orch_cgroup *g, enum controller c, char *path)
@@ -418,7 +418,7 @@ static int signal_listed(int dir, int signal)
 	if (orch_file_load(dir, "cgroup.procs", &text, NULL) < 0 || !text.data)
 		return 0;
 	for (char *p = (char *)text.data; *p; p += strcspn(p, "\n"), p += *p == '\n') {
-		int pid = atoi(p);
+		int pid = (int)strtol(p, NULL, 10);
 
 		/* 0: a process of another pid namespace */
 		if (pid > 0 && (signal == 0 || kill(pid, signal) == 0))

@@ -91,7 +91,7 @@ int orch_fault_set(const char *spec)
 		return 0;
 	if (strlen(spec) >= sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, spec);
+	memcpy(copy, spec, strlen(spec) + 1);
 	for (char *s = strtok_r(copy, ",", &save); s; s = strtok_r(NULL, ",", &save)) {
 		int r = point_set(s);
 

@@ -5,6 +5,7 @@
 #include "core/json.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -356,18 +357,20 @@ static int base64_parse(const char *s, size_t len, char **out, size_t *out_len)
 	return 0;
 }
 
+/* The key under which bytes go that are no text; malloc'd. */
+static char *base64_key(const char *key)
+{
+	char *out = NULL;
+
+	return asprintf(&out, "%s_b64", key) < 0 ? NULL : out;
+}
+
 static int set_base64(struct orch_json *o, const char *key, const void *v, size_t len)
 {
-	orch_auto(free) char *name = NULL;
+	orch_auto(free) char *name = base64_key(key);
 	orch_auto(free) char *text = base64_format(v, len);
-	size_t key_len = strlen(key);
 
-	name = malloc(key_len + sizeof("_b64"));
-	if (!name || !text)
-		return mark_failed(o, ENOMEM);
-	memcpy(name, key, key_len);
-	memcpy(name + key_len, "_b64", sizeof("_b64"));
-	return orch_json_set_str(o, name, text);
+	return name && text ? orch_json_set_str(o, name, text) : mark_failed(o, ENOMEM);
 }
 
 int orch_json_set_bytes(struct orch_json *o, const char *key, const void *v, size_t len)
@@ -465,14 +468,12 @@ int orch_json_get_bool(const struct orch_json *o, const char *key, bool *out, st
 static int get_base64(
     const struct orch_json *o, const char *key, char **out, size_t *out_len, struct orch_err *err)
 {
-	orch_auto(free) char *name = malloc(strlen(key) + sizeof("_b64"));
+	orch_auto(free) char *name = base64_key(key);
 	const json_t *v;
 	int r;
 
 	if (!name)
 		return orch_err_sys(err, ENOMEM, "cannot read %s", key);
-	strcpy(name, key);
-	strcat(name, "_b64");
 	v = native_const(orch_json_get(o, name));
 	if (!v)
 		return orch_err_set(err, ENOENT, "%s is missing", key);

@@ -221,7 +221,7 @@ static void add_head(
 	char time[ORCH_RFC3339_BYTES];
 
 	orch_wall_format(orch_wall_ns(), time);
-	strcpy(strrchr(time, '.') + 4, "Z"); /* milliseconds are enough to read */
+	memcpy(strrchr(time, '.') + 4, "Z", sizeof("Z")); /* milliseconds are enough to read */
 	if (destination.format == ORCH_LOG_JSON) {
 		orch_buf_add_str(line, "{");
 		add_text_field(line, "time", time);

@@ -502,18 +502,21 @@ static int check_end(struct orch_process *p)
 	return 0;
 }
 
+/* Each process is sent it once; how many were found, or -errno. */
 static int tree_signal(const struct orch_process *p, int signal)
 {
-	int group, found;
+	int found;
 
 	if (p->reaped)
 		return 0;
-	group = kill(-p->pid, signal) == 0;
 	if (p->cgroup)
 		found = orch_cgroup_kill(p->cgroup, signal);
 	else
 		found = orch_proctree_signal(p->pid, p->mark[0] ? p->mark : NULL, signal);
-	return found < 0 ? found : found + group > 0;
+	/* No /proc, no memory: the group at least. */
+	if (found < 0 && kill(-p->pid, signal) == 0)
+		found = 1;
+	return found;
 }
 
 /* SIGKILL until nobody is left who could fork. */

@@ -57,7 +57,7 @@ static bool proc_read(int proc, const char *pid, struct proc *out)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	*out = (struct proc){.id.pid = atoi(pid)};
+	*out = (struct proc){.id.pid = (int32_t)strtol(pid, NULL, 10)};
 	return stat_parse(text, out);
 }
 
