@@ -256,6 +256,16 @@ static int key_name(const char *key, size_t len, struct orch_buf *out)
 	return out->failed ? -ENOMEM : 0;
 }
 
+int cas_db_name(const struct cas_db_item *item, struct orch_buf *out)
+{
+	char key[CAS_KEY_MAX + 1];
+	size_t len = item->key_len < CAS_KEY_MAX ? item->key_len : CAS_KEY_MAX;
+
+	key[0] = (char)item->kind;
+	memcpy(key + 1, item->key, len);
+	return key_name(key, len + 1, out);
+}
+
 static uint64_t checksum(const char *key, size_t key_len, const void *p, size_t n)
 {
 	return orch_xxh64(p, n, orch_xxh64(key, key_len, 0));

@@ -53,6 +53,9 @@ struct cas_db_item {
 	size_t value_len;
 	int status; /* 0, -ORCH_ECORRUPT or -ORCH_EFORMAT: this record can't be believed */
 };
+/* "ref main", "object 12ab...": the record as people see it, appended. */
+int cas_db_name(const struct cas_db_item *item, struct orch_buf *out) ORCH_NONNULL(1, 2);
+
 typedef int cas_db_fn(void *priv, const struct cas_db_item *item);
 /* All records whose kind and first bytes are those of prefix, in the order of their keys, as they
  * were when the call began; fn may read and commit. A non-zero return of fn ends it and is

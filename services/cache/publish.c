@@ -445,6 +445,7 @@ static int publish_claimed(struct cas_adopt *a, const struct cas_publish *p,
 	if (r < 0)
 		return r;
 	cas_step(a->s, "checked");
+	atomic_fetch_add(&a->s->publishing, 1u);
 	r = place_content(a, out, err);
 	if (r == 0)
 		r = commit(a, p, out, err);
@@ -452,6 +453,7 @@ static int publish_claimed(struct cas_adopt *a, const struct cas_publish *p,
 		after_commit(a, p);
 	else if (record_moved(a->s, &a->manifest, &ignored) < 0)
 		orch_log_err("cache", "record of moved objects", &ignored);
+	atomic_fetch_sub(&a->s->publishing, 1u);
 	return r;
 }
 

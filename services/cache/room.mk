@@ -33,6 +33,12 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/store_priv.h \
 	%D%/txn.c \
 	%D%/txn.h \
+	%D%/verify.c \
 	%D%/verify.h \
+	%D%/verify_names.c \
+	%D%/verify_object.c \
+	%D%/verify_pack.c \
+	%D%/verify_priv.h \
+	%D%/verify_snapshot.c \
 	%D%/walk.c \
 	%D%/walk.h

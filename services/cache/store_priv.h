@@ -3,6 +3,7 @@
 #define ORCH_CACHE_STORE_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/db.h"
 #include "cache/folder.h"
@@ -30,6 +31,7 @@ struct cas_store {
 	pthread_mutex_t
 	    change_lock; /* refs, snapshot records, keeper's records, counters, layers */
 	struct cas_counters counters;
+	atomic_uint publishing; /* publishes between their first rename and their commit */
 	uint64_t layer_next, layer_limit; /* numbers that are reserved in the database */
 
 	/* Tests only: called at each named step of publishing. */

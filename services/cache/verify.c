@@ -1,0 +1,212 @@
+/*
+ * The run of verify: its parts in order, reporting, progress. Objects are hashed by a pool of
+ * threads, everything else is done by the calling one.
+ */
+#include "cache/verify.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cache/verify_priv.h"
+#include "core/clock.h"
+#include "core/fd.h"
+#include "format/scan.h"
+
+#define PROGRESS_NS (UINT64_C(200) * ORCH_NS_PER_MS)
+#define AWAY	    "quarantine"
+
+const char *cas_bad_kind_name(enum cas_bad_kind k)
+{
+	static const char *const names[] = {
+	    [CAS_BAD_FORMAT] = "format",
+	    [CAS_BAD_PACK] = "pack",
+	    [CAS_BAD_RECORD] = "record",
+	    [CAS_BAD_OBJECT] = "object",
+	    [CAS_BAD_SNAPSHOT] = "snapshot",
+	    [CAS_BAD_REF] = "ref",
+	    [CAS_BAD_DATABASE] = "database",
+	    [CAS_BAD_LAYER] = "layer",
+	    [CAS_BAD_SCAN] = "scan",
+	    [CAS_BAD_STRAY] = "stray",
+	};
+
+	return (size_t)k < ORCH_ARRAY_LEN(names) ? names[k] : "unknown";
+}
+
+int verify_fail(struct verify *v, int r)
+{
+	int zero = 0;
+
+	if (r < 0)
+		atomic_compare_exchange_strong(&v->stop, &zero, r);
+	return atomic_load(&v->stop);
+}
+
+int verify_bad(
+    struct verify *v, enum cas_bad_kind kind, const char *name, const char *error, bool repaired)
+{
+	struct cas_bad bad = {kind, name, error, repaired};
+	int r = 0;
+
+	pthread_mutex_lock(&v->lock);
+	v->done.bad++;
+	v->done.repaired += repaired;
+	if (v->spec->on_bad && atomic_load(&v->stop) == 0)
+		r = v->spec->on_bad(v->spec->priv, &bad);
+	pthread_mutex_unlock(&v->lock);
+	return verify_fail(v, r);
+}
+
+int verify_done(struct verify *v, uint64_t bytes)
+{
+	uint64_t now = orch_clock_ns();
+	int r = 0;
+
+	if (v->spec->cancel && *v->spec->cancel)
+		return verify_fail(v, -ECANCELED);
+	pthread_mutex_lock(&v->lock);
+	v->done.checked++;
+	v->done.bytes += bytes;
+	if (v->spec->on_progress && now - v->progress_at >= PROGRESS_NS) {
+		v->progress_at = now;
+		r = v->spec->on_progress(v->spec->priv, v->done.checked, v->done.bytes, v->total);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return verify_fail(v, r);
+}
+
+int verify_move_away(
+    struct verify *v, int dirfd, const char *name, const char *as, struct orch_err *err)
+{
+	orch_auto(fd) int away = -1;
+	int r = 0;
+
+	if (mkdirat(v->s->root_fd, AWAY, 0700) < 0 && errno != EEXIST)
+		return orch_err_sys(err, errno, "mkdir %s", AWAY);
+	away = openat(v->s->root_fd, AWAY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (away < 0)
+		return orch_err_sys(err, errno, "%s", AWAY);
+	r = orch_rename(dirfd, name, away, as, 0);
+	if (r == 0)
+		r = orch_fd_sync(away);
+	if (r == 0)
+		r = orch_fd_sync_parent(dirfd, name);
+	return r < 0 ? orch_err_sys(err, -r, "move %s to %s", name, AWAY) : 0;
+}
+
+/* What was read at the start is what every fingerprint was made with: the file can be mended. */
+static int verify_format(struct verify *v, struct orch_err *err)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	struct cas_format f, ours = {.seed = v->s->seed};
+	bool repaired;
+	int r = cas_format_load(v->s->root_fd, &f, &why);
+
+	(void)err;
+	memcpy(ours.id, v->s->id, sizeof(ours.id));
+	if (r == 0 && (f.seed != ours.seed || strcmp(f.id, ours.id) != 0))
+		r = orch_err_set(&why, ORCH_ECORRUPT, "FORMAT is of another store");
+	if (r == 0)
+		return verify_done(v, 0);
+	repaired = v->spec->repair && cas_format_save(v->s->root_fd, &ours, NULL) == 0;
+	return verify_bad(v, CAS_BAD_FORMAT, "FORMAT", why.msg, repaired);
+}
+
+/* A scan index is only a memory of an import: a bad one is removed. */
+static int see_scan(void *priv, int dirfd, const char *name)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	struct verify *v = priv;
+	struct orch_map map;
+	struct fmt_scan scan;
+	bool repaired;
+	int r = orch_map_open(dirfd, name, &map, &why);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0) {
+		r = fmt_scan_open(map.addr, map.len, &scan, &why);
+		orch_map_close(&map);
+	}
+	if (r == 0)
+		return verify_done(v, 0);
+	repaired = v->spec->repair && unlinkat(dirfd, name, 0) == 0;
+	return verify_bad(v, CAS_BAD_SCAN, name, why.msg, repaired);
+}
+
+static int verify_scans(struct verify *v, struct orch_err *err)
+{
+	return cas_dir_each(v->s->root_fd, "scan", see_scan, v, err);
+}
+
+static int see_root(void *priv, int dirfd, const char *name)
+{
+	static const char *const known[] = {"FORMAT", "LOCK", "objects", "packs", "layers", "scan",
+	    "tmp", "db", "reserve", AWAY, "lost+found"};
+
+	(void)dirfd;
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(known); i++)
+		if (strcmp(name, known[i]) == 0)
+			return 0;
+	return verify_bad(priv, CAS_BAD_STRAY, name, "it is not the store's", false);
+}
+
+static int verify_root(struct verify *v, struct orch_err *err)
+{
+	return cas_dir_each(v->s->root_fd, ".", see_root, v, err);
+}
+
+/* What others build on comes first, so that a thing is told once, where it is wrong. */
+static int (*const parts[])(struct verify *v, struct orch_err *err) = {
+    verify_format,
+    verify_root,
+    verify_packs,
+    verify_objects,
+    verify_database,
+    verify_counters,
+    verify_snapshots,
+    verify_refs,
+    verify_layers,
+    verify_scans,
+};
+
+/* Damage inside the database's files ends a part, not the run. */
+static int run_part(struct verify *v, size_t i)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	int r = parts[i](v, &why);
+
+	if (r == -ORCH_ECORRUPT && atomic_load(&v->stop) == 0)
+		return verify_bad(v, CAS_BAD_DATABASE, "db", why.msg, false);
+	if (r < 0 && why.code != 0 && v->why.code == 0)
+		v->why = why;
+	return r;
+}
+
+int cas_verify(struct cas_store *s, const struct cas_verify_spec *spec, struct cas_verified *out,
+    struct orch_err *err)
+{
+	struct verify v = {.s = s, .spec = spec};
+	int r = 0;
+
+	pthread_mutex_init(&v.lock, NULL);
+	atomic_init(&v.stop, 0);
+	pthread_mutex_lock(&s->change_lock);
+	v.total = s->counters.object_bytes;
+	pthread_mutex_unlock(&s->change_lock);
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(parts); i++)
+		r = run_part(&v, i);
+	if (r == 0 && spec->on_progress)
+		r = spec->on_progress(spec->priv, v.done.checked, v.done.bytes, v.total);
+	pthread_mutex_destroy(&v.lock);
+	if (r == -ECANCELED)
+		orch_err_set(err, ECANCELED, "verify was cancelled");
+	else if (r < 0)
+		orch_err_set(err, -r, "verify: %s", v.why.code ? v.why.msg : strerrordesc_np(-r));
+	if (r < 0)
+		return r;
+	*out = v.done;
+	return 0;
+}
