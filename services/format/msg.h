@@ -56,6 +56,7 @@ struct fmt_msg {
 	struct orch_cursor fields;
 };
 
+/* One message in one buffer: _begin empties out, _end makes it whole. */
 int fmt_msg_begin(struct orch_buf *out, uint16_t type, uint32_t id, int32_t status)
     ORCH_NONNULL(1) ORCH_WUR;
 int fmt_msg_add(struct orch_buf *out, uint16_t tag, const void *p, size_t n) ORCH_NONNULL(1)

@@ -1,8 +1,9 @@
 /*
  * The state that a layer's records make up, in memory: nodes by inode number, recorded entries by
- * (parent, name) and grouped by parent. The mount process keeps them and
- * changes it with every operation; the commit worker builds one from sealed layers. Pure: no I/O.
- * Not thread-safe. Pointers that are returned are borrowed and live until the next change.
+ * (parent, name) and grouped by parent. The mount process keeps such states for its layers and changes
+ * the top one with every operation; the commit worker builds one from sealed layers. Pure: no I/O.
+ * Not thread-safe, but calls that change nothing may run in many threads at once. Pointers that are
+ * returned are borrowed and live until the next change.
  */
 #ifndef ORCH_FORMAT_OVERLAY_H
 #define ORCH_FORMAT_OVERLAY_H

@@ -13,3 +13,7 @@ check_PROGRAMS += %D%/test-layer
 %C%_test_layer_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/test-overlay
 %C%_test_overlay_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-msg
+%C%_test_msg_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-scan
+%C%_test_scan_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)

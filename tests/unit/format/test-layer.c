@@ -163,7 +163,18 @@ static void test_fields(void **state)
 	assert_int_equal(t.seq, 41);
 	assert_int_equal(fmt_txn_record(&t, &r, NULL), 1);
 	assert_int_equal(r.kind, FMT_LAYER_HEAD);
-	assert_memory_equal(&r.head, &h, sizeof(h));
+	assert_int_equal(r.head.layer, h.layer);
+	assert_int_equal(r.head.parent, h.parent);
+	assert_string_equal(r.head.workspace, h.workspace);
+	assert_true(orch_digest_eq(&r.head.snapshot, &h.snapshot));
+	assert_int_equal(r.head.next_ino, h.next_ino);
+	assert_int_equal(r.head.next_spool, h.next_spool);
+	assert_int_equal(r.head.seq, h.seq);
+	assert_int_equal(r.head.uid, h.uid);
+	assert_int_equal(r.head.gid, h.gid);
+	assert_int_equal(r.head.segment, h.segment);
+	assert_int_equal(r.head.checkpoint, h.checkpoint);
+	assert_true(r.head.wall_ns == h.wall_ns);
 	assert_int_equal(fmt_txn_record(&t, &r, NULL), 0);
 	assert_int_equal(fmt_txn_next(out.data, out.len, &pos, 41, &t, &torn, NULL), 1);
 	for (int i = 0; i < 7; i++)
