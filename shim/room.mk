@@ -9,5 +9,5 @@ bin_PROGRAMS += %D%/orch-shim
 pkglibexec_PROGRAMS += %D%/orch-init
 %C%_orch_init_SOURCES = %D%/init.c
 %C%_orch_init_CFLAGS = $(ORCH_CFLAGS) -fno-pie
-%C%_orch_init_LDFLAGS = -static -no-pie -Wl,--gc-sections
+%C%_orch_init_LDFLAGS = -static -Wl,--gc-sections
 %C%_orch_init_LDADD =
