@@ -30,9 +30,11 @@ struct sync_import_spec {
 	ino_t store_ino;
 };
 
+#define SYNC_SCAN_KEY_BYTES 80 /* "<uid>-<64 hex>" and a NUL */
+
 struct sync_imported {
 	struct orch_digest snapshot;
-	char scan_key[ORCH_DIGEST_HEX + 1]; /* name for the index in the quarantine */
+	char scan_key[SYNC_SCAN_KEY_BYTES]; /* name for the index in the quarantine */
 	uint64_t files;                     /* entries */
 	uint64_t bytes;
 };

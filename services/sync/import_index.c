@@ -1,11 +1,12 @@
 /*
  * Import: the scan index of the source folder, read and written. It holds regular files only, in
- * the order of their whole paths. An index is believed only when this user wrote it: it stands for
- * having read the files.
+ * the order of their whole paths. An index stands for having read the files, so its key begins with
+ * the uid that did: the keeper lets nobody write or name another one's.
  */
 #include "sync/import_priv.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,31 +23,28 @@ static uint64_t seed_check(uint64_t seed)
 	return orch_xxh64(SEED_SAMPLE, sizeof(SEED_SAMPLE) - 1, seed);
 }
 
-/* Hash of who, where and which folder it is. */
-static void index_key(const struct import *im, const struct stat *root, char key[65])
+/* Who, and a hash of where and which folder it is. */
+static int index_key(
+    const struct import *im, const struct stat *root, char key[SYNC_SCAN_KEY_BYTES])
 {
 	struct orch_sha256 *s = orch_sha256_new();
-	struct orch_digest d = {0};
-	uint64_t ids[3] = {geteuid(), root->st_dev, root->st_ino};
+	uint64_t folder[2] = {root->st_dev, root->st_ino};
+	char hex[ORCH_DIGEST_HEX + 1];
+	struct orch_digest d;
 
-	if (s) {
-		orch_sha256_add(s, ids, sizeof(ids));
-		orch_sha256_add(s, im->spec->path, strlen(im->spec->path));
-		orch_sha256_end(s, &d);
-		orch_sha256_free(s);
-	}
-	orch_digest_format(&d, key);
+	if (!s)
+		return -ENOMEM;
+	orch_sha256_reset(s);
+	orch_sha256_add(s, folder, sizeof(folder));
+	orch_sha256_add(s, im->spec->path, strlen(im->spec->path));
+	orch_sha256_end(s, &d);
+	orch_sha256_free(s);
+	orch_digest_format(&d, hex);
+	snprintf(key, SYNC_SCAN_KEY_BYTES, "%u-%s", (unsigned)geteuid(), hex);
+	return 0;
 }
 
-static bool is_mine(int dirfd, const char *name)
-{
-	struct stat st;
-
-	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	       st.st_uid == geteuid();
-}
-
-int import_index_load(struct import *im, char key[ORCH_DIGEST_HEX + 1])
+int import_index_load(struct import *im, char key[SYNC_SCAN_KEY_BYTES])
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct stat root;
@@ -54,9 +52,9 @@ int import_index_load(struct import *im, char key[ORCH_DIGEST_HEX + 1])
 
 	if (fstat(im->spec->root_fd, &root) < 0)
 		return -errno;
-	index_key(im, &root, key);
-	if (im->spec->scan_fd < 0 || !is_mine(im->spec->scan_fd, key))
-		return 0;
+	r = index_key(im, &root, key);
+	if (r < 0 || im->spec->scan_fd < 0)
+		return r;
 	r = orch_map_open(im->spec->scan_fd, key, &im->scan_map, &err);
 	if (r == 0)
 		r = fmt_scan_open(im->scan_map.addr, im->scan_map.len, &im->scan, &err);

@@ -97,7 +97,7 @@ void import_read(struct import_dir *d, int fd, struct import_node *n, struct orc
     ORCH_NONNULL(1, 3, 4);
 
 /* import_index.c */
-int import_index_load(struct import *im, char key[ORCH_DIGEST_HEX + 1]) ORCH_NONNULL(1, 2)
+int import_index_load(struct import *im, char key[SYNC_SCAN_KEY_BYTES]) ORCH_NONNULL(1, 2)
     ORCH_WUR;
 /* Takes what the index knows of the file if it can be believed. */
 bool import_index_match(struct import *im, struct import_node *n, const char *path,

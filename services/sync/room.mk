@@ -1,5 +1,15 @@
 noinst_LIBRARIES += %D%/libsync.a
 %C%_libsync_a_SOURCES = \
+	%D%/apply.c %D%/apply.h %D%/apply_priv.h \
+	%D%/apply_links.c \
+	%D%/apply_take.c \
+	%D%/commit.c %D%/commit.h %D%/commit_priv.h \
+	%D%/commit_entry.c \
+	%D%/commit_hash.c \
+	%D%/commit_links.c \
+	%D%/edit.c %D%/edit.h \
+	%D%/export.c %D%/export.h %D%/export_priv.h \
+	%D%/export_write.c \
 	%D%/import.c %D%/import.h %D%/import_priv.h \
 	%D%/import_build.c \
 	%D%/import_index.c \
@@ -8,6 +18,7 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/import_read.c \
 	%D%/import_walk.c \
 	%D%/inomap.c %D%/inomap.h \
+	%D%/layers.c %D%/layers.h \
 	%D%/maker.c %D%/maker.h \
 	%D%/place.c %D%/place.h \
 	%D%/task.c %D%/task.h \
