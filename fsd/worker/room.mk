@@ -1,5 +1,13 @@
 noinst_LIBRARIES += %D%/libworker.a
-%C%_libworker_a_SOURCES =
+%C%_libworker_a_SOURCES = \
+	%D%/events.c %D%/events.h \
+	%D%/job_apply.c \
+	%D%/job_commit.c \
+	%D%/job_export.c \
+	%D%/job_import.c \
+	%D%/jobs.c %D%/jobs.h \
+	%D%/request.c %D%/request.h \
+	%D%/start.c %D%/start.h
 
 pkglibexec_PROGRAMS += %D%/orch-worker
 %C%_orch_worker_SOURCES = %D%/main.c

@@ -1,0 +1,139 @@
+/* Signals, descriptors, ids; see start.h. */
+#include "fsd/worker/start.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/fd.h"
+
+/* The one writable global: a signal handler has no other place. */
+static volatile bool cancelled;
+
+static void on_cancel(int sig)
+{
+	cancelled = true;
+}
+
+volatile bool *worker_start_signals(void)
+{
+	struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t none;
+
+	sigemptyset(&cancel.sa_mask);
+	sigemptyset(&ignore.sa_mask);
+	sigemptyset(&none);
+	sigaction(SIGTERM, &cancel, NULL);
+	sigaction(SIGINT, &cancel, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(0077);
+	prctl(PR_SET_DUMPABLE, 0);
+	return &cancelled;
+}
+
+int worker_start_read(struct orch_buf *out, struct orch_err *err)
+{
+	int r;
+
+	orch_buf_init(out, WORKER_TASK_MAX);
+	r = orch_fd_slurp(STDIN_FILENO, out);
+	if (r == -EOVERFLOW)
+		return orch_err_set(err, EINVAL, "the task is larger than 1 MiB");
+	if (r < 0)
+		return orch_err_sys(err, -r, "read the task");
+	if (!out->len)
+		return orch_err_set(err, EINVAL,
+		    "no task on standard input: orch-worker is started by orch-fsd");
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static void close_between(int first, int last)
+{
+	if (first <= last && close_range((unsigned)first, (unsigned)last, 0) < 0)
+		for (int fd = first; fd <= last && fd < 1024; fd++)
+			close(fd);
+}
+
+int worker_start_fds(const struct worker_request *q, struct orch_err *err)
+{
+	int fds[WORKER_FDS], first = 3;
+	struct stat st;
+
+	for (size_t i = 0; i < WORKER_FDS; i++) {
+		int fd = fds[i] = q->fds[i];
+
+		if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) ||
+				   fcntl(fd, F_SETFD, FD_CLOEXEC) < 0))
+			return orch_err_set(err, EINVAL, "task: descriptor %d is no folder", fd);
+	}
+	qsort(fds, WORKER_FDS, sizeof(int), by_number);
+	for (size_t i = 0; i < WORKER_FDS; i++) {
+		if (fds[i] < first)
+			continue;
+		close_between(first, fds[i] - 1);
+		first = fds[i] + 1;
+	}
+	close_between(first, INT32_MAX);
+	return 0;
+}
+
+static bool has_ids(const struct worker_ids *u)
+{
+	uid_t ru, eu, su;
+	gid_t rg, eg, sg;
+
+	return getresuid(&ru, &eu, &su) == 0 && getresgid(&rg, &eg, &sg) == 0 && ru == u->uid &&
+	       eu == u->uid && su == u->uid && rg == u->gid && eg == u->gid && sg == u->gid;
+}
+
+static int take_ids(const struct worker_ids *u, struct orch_err *err)
+{
+	if (setgroups(u->group_count, u->groups) < 0 ||
+	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
+		return orch_err_sys(err, errno, "take on the ids %u:%u", (unsigned)u->uid,
+		    (unsigned)u->gid);
+	if (!has_ids(u) || (u->uid != 0 && setuid(0) == 0))
+		return orch_err_set(err, EPERM, "the ids could not be dropped");
+	return 0;
+}
+
+/* As many open files as this process may have. */
+static void raise_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+int worker_start_ids(const struct worker_request *q, pid_t parent, struct orch_err *err)
+{
+	int r = 0;
+
+	raise_limit();
+	if (q->user.set && !(has_ids(&q->user) && geteuid() != 0))
+		r = take_ids(&q->user, err);
+	if (r < 0)
+		return r;
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* A change of ids resets both. */
+	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		return orch_err_set(err, ORCH_ECANCELLED, "the keeper has gone");
+	return 0;
+}
