@@ -23,7 +23,7 @@ static const struct {
     {"objects", 0755, offsetof(struct cas_store, objects_fd)},
     {"packs", 0755, offsetof(struct cas_store, packs_fd)},
     {"layers", 0755, offsetof(struct cas_store, layers_fd)},
-    {"scan", 0700, offsetof(struct cas_store, scan_fd)},
+    {"scan", 0711, offsetof(struct cas_store, scan_fd)},
     {"tmp", 0711, offsetof(struct cas_store, tmp_fd)},
 };
 
