@@ -193,6 +193,8 @@ static int check_object(struct cas_adopt *a, const struct cas_object *o, struct 
 
 	cas_adopt_name(&o->digest, name);
 	fd = cas_adopt_file(a, name, 0444, &st, err);
+	if (fd == -ENOENT)
+		return hostile(err, name, "is missing");
 	if (fd < 0)
 		return fd;
 	if ((uint64_t)st.st_size != o->size)

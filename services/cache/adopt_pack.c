@@ -244,6 +244,8 @@ static int check_fit(struct cas_adopt *a, const struct orch_digest *snapshot, st
 	size_t len;
 	int r = find_record(a, FMT_PACK_SNAPSHOT, snapshot, &bytes, &len, err);
 
+	if (r == -ENOENT)
+		return orch_err_set(err, ORCH_ECORRUPT, "quarantine: its snapshot is nowhere");
 	if (r == 0)
 		r = fmt_snapshot_parse(bytes, len, &x, err);
 	if (r == 0 && pairs_init(&p, a) < 0)
