@@ -1,5 +1,43 @@
 noinst_LIBRARIES += %D%/libkeeper.a
-%C%_libkeeper_a_SOURCES =
+%C%_libkeeper_a_SOURCES = \
+	%D%/adopt.c %D%/adopt.h \
+	%D%/answer.c %D%/answer.h \
+	%D%/api.h \
+	%D%/api_daemon.c \
+	%D%/api_ref.c \
+	%D%/api_snapshot.c \
+	%D%/api_store.c \
+	%D%/api_transfer.c \
+	%D%/api_tree.c \
+	%D%/api_workspace.c \
+	%D%/background.c %D%/background.h \
+	%D%/daemon.c %D%/daemon.h \
+	%D%/entry_json.c %D%/entry_json.h \
+	%D%/events.c %D%/events.h \
+	%D%/expect.c %D%/expect.h \
+	%D%/http_server.c %D%/http_server.h \
+	%D%/json_value.c %D%/json_value.h \
+	%D%/layers.c %D%/layers.h \
+	%D%/listen.c %D%/listen.h \
+	%D%/mount_client.c %D%/mount_client.h \
+	%D%/mount_process.c %D%/mount_process.h \
+	%D%/mountinfo.c \
+	%D%/mountpoint.c %D%/mountpoint.h \
+	%D%/nearest.c %D%/nearest.h \
+	%D%/peer.c %D%/peer.h \
+	%D%/registry.c %D%/registry.h \
+	%D%/request.c %D%/request.h \
+	%D%/routes.c %D%/routes.h \
+	%D%/settings.c %D%/settings.h \
+	%D%/transfer.c %D%/transfer.h \
+	%D%/url.c %D%/url.h \
+	%D%/watch.c %D%/watch.h \
+	%D%/worker.c %D%/worker.h \
+	%D%/ws_change.c %D%/ws_change.h \
+	%D%/ws_mount.c %D%/ws_mount.h \
+	%D%/ws_place.c %D%/ws_place.h \
+	%D%/ws_record.c %D%/ws_record.h \
+	%D%/ws_seal.c
 
 bin_PROGRAMS += %D%/orch-fsd
 %C%_orch_fsd_SOURCES = %D%/main.c

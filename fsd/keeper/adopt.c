@@ -1,0 +1,156 @@
+/* Adoption of what an earlier keeper left. */
+#include "adopt.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cache/layer.h"
+#include "cache/record.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "layers.h"
+#include "mount_process.h"
+#include "mountpoint.h"
+#include "registry.h"
+#include "ws_mount.h"
+
+#define MODULE "keeper"
+
+static bool booted_since(const struct fsd_ws_record *rec)
+{
+	char boot[37];
+
+	return orch_boot_id(boot) < 0 || strcmp(boot, rec->boot) != 0;
+}
+
+/* The living process, if it is that workspace's. */
+static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    struct orch_err *err)
+{
+	struct fsd_mount_client *c = NULL;
+	const struct fsd_mount_hello *h;
+	int rc;
+
+	ws->pidfd = fsd_pidfd_open(&rec->process);
+	if (ws->pidfd < 0)
+		return orch_err_set(err, ESRCH, "the mount process (pid %d) has ended",
+		    rec->process.pid);
+	rc = fsd_ws_connect(d, rec, &c, err);
+	if (rc < 0)
+		return rc;
+	h = fsd_mount_client_hello(c);
+	if (strcmp(h->workspace, rec->name) != 0 || h->pid != rec->process.pid)
+		rc = orch_err_set(err, ESTALE, "its socket is served by another process");
+	/* The keeper may have died after a seal or a rebase. */
+	rec->layer = h->layer;
+	rec->snapshot = h->snapshot;
+	rec->seq = h->seq;
+	fsd_mount_client_close(c);
+	return rc;
+}
+
+static void clear_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    const char *why)
+{
+	orch_auto(free) char *socket = fsd_mount_socket_path(d->run_dir, rec->control);
+	struct orch_err err = ORCH_ERR_INIT;
+
+	orch_fd_close(ws->pidfd);
+	ws->pidfd = -1;
+	if (fsd_mountpoint_detach(rec->path, &err) < 0)
+		orch_log_err(MODULE, "detach", &err);
+	if (!rec->at_given)
+		fsd_mountpoint_discard(rec->path);
+	if (socket)
+		unlink(socket);
+	rec->state = FSD_WS_CREATED;
+	rec->process = (struct orch_proc_id){0};
+	snprintf(rec->error, sizeof(rec->error), "%s", why);
+	orch_log(ORCH_LOG_WARN, MODULE, "not-adopted", "workspace=%s reason=%s", rec->name, why);
+}
+
+/* A mount process that lives but does not answer keeps its users; it is shown with its error. */
+static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	int rc;
+
+	if (booted_since(rec)) {
+		clear_dead(d, ws, rec, "the machine was started again");
+		return;
+	}
+	rc = meet(d, ws, rec, &err);
+	if (rc == 0) {
+		if (strcmp(rec->error, FSD_WS_DETACHED) != 0)
+			rec->error[0] = '\0';
+		orch_log(ORCH_LOG_INFO, MODULE, "adopted", "workspace=%s pid=%d layer=%llu",
+		    rec->name, rec->process.pid, (unsigned long long)rec->layer);
+	} else if (ws->pidfd < 0 || fsd_pidfd_wait(ws->pidfd, 0)) {
+		clear_dead(d, ws, rec, err.msg);
+	} else {
+		snprintf(rec->error, sizeof(rec->error), "does not answer: %.200s", err.msg);
+		orch_log(ORCH_LOG_WARN, MODULE, "no-answer", "workspace=%s pid=%d error=%s",
+		    rec->name, rec->process.pid, err.msg);
+	}
+}
+
+static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (fsd_layer_find_top(d->store, rec, &err) < 0) {
+		snprintf(rec->error, sizeof(rec->error), "%.250s", err.msg);
+		orch_log(ORCH_LOG_WARN, MODULE, "layer", "workspace=%s error=%s", rec->name,
+		    err.msg);
+	}
+}
+
+static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct orch_err *err)
+{
+	struct fsd_ws_record rec;
+	struct fsd_ws *ws;
+	int rc = fsd_ws_record_parse(value, &rec, err);
+
+	if (rc == 0)
+		rc = fsd_registry_reserve(d->registry, rec.name, &ws, err);
+	if (rc < 0)
+		return rc;
+	if (rec.state == FSD_WS_MOUNTED)
+		adopt_mounted(d, ws, &rec);
+	if (rec.state == FSD_WS_CREATED)
+		check_layer(d, &rec);
+	rc = fsd_ws_save(d->registry, ws, &rec, err);
+	fsd_registry_release(d->registry, ws);
+	return rc;
+}
+
+/* A damaged record is left alone: `store verify` names it. */
+static int on_record(void *priv, const char *ns, const char *key, const struct orch_json *value,
+    int status)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	int rc = status;
+
+	(void)ns;
+	if (rc < 0)
+		orch_err_sys(&err, -rc, "record");
+	else
+		rc = adopt_one(priv, value, &err);
+	if (rc < 0)
+		orch_log(ORCH_LOG_WARN, MODULE, "record", "workspace=%s error=%s", key, err.msg);
+	return rc == -ENOSPC || rc == -EIO ? rc : 0;
+}
+
+int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
+{
+	size_t swept = 0;
+	int rc = cas_record_list(d->store, CAS_NS_WORKSPACE, on_record, d, err);
+
+	if (rc == 0)
+		rc = cas_layer_sweep(d->store, &swept, err);
+	if (rc == 0 && swept)
+		orch_log(ORCH_LOG_INFO, MODULE, "swept", "layers=%zu", swept);
+	return rc;
+}

@@ -1,0 +1,153 @@
+/* The daemon itself in the control API: health, status, stop, metrics. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "api.h"
+#include "cache/stat.h"
+#include "core/clock.h"
+#include "daemon.h"
+#include "http_server.h"
+#include "json_value.h"
+#include "registry.h"
+#include "worker.h"
+#include "ws_mount.h"
+
+#define STOP_LOOK_MS 200
+
+int fsd_api_health(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	struct orch_json *o = orch_json_object();
+	int rc = o ? orch_json_set_str(o, "status", "ok") : -ENOMEM;
+
+	(void)r;
+	return fsd_json_finish(rc, &o, out, err);
+}
+
+int fsd_api_daemon(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	const struct fsd_daemon *d = r->daemon;
+	struct orch_json *o = orch_json_object();
+	int rc = o ? orch_json_set_str(o, "version", ORCH_VERSION) : -ENOMEM;
+
+	if (rc == 0)
+		rc = orch_json_set_int(o, "pid", getpid());
+	if (rc == 0)
+		rc = orch_json_set_str(o, "store", cas_store_path(d->store));
+	if (rc == 0)
+		rc = orch_json_set_str(o, "store_id", cas_store_id(d->store));
+	if (rc == 0)
+		rc = orch_json_set_str(o, "mounts", d->settings->mounts);
+	if (rc == 0)
+		rc = orch_json_set_str(o, "socket", d->settings->socket);
+	if (rc == 0)
+		rc = fsd_json_set_time(o, "started", d->started_wall_ns);
+	if (rc == 0)
+		rc = orch_json_set_int(o, "mounts_alive", fsd_registry_mounted(d->registry));
+	if (rc == 0)
+		rc = orch_json_set_int(o, "workers", fsd_workers_running(d->workers));
+	if (rc == 0)
+		rc = orch_json_set_int(o, "exit_idle_s", (int64_t)d->settings->exit_idle_s);
+	if (rc == 0)
+		rc = orch_json_set_int(o, "uid", geteuid());
+	return fsd_json_finish(rc, &o, out, err);
+}
+
+/* ---- stop ---- */
+
+/* Unmounts what can be; returns how many are still mounted. */
+static size_t unmount_all(struct fsd_request *r, enum fsd_umount_how how)
+{
+	struct fsd_daemon *d = r->daemon;
+	struct fsd_ws_record *list;
+	size_t n, left = 0;
+
+	if (fsd_registry_list(d->registry, &list, &n) < 0)
+		return 1;
+	for (size_t i = 0; i < n; i++) {
+		struct orch_err ignored = ORCH_ERR_INIT;
+		struct fsd_ws *ws;
+
+		if (list[i].state != FSD_WS_MOUNTED)
+			continue;
+		ws = fsd_registry_try_acquire(d->registry, list[i].name);
+		if (!ws || fsd_ws_umount(d, ws, how, &ignored) < 0 ||
+		    ws->record.state == FSD_WS_MOUNTED)
+			left++;
+		fsd_registry_release(d->registry, ws);
+	}
+	free(list);
+	return left;
+}
+
+static int wait_unmounted(struct fsd_request *r, enum fsd_umount_how how, struct orch_err *err)
+{
+	struct pollfd p = {.fd = r->cancel_fd, .events = POLLIN};
+
+	while (unmount_all(r, how)) {
+		int rc = fsd_request_cancelled(r, err);
+
+		if (rc < 0)
+			return rc;
+		poll(&p, 1, STOP_LOOK_MS);
+	}
+	return 0;
+}
+
+/* Without force it waits for busy mounts; when the client gives up, the daemon goes on. */
+int fsd_api_stop(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	bool force = fsd_body_bool(r, "force", false);
+	int rc;
+
+	(void)out;
+	if (!fsd_peer_is_admin(&r->peer))
+		return orch_err_set(err, EPERM, "only root or the daemon's user may stop it");
+	r->daemon->stopping = true;
+	rc = wait_unmounted(r, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
+	if (rc < 0) {
+		r->daemon->stopping = false;
+		return rc;
+	}
+	fsd_daemon_stop(r->daemon);
+	return 0;
+}
+
+/* ---- metrics ---- */
+
+static void metric(struct orch_buf *b, const char *name, const char *type, const char *help,
+    uint64_t value)
+{
+	(void)orch_buf_printf(b, "# HELP orch_%s %s\n# TYPE orch_%s %s\norch_%s %llu\n", name, help,
+	    name, type, name, (unsigned long long)value);
+}
+
+int fsd_api_metrics(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	struct fsd_daemon *d = r->daemon;
+	struct orch_buf *b = r->text;
+	struct fsd_http_stat http;
+	struct cas_stat s;
+	int rc = cas_stat(d->store, &s, err);
+
+	(void)out;
+	if (rc < 0)
+		return rc;
+	fsd_http_stat(d->http, &http);
+	metric(b, "requests_total", "counter", "Requests of the control API.", http.requests);
+	metric(b, "request_errors_total", "counter", "Answers of 5xx.", http.errors);
+	metric(b, "connections", "gauge", "Open connections.", http.connections);
+	metric(b, "workers", "gauge", "Running workers.", fsd_workers_running(d->workers));
+	metric(b, "workspaces", "gauge", "Workspaces.", s.workspaces);
+	metric(b, "mounts", "gauge", "Mounted workspaces.", fsd_registry_mounted(d->registry));
+	metric(b, "snapshots", "gauge", "Snapshots.", s.snapshots);
+	metric(b, "refs", "gauge", "Refs.", s.refs);
+	metric(b, "objects", "gauge", "Objects.", s.objects);
+	metric(b, "object_bytes", "gauge", "Bytes of all objects.", s.object_bytes);
+	metric(b, "pack_bytes", "gauge", "Bytes of all packs.", s.pack_bytes);
+	metric(b, "layer_bytes", "gauge", "Bytes of all layers.", s.layer_bytes);
+	metric(b, "disk_free_bytes", "gauge", "Free bytes below the store.", s.disk_free);
+	metric(b, "start_time_seconds", "gauge", "When the daemon started.",
+	    (uint64_t)(d->started_wall_ns / 1000000000));
+	return b->failed ? orch_err_set(err, ENOMEM, "no memory") : 0;
+}

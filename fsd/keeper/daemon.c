@@ -1,0 +1,256 @@
+/* The daemon's life: check, open, adopt, serve, end. */
+#include "daemon.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "adopt.h"
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "core/path.h"
+#include "listen.h"
+#include "registry.h"
+#include "routes.h"
+#include "watch.h"
+#include "worker.h"
+#include "ws_mount.h"
+
+#define MODULE "keeper"
+
+void fsd_daemon_stop(struct fsd_daemon *d)
+{
+	uint64_t one = 1;
+
+	d->stopping = true;
+	if (write(d->stop_fd, &one, sizeof(one)) < 0)
+		return; /* full: asked already */
+}
+
+/* ---- coming up ---- */
+
+static int open_log(const struct fsd_settings *s, bool background, struct orch_err *err)
+{
+	orch_auto(free) char *dir = NULL, *path = NULL;
+	int fd;
+
+	if (!s->log_file && !background)
+		return 0;
+	if (s->log_file) {
+		path = strdup(s->log_file);
+	} else {
+		dir = orch_path_join(s->store, "log");
+		path = dir ? orch_path_join(dir, "orch-fsd.log") : NULL;
+	}
+	if (!path)
+		return orch_err_set(err, ENOMEM, "no memory");
+	if (dir && orch_mkdirs(AT_FDCWD, dir, 0700, err) < 0)
+		return -err->code;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "%s", path);
+	/* Mount processes and libraries write to standard error. */
+	if (dup2(fd, STDERR_FILENO) < 0 || (background && dup2(fd, STDOUT_FILENO) < 0)) {
+		int e = errno;
+
+		orch_fd_close(fd);
+		return orch_err_sys(err, e, "%s", path);
+	}
+	orch_fd_close(fd);
+	return 0;
+}
+
+static int open_folders(struct fsd_daemon *d, struct orch_err *err)
+{
+	orch_auto(free) char *sockets = orch_path_join(d->run_dir, "m");
+	int rc;
+
+	if (!sockets)
+		return orch_err_set(err, ENOMEM, "no memory");
+	rc = orch_mkdirs(AT_FDCWD, d->run_dir, geteuid() == 0 ? 0755 : 0700, err);
+	if (rc == 0)
+		rc = orch_mkdirs(AT_FDCWD, sockets, 0700, err);
+	if (rc == 0)
+		rc = orch_mkdirs(AT_FDCWD, d->settings->mounts, 0755, err);
+	return rc;
+}
+
+static int open_parts(struct fsd_daemon *d, struct orch_err *err)
+{
+	int rc = cas_store_open(d->settings->store, CAS_STORE_CREATE, &d->store, err);
+
+	if (rc < 0)
+		return rc;
+	d->registry = fsd_registry_new(d->store);
+	d->workers =
+	    fsd_workers_new((unsigned)d->settings->workers_max, d->settings->worker_timeout_s);
+	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!d->registry || !d->workers || d->stop_fd < 0)
+		return orch_err_set(err, ENOMEM, "no memory");
+	rc = open_folders(d, err);
+	return rc < 0 ? rc : fsd_adopt(d, err);
+}
+
+static int serve(struct fsd_daemon *d, struct orch_err *err)
+{
+	struct fsd_listen_spec spec = {.path = d->settings->socket, .group = d->settings->group};
+	struct fsd_http_config http = {
+	    .connections_max = (unsigned)d->settings->connections_max,
+	    .client_timeout_s = (unsigned)d->settings->client_timeout_s,
+	    .routes = fsd_routes,
+	    .daemon = d,
+	};
+	int rc = fsd_listen_open(&spec, &http.listen_fd, err);
+
+	if (rc < 0)
+		return rc;
+	rc = fsd_http_start(&http, &d->http, err);
+	if (rc < 0)
+		orch_fd_close(http.listen_fd);
+	return rc;
+}
+
+/* ---- until the end ---- */
+
+static bool is_idle(struct fsd_daemon *d)
+{
+	struct fsd_http_stat s;
+
+	if (!d->settings->exit_idle_s || fsd_registry_mounted(d->registry))
+		return false;
+	fsd_http_stat(d->http, &s);
+	return !s.connections &&
+	       orch_clock_ns() - s.last_ns >= d->settings->exit_idle_s * ORCH_NS_PER_S;
+}
+
+/* Returns why it ends. */
+static const char *wait_end(struct fsd_daemon *d, int signal_fd)
+{
+	struct pollfd p[] = {{.fd = signal_fd, .events = POLLIN},
+	    {.fd = d->stop_fd, .events = POLLIN}};
+	struct signalfd_siginfo info;
+
+	for (;;) {
+		int n = poll(p, 2, d->settings->exit_idle_s ? 250 : -1);
+
+		if (n < 0 && errno != EINTR)
+			return "poll failed";
+		if (p[0].revents && read(signal_fd, &info, sizeof(info)) == sizeof(info))
+			return info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT";
+		if (p[1].revents)
+			return "asked";
+		if (n == 0 && is_idle(d))
+			return "idle";
+	}
+}
+
+/* Idle mounts end with the keeper; busy ones go on, the next keeper adopts them. */
+static void unmount_idle(struct fsd_daemon *d)
+{
+	struct fsd_ws_record *list;
+	size_t n;
+
+	if (fsd_registry_list(d->registry, &list, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct orch_err err = ORCH_ERR_INIT;
+		struct fsd_ws *ws;
+
+		if (list[i].state != FSD_WS_MOUNTED)
+			continue;
+		ws = fsd_registry_try_acquire(d->registry, list[i].name);
+		if (ws && fsd_ws_umount(d, ws, FSD_UMOUNT_IDLE, &err) < 0)
+			orch_log(ORCH_LOG_INFO, MODULE, "stays-mounted",
+			    "workspace=%s reason=%s", list[i].name, err.msg);
+		fsd_registry_release(d->registry, ws);
+	}
+	free(list);
+}
+
+static void say_ready(int fd)
+{
+	/* EPIPE: whoever started us does not wait any more. */
+	if (fd >= 0 && orch_fd_write_all(fd, "ready\n", 6) < 0)
+		orch_log(ORCH_LOG_DEBUG, MODULE, "nobody-waits", "fd=%d", fd);
+	orch_fd_close(fd);
+}
+
+static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, struct orch_err *err)
+{
+	struct fsd_watch *watch = NULL;
+	const char *why;
+	int rc = open_parts(d, err);
+
+	if (rc == 0)
+		rc = open_log(d->settings, ready_fd >= 0, err);
+	if (rc == 0)
+		rc = fsd_watch_start(d, &watch, err);
+	if (rc == 0)
+		rc = serve(d, err);
+	if (rc < 0) {
+		fsd_watch_stop(watch);
+		return rc;
+	}
+	orch_log(ORCH_LOG_INFO, MODULE, "started", "pid=%d store=%s socket=%s us=%llu",
+	    (int)getpid(), d->settings->store, d->settings->socket,
+	    (unsigned long long)(orch_wall_ns() - d->started_wall_ns) / 1000);
+	say_ready(ready_fd);
+	why = wait_end(d, signal_fd);
+	orch_log(ORCH_LOG_INFO, MODULE, "ending", "reason=%s", why);
+	d->stopping = true;
+	unlink(d->settings->socket);
+	fsd_http_stop(d->http);
+	d->http = NULL;
+	fsd_watch_stop(watch);
+	unmount_idle(d);
+	return 0;
+}
+
+/* SIGTERM and SIGINT are read from a descriptor; they stay blocked in all threads. */
+static int open_signals(struct orch_err *err)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd < 0 ? orch_err_sys(err, errno, "signalfd") : fd;
+}
+
+int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, struct orch_err *err)
+{
+	struct fsd_listen_spec spec = {.path = s->socket, .group = s->group};
+	struct fsd_daemon d = {.settings = s, .stop_fd = -1, .started_wall_ns = orch_wall_ns()};
+	orch_auto(fd) int signal_fd = -1;
+	int rc = fsd_listen_check(&spec, err);
+
+	if (rc < 0)
+		return rc;
+	signal_fd = open_signals(err);
+	if (signal_fd < 0)
+		return signal_fd;
+	umask(022);
+	d.run_dir = fsd_listen_folder(s->socket);
+	rc = d.run_dir ? run(&d, ready_fd, signal_fd, err) :
+			 orch_err_set(err, ENOMEM, "no memory");
+	fsd_registry_free(d.registry);
+	fsd_workers_free(d.workers);
+	cas_store_close(d.store);
+	orch_fd_close(d.stop_fd);
+	free(d.run_dir);
+	if (rc == 0)
+		orch_log(ORCH_LOG_INFO, MODULE, "ended", "pid=%d", (int)getpid());
+	return rc;
+}

@@ -1,0 +1,35 @@
+/* The daemon: what all handlers share, and its life from start to end. */
+#ifndef FSD_KEEPER_DAEMON_H
+#define FSD_KEEPER_DAEMON_H
+
+#include <stdbool.h>
+#include "cache/store.h"
+#include "http_server.h"
+#include "settings.h"
+
+struct fsd_registry;
+struct fsd_workers;
+struct fsd_journal;
+
+struct fsd_daemon {
+	const struct fsd_settings *settings;
+	struct cas_store *store;
+	struct fsd_http *http;
+	struct fsd_registry *registry; /* workspaces */
+	struct fsd_workers *workers;
+	int64_t started_wall_ns;
+	char *run_dir;     /* folder of the control socket */
+	int stop_fd;       /* eventfd: somebody asked for the end */
+	volatile bool stopping; /* no new workspaces, mounts and workers */
+};
+
+/* Serves until SIGTERM, SIGINT, a stop request or the idle time-out. ready_fd: -1, or where
+ * "ready\n" is written once the daemon answers. Signals must not be used by anybody else.
+ * -errno with a message when it could not come up. */
+int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
+
+/* Asks for the end; returns at once. */
+void fsd_daemon_stop(struct fsd_daemon *d) ORCH_NONNULL(1);
+
+#endif

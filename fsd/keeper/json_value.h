@@ -1,0 +1,18 @@
+/* Values that several answers share, and hand-over of objects on success. */
+#ifndef FSD_KEEPER_JSON_VALUE_H
+#define FSD_KEEPER_JSON_VALUE_H
+
+#include "core/hash.h"
+#include "core/json.h"
+
+/* key: 64 hex digits; a null digest is left out. */
+int fsd_json_set_digest(struct orch_json *o, const char *key, const struct orch_digest *d)
+    ORCH_NONNULL(1, 2, 3);
+int fsd_json_set_time(struct orch_json *o, const char *key, int64_t wall_ns) ORCH_NONNULL(1, 2);
+/* A deep copy; NULL: no memory. */
+struct orch_json *fsd_json_copy(const struct orch_json *j) ORCH_NONNULL(1) ORCH_WUR;
+/* Hands *o out when rc is 0; else frees it, and says "no memory" unless err is set already. */
+int fsd_json_finish(int rc, struct orch_json **o, struct orch_json **out, struct orch_err *err)
+    ORCH_NONNULL(2, 3) ORCH_WUR;
+
+#endif

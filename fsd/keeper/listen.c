@@ -1,0 +1,128 @@
+/* The control socket. */
+#include "listen.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/log.h"
+
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+/* "/m/" + 8 digits of the store's id + "-" + 20 digits of a layer + ".sock" */
+#define MOUNT_SOCKET_EXTRA 37
+
+char *fsd_listen_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	ORCH_BUG_ON(!slash);
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+static int check_length(const char *path, struct orch_err *err)
+{
+	size_t folder = (size_t)(strrchr(path, '/') - path);
+
+	if (strlen(path) > SOCKET_PATH_MAX)
+		return orch_err_set(err, ENAMETOOLONG,
+		    "%s: the path of a socket has at most %zu bytes, this has %zu", path,
+		    SOCKET_PATH_MAX, strlen(path));
+	if (folder + MOUNT_SOCKET_EXTRA > SOCKET_PATH_MAX)
+		return orch_err_set(err, ENAMETOOLONG,
+		    "%s: its folder may have at most %zu bytes, so that sockets of mounts fit "
+		    "below it; this has %zu",
+		    path, SOCKET_PATH_MAX - MOUNT_SOCKET_EXTRA, folder);
+	return 0;
+}
+
+/* Whoever may rename in the folder could put a socket of his own there. */
+static int check_folder(const char *folder, struct orch_err *err)
+{
+	struct stat st;
+
+	if (stat(folder, &st) < 0)
+		return errno == ENOENT ? 0 : orch_err_sys(err, errno, "%s", folder);
+	if (!S_ISDIR(st.st_mode))
+		return orch_err_set(err, ENOTDIR, "%s: not a folder", folder);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return orch_err_set(err, EACCES, "%s: belongs to user %u", folder,
+		    (unsigned)st.st_uid);
+	if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
+		return orch_err_set(err, EACCES, "%s: everybody may write there", folder);
+	return 0;
+}
+
+static int check_free(const char *path, struct orch_err *err)
+{
+	struct orch_err ignored = ORCH_ERR_INIT;
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return orch_err_set(err, EEXIST, "%s: exists and is not a socket", path);
+	fd = orch_sock_connect(path, SOCK_STREAM, &ignored);
+	if (fd < 0)
+		return 0;
+	orch_fd_close(fd);
+	return orch_err_set(err, EBUSY, "another daemon answers on %s", path);
+}
+
+int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err)
+{
+	orch_auto(free) char *folder = fsd_listen_folder(s->path);
+	int rc = folder ? check_length(s->path, err) : -ENOMEM;
+
+	if (rc == 0)
+		rc = check_folder(folder, err);
+	if (rc == 0)
+		rc = check_free(s->path, err);
+	return rc;
+}
+
+/* Root's socket is for the group, if there is such a group. */
+static int give_to_group(const struct fsd_listen_spec *s, struct orch_err *err)
+{
+	struct group g, *found = NULL;
+	char buf[4096];
+
+	if (!*s->group || geteuid() != 0)
+		return 0;
+	if (getgrnam_r(s->group, &g, buf, sizeof(buf), &found) != 0 || !found) {
+		orch_log(ORCH_LOG_DEBUG, "keeper", "no-group", "group=%s", s->group);
+		return 0;
+	}
+	if (lchown(s->path, (uid_t)-1, found->gr_gid) < 0)
+		return orch_err_sys(err, errno, "%s: give to group %s", s->path, s->group);
+	return 0;
+}
+
+int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_err *err)
+{
+	orch_auto(free) char *folder = fsd_listen_folder(s->path);
+	orch_auto(fd) int fd = -1;
+	int rc;
+
+	if (!folder)
+		return orch_err_set(err, ENOMEM, "no memory");
+	rc = orch_mkdirs(AT_FDCWD, folder, geteuid() == 0 ? 0755 : 0700, err);
+	if (rc == 0)
+		rc = fsd_listen_check(s, err);
+	if (rc < 0)
+		return rc;
+	fd = orch_sock_listen(s->path, SOCK_STREAM, 0660, err);
+	if (fd < 0)
+		return fd;
+	rc = give_to_group(s, err);
+	if (rc < 0)
+		return rc;
+	*out_fd = fd;
+	fd = -1;
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* The control socket: where it may lie, whom it belongs to, that only one daemon has it. */
+#ifndef FSD_KEEPER_LISTEN_H
+#define FSD_KEEPER_LISTEN_H
+
+#include "core/err.h"
+
+struct fsd_listen_spec {
+	const char *path;  /* absolute */
+	const char *group; /* "" : none */
+};
+
+/* Whether a socket may be made there, and the sockets of mounts below it; no side effects.
+ * -ENAMETOOLONG, -EBUSY: somebody answers there, -EACCES: the folder is another user's. */
+int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err) ORCH_NONNULL(1)
+    ORCH_WUR;
+/* Makes the folder and the socket, mode 0660, listening. *out_fd is the caller's. */
+int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* The folder of the socket, malloc'd; NULL: no memory. */
+char *fsd_listen_folder(const char *path) ORCH_NONNULL(1) ORCH_WUR;
+
+#endif

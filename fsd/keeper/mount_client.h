@@ -1,0 +1,55 @@
+/*
+ * The keeper's end of the messages to a mount process (format/msg.h). A connection is made for one
+ * operation and closed after it, so nothing of it outlives a keeper or a mount process. Every call
+ * has a deadline. Used by one thread.
+ */
+#ifndef FSD_KEEPER_MOUNT_CLIENT_H
+#define FSD_KEEPER_MOUNT_CLIENT_H
+
+#include <sys/types.h>
+#include "core/json.h"
+#include "format/msg.h"
+
+struct fsd_mount_hello { /* what a mount process says it is */
+	char workspace[104];
+	uint64_t layer;              /* on top */
+	uint64_t seq;
+	struct orch_digest snapshot; /* base of its chain */
+	pid_t pid;
+	char *mountpoint;            /* malloc'd; NULL: not told */
+};
+void fsd_mount_hello_fini(struct fsd_mount_hello *h) ORCH_NONNULL(1);
+
+struct fsd_mount_client;
+
+/* Connects and says hello. -ENOENT, -ECONNREFUSED: no process serves that socket. */
+int fsd_mount_client_open(const char *socket_path, uint64_t deadline_ns,
+    struct fsd_mount_client **out, struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
+void fsd_mount_client_close(struct fsd_mount_client *c);
+const struct fsd_mount_hello *fsd_mount_client_hello(const struct fsd_mount_client *c)
+    ORCH_NONNULL(1);
+
+struct fsd_seal {
+	uint64_t sealed; /* the layer that is immutable now */
+	uint64_t layer;  /* the one that is written from now on */
+	uint64_t seq;    /* of the seal */
+	uint64_t next_ino;
+	struct orch_json *last_write_seen; /* list of paths; never NULL after success */
+};
+void fsd_seal_fini(struct fsd_seal *s) ORCH_NONNULL(1);
+
+int fsd_mount_status(struct fsd_mount_client *c, uint64_t deadline_ns, struct orch_json **out,
+    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
+/* next_layer: number of the layer that is to be written then. */
+int fsd_mount_seal(struct fsd_mount_client *c, uint64_t next_layer, uint64_t deadline_ns,
+    struct fsd_seal *out, struct orch_err *err) ORCH_NONNULL(1, 4) ORCH_WUR;
+int fsd_mount_rebase(struct fsd_mount_client *c, const struct orch_digest *snapshot,
+    uint64_t up_to_layer, uint64_t deadline_ns, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Writes one JSON line for each change to fd. *out_seq: up to which the answer is complete. */
+int fsd_mount_changes(struct fsd_mount_client *c, uint64_t since, int fd, uint64_t deadline_ns,
+    uint64_t *out_seq, struct orch_err *err) ORCH_NONNULL(1, 5) ORCH_WUR;
+/* -EBUSY when it is in use and lazy is false. The process ends after its answer. */
+int fsd_mount_umount(struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns,
+    struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+
+#endif

@@ -1,0 +1,33 @@
+/* Starting orch-mount, and waiting for the end of one. */
+#ifndef FSD_KEEPER_MOUNT_PROCESS_H
+#define FSD_KEEPER_MOUNT_PROCESS_H
+
+#include "cache/store.h"
+#include "core/process.h"
+#include "settings.h"
+#include "ws_record.h"
+
+/* "<run>/m/<8 digits of the store's id>-<layer>.sock"; name only, cap 64. */
+void fsd_mount_socket_name(const struct cas_store *s, uint64_t layer, char *out, size_t cap)
+    ORCH_NONNULL(1, 3);
+/* Path of a socket by its name; malloc'd, NULL: no memory. */
+char *fsd_mount_socket_path(const char *run_dir, const char *name) ORCH_NONNULL(1, 2) ORCH_WUR;
+
+struct fsd_mount_start {
+	struct cas_store *store;
+	const struct fsd_settings *settings;
+	const struct fsd_ws_record *ws; /* layer, path, control, flags */
+	const char *run_dir;
+	int cancel_fd; /* -1: none */
+};
+/* Returns when the process has said that the file system is mounted. It has a session of its own
+ * and outlives the keeper. On failure the process is gone and nothing is mounted. */
+int fsd_mount_process_start(const struct fsd_mount_start *m, struct orch_process **out,
+    struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+
+/* pidfd of another process if it is that one; -ESRCH: gone. */
+int fsd_pidfd_open(const struct orch_proc_id *id) ORCH_NONNULL(1) ORCH_WUR;
+/* 1: ended, 0: not by the deadline. */
+int fsd_pidfd_wait(int pidfd, uint64_t deadline_ns);
+
+#endif

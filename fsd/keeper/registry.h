@@ -1,0 +1,65 @@
+/*
+ * The workspaces of the store, in memory: found by name, and taken one operation at a time. Who has
+ * acquired a workspace holds no lock, only the right to change it; the others queue. Its record may
+ * be looked at by anybody at any time (a copy). Thread-safe.
+ */
+#ifndef FSD_KEEPER_REGISTRY_H
+#define FSD_KEEPER_REGISTRY_H
+
+#include "cache/store.h"
+#include "request.h"
+#include "ws_record.h"
+
+struct orch_process;
+struct fsd_registry;
+
+struct fsd_ws {
+	struct fsd_ws *next;           /* guarded by the registry, as all but what is said */
+	struct fsd_ws_record record;
+	bool busy;                     /* somebody acquired it */
+	bool gone;                     /* removed; freed when the last waiter has left */
+	bool fresh;                    /* reserved, not yet stored: nobody sees it */
+	unsigned waiters;
+	/* of whoever acquired it: */
+	int pidfd;                     /* of the mount process; -1: not mounted */
+	struct orch_process *process;  /* NULL: adopted, not our child */
+};
+
+struct fsd_registry *fsd_registry_new(struct cas_store *store) ORCH_NONNULL(1) ORCH_WUR;
+/* Nobody may use it any more. Mount processes go on. */
+void fsd_registry_free(struct fsd_registry *g);
+
+/* Waits its turn: at most until the deadline, or the request's cancellation (r may be NULL).
+ * -ENOENT, -EBUSY (deadline), -ECANCELED. _release it. */
+int fsd_registry_acquire(struct fsd_registry *g, const char *name, struct fsd_request *r,
+    uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5)
+    ORCH_WUR;
+/* NULL: it is busy, or there is none. */
+struct fsd_ws *fsd_registry_try_acquire(struct fsd_registry *g, const char *name)
+    ORCH_NONNULL(1, 2);
+/* A new name, acquired; nobody else sees it before fsd_ws_save. -EEXIST. */
+int fsd_registry_reserve(struct fsd_registry *g, const char *name, struct fsd_ws **out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* Gives it back; a fresh one that was never saved disappears. NULL is allowed. */
+void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NONNULL(1);
+
+/* By the one who acquired it. */
+/* Stores the record, then shows it. On failure nothing has changed. */
+int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* Forgets it in the store and here; ws must still be released. */
+int fsd_ws_remove(struct fsd_registry *g, struct fsd_ws *ws, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+
+/* By anybody. -ENOENT. */
+int fsd_registry_look(struct fsd_registry *g, const char *name, struct fsd_ws_record *out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* A copy of all records, ordered by name; free(*out). */
+int fsd_registry_list(struct fsd_registry *g, struct fsd_ws_record **out, size_t *out_count)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+unsigned fsd_registry_mounted(struct fsd_registry *g) ORCH_NONNULL(1); /* how many are */
+/* Whether a mounted or named workspace other than `name` has that path. */
+bool fsd_registry_path_taken(struct fsd_registry *g, const char *path, const char *name)
+    ORCH_NONNULL(1, 2, 3);
+
+#endif

@@ -1,0 +1,140 @@
+/* From a task to a snapshot. */
+#include "transfer.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cache/snapshot.h"
+#include "core/fd.h"
+#include "daemon.h"
+#include "json_value.h"
+
+struct orch_json *fsd_task_json(struct fsd_request *r, const char *name, bool as_peer)
+{
+	struct orch_json *o = orch_json_object(), *user = NULL;
+	int rc = o ? orch_json_set_str(o, "task", name) : -ENOMEM;
+
+	if (rc == 0 && as_peer && geteuid() == 0) {
+		user = fsd_peer_to_json(&r->peer);
+		rc = user ? orch_json_set_json(o, "user", &user) : -ENOMEM;
+	}
+	if (rc == 0)
+		return o;
+	orch_json_free(o);
+	return NULL;
+}
+
+int fsd_task_path(struct fsd_request *r, struct orch_json *task, const char *name,
+    struct orch_err *err)
+{
+	orch_auto(free) char *path = NULL;
+	size_t len;
+	int rc = orch_json_get_bytes(r->body, name, &path, &len, err);
+
+	if (rc < 0)
+		return rc;
+	if (path[0] != '/' || strlen(path) != len)
+		return orch_err_set(err, EINVAL, "'%s' is not an absolute path", name);
+	rc = orch_json_set_bytes(task, name, path, len);
+	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
+}
+
+int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name,
+    const char *rev, struct orch_err *err)
+{
+	struct orch_digest id;
+	int rc = cas_snapshot_resolve(r->daemon->store, rev, &id, err);
+
+	if (rc < 0)
+		return orch_err_wrap(err, "%s", name);
+	rc = fsd_json_set_digest(task, name, &id);
+	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
+}
+
+static int get_digest(const struct orch_json *o, const char *key, struct orch_digest *out)
+{
+	const char *hex = orch_json_str(orch_json_get(o, key));
+
+	return hex ? orch_digest_parse(hex, out) : -ENOENT;
+}
+
+/* The result for the client: "id" first, without what is between worker and keeper only. */
+static int copy_shown(const char *key, const struct orch_json *v, void *priv)
+{
+	struct orch_json *copy;
+
+	if (strcmp(key, "snapshot") == 0 || strcmp(key, "scan") == 0)
+		return 0;
+	copy = fsd_json_copy(v);
+	return copy ? orch_json_set_json(priv, key, &copy) : -ENOMEM;
+}
+
+static int make_answer(const struct orch_json *result, const struct cas_publish *p,
+    const struct cas_published *done, struct orch_json **out, struct orch_err *err)
+{
+	struct orch_json *o = orch_json_object();
+	int rc = o ? fsd_json_set_digest(o, "id", &p->snapshot) : -ENOMEM;
+
+	if (rc == 0)
+		rc = orch_json_each(result, copy_shown, o);
+	if (rc == 0)
+		rc = orch_json_set_bool(o, "new", done->snapshot_is_new);
+	if (rc == 0 && p->ref)
+		rc = orch_json_set_str(o, "ref", p->ref);
+	return fsd_json_finish(rc, &o, out, err);
+}
+
+static int publish(struct fsd_request *r, const struct fsd_transfer *t, const char *quarantine,
+    const struct orch_json *result, struct orch_json **out, struct orch_digest *out_id,
+    struct orch_err *err)
+{
+	struct cas_publish p = {
+	    .quarantine = quarantine,
+	    .record = t->record,
+	    .ref = t->ref,
+	    .expect = t->expect,
+	    .scan_key = orch_json_str(orch_json_get(result, "scan")),
+	    .cancel = r->cancel,
+	};
+	struct cas_published done;
+	struct orch_digest scan;
+	int rc;
+
+	if (t->as_peer && r->peer.uid != geteuid())
+		p.flags |= CAS_PUBLISH_CHECK_DIGESTS;
+	if (get_digest(result, "snapshot", &p.snapshot) < 0 ||
+	    (p.scan_key && orch_digest_parse(p.scan_key, &scan) < 0))
+		return orch_err_set(err, EPROTO, "the worker's result is not valid");
+	if (get_digest(result, "parent", &p.parent) < 0)
+		p.parent = (struct orch_digest){0};
+	rc = cas_publish(r->daemon->store, &p, &done, err);
+	if (rc < 0)
+		return rc;
+	if (out_id)
+		*out_id = p.snapshot;
+	return make_answer(result, &p, &done, out, err);
+}
+
+int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct fsd_transfer *t,
+    struct orch_json **out, struct orch_digest *out_id, struct orch_err *err)
+{
+	struct cas_store *s = r->daemon->store;
+	char id[CAS_QUARANTINE_ID_BYTES];
+	orch_auto(fd) int fd = -1;
+	orch_auto(json) struct orch_json *result = NULL;
+	bool other = t->as_peer && geteuid() == 0;
+	int rc = cas_publish_prepare(s, other ? r->peer.uid : geteuid(),
+	    other ? r->peer.gid : getegid(), id, &fd, err);
+
+	if (rc < 0)
+		return rc;
+	fsd_task_fd(task, "objects", cas_store_objects_fd(s));
+	fsd_task_fd(task, "packs", cas_store_packs_fd(s));
+	fsd_task_fd(task, "quarantine", fd);
+	rc = fsd_worker_run(r->daemon->workers, r, task, &result, out, err);
+	if (rc == 0)
+		rc = publish(r, t, id, result, out, out_id, err);
+	if (rc < 0 && cas_publish_drop(s, id, NULL) < 0)
+		return rc; /* the next start removes it */
+	return rc;
+}

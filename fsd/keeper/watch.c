@@ -1,0 +1,92 @@
+/*
+ * The watcher. It looks twice a second at whether mount processes still are who they were; an end
+ * is not urgent: the kernel has told the users already. A workspace in the middle of an operation
+ * is left to that operation and looked at again.
+ */
+#include "watch.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/log.h"
+#include "mount_process.h"
+#include "registry.h"
+#include "ws_mount.h"
+
+#define LOOK_MS 500
+
+struct fsd_watch {
+	struct fsd_daemon *daemon;
+	int stop_fd;
+	pthread_t thread;
+};
+
+static void look_at(struct fsd_daemon *d, const char *name)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct fsd_ws *ws = fsd_registry_try_acquire(d->registry, name);
+
+	if (!ws)
+		return;
+	if (ws->record.state == FSD_WS_MOUNTED && ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
+		if (fsd_ws_bury(d, ws, &err) < 0)
+			orch_log_err("keeper", "bury", &err);
+	fsd_registry_release(d->registry, ws);
+}
+
+static void look(struct fsd_daemon *d)
+{
+	struct fsd_ws_record *list;
+	size_t n;
+
+	if (fsd_registry_list(d->registry, &list, &n) < 0)
+		return; /* no memory now: the next time */
+	for (size_t i = 0; i < n; i++)
+		if (list[i].state == FSD_WS_MOUNTED && !orch_proc_id_alive(&list[i].process))
+			look_at(d, list[i].name);
+	free(list);
+}
+
+static void *run(void *arg)
+{
+	struct fsd_watch *w = arg;
+	struct pollfd p = {.fd = w->stop_fd, .events = POLLIN};
+
+	while (poll(&p, 1, LOOK_MS) <= 0)
+		look(w->daemon);
+	return NULL;
+}
+
+int fsd_watch_start(struct fsd_daemon *d, struct fsd_watch **out, struct orch_err *err)
+{
+	struct fsd_watch *w = calloc(1, sizeof(*w));
+	int rc;
+
+	if (!w)
+		return orch_err_set(err, ENOMEM, "no memory");
+	w->daemon = d;
+	w->stop_fd = eventfd(0, EFD_CLOEXEC);
+	rc = w->stop_fd < 0 ? errno : pthread_create(&w->thread, NULL, run, w);
+	if (rc != 0) {
+		orch_fd_close(w->stop_fd);
+		free(w);
+		return orch_err_sys(err, rc, "start the watcher");
+	}
+	*out = w;
+	return 0;
+}
+
+void fsd_watch_stop(struct fsd_watch *w)
+{
+	uint64_t one = 1;
+
+	if (!w)
+		return;
+	ORCH_BUG_ON(write(w->stop_fd, &one, sizeof(one)) != sizeof(one));
+	pthread_join(w->thread, NULL);
+	orch_fd_close(w->stop_fd);
+	free(w);
+}

@@ -1,0 +1,147 @@
+/* Create, mount, drop. Fork and commit are in ws_seal.c. */
+#include "ws_change.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "core/log.h"
+#include "core/path.h"
+#include "daemon.h"
+#include "layers.h"
+#include "mountpoint.h"
+#include "ws_place.h"
+
+#define QUEUE_MS 600000
+
+int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
+    struct orch_err *err)
+{
+	struct fsd_ws_record rec;
+	int rc = fsd_registry_look(r->daemon->registry, name, &rec, err);
+
+	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != rec.uid)
+		rc = orch_err_set(err, EPERM, "workspace '%s' belongs to user %u", name,
+		    (unsigned)rec.uid);
+	if (rc < 0)
+		return rc;
+	return fsd_registry_acquire(r->daemon->registry, name, r, orch_deadline_in_ms(QUEUE_MS),
+	    out, err);
+}
+
+/* ---- create ---- */
+
+static int fill(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd_ws_record *rec,
+    struct orch_err *err)
+{
+	*rec = (struct fsd_ws_record){
+	    .state = FSD_WS_CREATED,
+	    .snapshot = c->snapshot,
+	    .uid = c->uid,
+	    .gid = c->gid,
+	    .read_only = c->read_only,
+	    .passthrough = c->passthrough,
+	    .created_wall_ns = orch_wall_ns(),
+	    .seq = 1,
+	};
+	memcpy(rec->name, c->name, strlen(c->name) + 1);
+	return fsd_ws_place(r, rec, c->at, err);
+}
+
+/* The layer first: without a record it is swept by the next start. */
+static int create_in(struct fsd_request *r, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    bool mount, struct orch_err *err)
+{
+	struct fsd_daemon *d = r->daemon;
+	struct fsd_layer_spec layer = {.ws = rec, .seq = 1};
+	int rc = fsd_layer_make(d->store, &layer, &rec->layer, err);
+
+	if (rc == 0)
+		rc = fsd_ws_save(d->registry, ws, rec, err);
+	if (rc == 0 && mount)
+		rc = fsd_ws_mount(d, ws, rec, r, err);
+	if (rc < 0)
+		fsd_ws_undo_create(d, ws, rec->layer);
+	return rc;
+}
+
+int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c,
+    struct fsd_ws_record *out, struct orch_err *err)
+{
+	struct fsd_registry *g = r->daemon->registry;
+	struct fsd_ws *ws;
+	int rc = fsd_registry_reserve(g, c->name, &ws, err);
+
+	if (rc < 0)
+		return rc;
+	rc = fill(r, c, out, err);
+	if (rc == 0)
+		rc = create_in(r, ws, out, c->mount, err);
+	fsd_registry_release(g, ws);
+	return rc;
+}
+
+/* ---- mount ---- */
+
+static int remount(struct fsd_request *r, struct fsd_ws *ws, const char *at,
+    struct fsd_ws_record *rec, struct orch_err *err)
+{
+	int rc;
+
+	*rec = ws->record;
+	if (rec->state == FSD_WS_MOUNTED && strcmp(rec->error, FSD_WS_DETACHED) == 0)
+		return orch_err_set(err, EBUSY, "workspace '%s' is %s", rec->name, rec->error);
+	if (rec->state == FSD_WS_MOUNTED && at && strcmp(at, rec->path) != 0)
+		return orch_err_set(err, EBUSY, "workspace '%s' is mounted on %s", rec->name,
+		    rec->path);
+	if (rec->state == FSD_WS_MOUNTED)
+		return 0;
+	rc = fsd_ws_place(r, rec, at ? at : rec->at_given ? ws->record.path : NULL, err);
+	return rc < 0 ? rc : fsd_ws_mount(r->daemon, ws, rec, r, err);
+}
+
+int fsd_ws_remount(struct fsd_request *r, const char *name, const char *at,
+    struct fsd_ws_record *out, struct orch_err *err)
+{
+	struct fsd_ws *ws;
+	int rc = fsd_ws_take(r, name, &ws, err);
+
+	if (rc < 0)
+		return rc;
+	rc = remount(r, ws, at, out, err);
+	fsd_registry_release(r->daemon->registry, ws);
+	return rc;
+}
+
+/* ---- drop ---- */
+
+/* The record first: what is left of the layers is swept by the next start. */
+static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orch_err *err)
+{
+	struct fsd_daemon *d = r->daemon;
+	uint64_t layer;
+	int rc = fsd_ws_umount(d, ws, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
+
+	if (rc < 0)
+		return rc;
+	if (ws->record.state == FSD_WS_MOUNTED)
+		return orch_err_set(err, EBUSY, "workspace '%s' is %s", ws->record.name,
+		    ws->record.error);
+	layer = ws->record.layer;
+	rc = fsd_ws_remove(d->registry, ws, err);
+	if (rc == 0)
+		fsd_layer_remove_chain(d->store, layer);
+	return rc;
+}
+
+int fsd_ws_drop(struct fsd_request *r, const char *name, bool force, struct orch_err *err)
+{
+	struct fsd_ws *ws;
+	int rc = fsd_ws_take(r, name, &ws, err);
+
+	if (rc < 0)
+		return rc;
+	rc = drop(r, ws, force, err);
+	fsd_registry_release(r->daemon->registry, ws);
+	if (rc == 0)
+		orch_log(ORCH_LOG_INFO, "keeper", "dropped", "workspace=%s", name);
+	return rc;
+}

@@ -1,0 +1,286 @@
+/* Mounting and unmounting of one workspace. */
+#include "ws_mount.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/log.h"
+#include "core/path.h"
+#include "mount_process.h"
+#include "mountpoint.h"
+
+#define MODULE   "keeper"
+#define END_MS   5000
+#define LEAVE_MS 500
+
+char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
+{
+	return orch_path_join(d->settings->mounts, name);
+}
+
+uint64_t fsd_ws_deadline(const struct fsd_daemon *d)
+{
+	return orch_deadline_in_ms(d->settings->mount_timeout_s * 1000);
+}
+
+int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
+    struct fsd_mount_client **out, struct orch_err *err)
+{
+	orch_auto(free) char *path = fsd_mount_socket_path(d->run_dir, rec->control);
+
+	if (!path)
+		return orch_err_set(err, ENOMEM, "no memory");
+	return fsd_mount_client_open(path, fsd_ws_deadline(d), out, err);
+}
+
+/* ---- mount ---- */
+
+static int prepare(struct fsd_daemon *d, const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	if (fsd_registry_path_taken(d->registry, rec->path, rec->name))
+		return orch_err_set(err, EBUSY, "another workspace is mounted on %s", rec->path);
+	if (rec->at_given)
+		return 0; /* checked when it was given */
+	return fsd_mountpoint_prepare(rec->path, err);
+}
+
+/* A folder that a user gave may have been replaced by a link since it was looked at: then the
+ * mount is somewhere else. */
+static int verify_place(const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	struct fsd_mountinfo m;
+	int rc = fsd_mountpoint_find(rec->path, &m, err);
+
+	if (rc == 0)
+		return orch_err_set(err, EBUSY, "%s was replaced while it was being mounted",
+		    rec->path);
+	return rc < 0 ? rc : 0;
+}
+
+static void reap(struct fsd_ws *ws, int *out_status)
+{
+	int status = 0;
+
+	if (ws->process && orch_process_wait(ws->process, orch_deadline_in_ms(END_MS), -1,
+			       &status, NULL) < 0)
+		status = 0;
+	orch_process_free(ws->process);
+	ws->process = NULL;
+	orch_fd_close(ws->pidfd);
+	ws->pidfd = -1;
+	if (out_status)
+		*out_status = status;
+}
+
+static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (fsd_mountpoint_detach(rec->path, &err) < 0)
+		orch_log_err(MODULE, "detach", &err);
+	if (ws->pidfd >= 0 && !fsd_pidfd_wait(ws->pidfd, orch_deadline_in_ms(END_MS / 5)))
+		syscall(SYS_pidfd_send_signal, ws->pidfd, SIGKILL, NULL, 0);
+	reap(ws, NULL);
+}
+
+static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, struct orch_err *err)
+{
+	int rc = orch_proc_id_get(orch_process_pid(ws->process), &rec->process);
+
+	if (rc == 0)
+		rc = orch_boot_id(rec->boot);
+	if (rc == 0) {
+		ws->pidfd = fsd_pidfd_open(&rec->process);
+		rc = ws->pidfd < 0 ? ws->pidfd : 0;
+	}
+	if (rc < 0)
+		return orch_err_sys(err, -rc, "the mount process of '%s'", rec->name);
+	return 0;
+}
+
+static int start(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    struct fsd_request *r, struct orch_err *err)
+{
+	struct fsd_mount_start m = {
+	    .store = d->store,
+	    .settings = d->settings,
+	    .ws = rec,
+	    .run_dir = d->run_dir,
+	    .cancel_fd = r ? r->cancel_fd : -1,
+	};
+
+	fsd_mount_socket_name(d->store, rec->layer, rec->control, sizeof(rec->control));
+	return fsd_mount_process_start(&m, &ws->process, err);
+}
+
+int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    struct fsd_request *r, struct orch_err *err)
+{
+	uint64_t begin = orch_clock_ns();
+	int rc;
+
+	if (d->stopping)
+		return orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
+	rc = prepare(d, rec, err);
+	if (rc == 0)
+		rc = start(d, ws, rec, r, err);
+	if (rc < 0) {
+		if (!rec->at_given)
+			fsd_mountpoint_discard(rec->path);
+		return orch_err_wrap(err, "mount workspace '%s'", rec->name);
+	}
+	rec->state = FSD_WS_MOUNTED;
+	rec->error[0] = '\0';
+	rc = identify(ws, rec, err);
+	if (rc == 0)
+		rc = verify_place(rec, err);
+	if (rc == 0)
+		rc = fsd_ws_save(d->registry, ws, rec, err);
+	if (rc < 0) {
+		end_process(ws, rec);
+		return rc;
+	}
+	orch_log(ORCH_LOG_INFO, MODULE, "mounted", "workspace=%s pid=%d path=%s layer=%llu us=%llu",
+	    rec->name, rec->process.pid, rec->path, (unsigned long long)rec->layer,
+	    (unsigned long long)((orch_clock_ns() - begin) / 1000));
+	return 0;
+}
+
+/* ---- unmount ---- */
+
+static int set_unmounted(struct fsd_daemon *d, struct fsd_ws *ws, const char *why,
+    struct orch_err *err)
+{
+	struct fsd_ws_record rec = ws->record;
+	orch_auto(free) char *socket = fsd_mount_socket_path(d->run_dir, rec.control);
+
+	rec.state = FSD_WS_CREATED;
+	rec.process = (struct orch_proc_id){0};
+	snprintf(rec.error, sizeof(rec.error), "%s", why);
+	if (socket)
+		unlink(socket);
+	if (!rec.at_given)
+		fsd_mountpoint_discard(rec.path);
+	return fsd_ws_save(d->registry, ws, &rec, err);
+}
+
+static int in_use(const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT;
+
+	fsd_mountpoint_users(rec->path, &users);
+	return orch_err_set(err, EBUSY, "workspace '%s' is busy%s", rec->name,
+	    users.len ? (const char *)users.data : "");
+}
+
+/* Asks the process to unmount. 0: it does; -EBUSY; 1: there is no process that could be asked. */
+static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_err *err)
+{
+	struct fsd_mount_client *c = NULL;
+	struct orch_err why = ORCH_ERR_INIT;
+	int rc = fsd_ws_connect(d, &ws->record, &c, &why);
+
+	if (rc == 0) {
+		uint64_t seq = fsd_mount_client_hello(c)->seq;
+
+		rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &why);
+		if (rc == 0)
+			ws->record.seq = seq;
+	}
+	fsd_mount_client_close(c);
+	if (rc == -EBUSY)
+		return in_use(&ws->record, err);
+	if (rc == 0)
+		return 0;
+	if (fsd_pidfd_wait(ws->pidfd, 0))
+		return 1;
+	*err = why;
+	return orch_err_wrap(err, "unmount workspace '%s'", ws->record.name);
+}
+
+static int finish(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	if (!fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d))) {
+		orch_log(ORCH_LOG_WARN, MODULE, "mount-process-stays", "workspace=%s pid=%d",
+		    ws->record.name, ws->record.process.pid);
+		end_process(ws, &ws->record);
+	}
+	reap(ws, NULL);
+	orch_log(ORCH_LOG_INFO, MODULE, "unmounted", "workspace=%s", ws->record.name);
+	return set_unmounted(d, ws, "", err);
+}
+
+/* Detached; the process lives until its last user has left. Until then it still writes the layer,
+ * so the workspace stays MOUNTED and can't be mounted a second time; the watcher buries it. */
+static int let_go(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	struct fsd_ws_record rec = ws->record;
+
+	if (fsd_pidfd_wait(ws->pidfd, orch_deadline_in_ms(LEAVE_MS)))
+		return finish(d, ws, err);
+	snprintf(rec.error, sizeof(rec.error), FSD_WS_DETACHED);
+	return fsd_ws_save(d->registry, ws, &rec, err);
+}
+
+static int force(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	struct orch_err ignored = ORCH_ERR_INIT;
+
+	/* Asked first, so that it can bring its log to an end. */
+	(void)!ask(d, ws, true, &ignored);
+	end_process(ws, &ws->record);
+	orch_log(ORCH_LOG_INFO, MODULE, "unmounted", "workspace=%s how=force", ws->record.name);
+	return set_unmounted(d, ws, "", err);
+}
+
+int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how,
+    struct orch_err *err)
+{
+	int rc;
+
+	if (ws->record.state != FSD_WS_MOUNTED)
+		return 0;
+	if (how == FSD_UMOUNT_FORCE)
+		return force(d, ws, err);
+	rc = ask(d, ws, how == FSD_UMOUNT_LAZY, err);
+	if (rc > 0)
+		return fsd_ws_bury(d, ws, err);
+	if (rc < 0)
+		return rc;
+	return how == FSD_UMOUNT_LAZY ? let_go(d, ws, err) : finish(d, ws, err);
+}
+
+static void tell_end(const struct fsd_ws_record *rec, bool child, int status, char *out,
+    size_t cap)
+{
+	if (child && WIFSIGNALED(status))
+		snprintf(out, cap, "the mount process (pid %d) was killed by signal %d",
+		    rec->process.pid, WTERMSIG(status));
+	else if (child)
+		snprintf(out, cap, "the mount process (pid %d) ended with status %d",
+		    rec->process.pid, WEXITSTATUS(status));
+	else
+		snprintf(out, cap, "the mount process (pid %d) ended", rec->process.pid);
+}
+
+int fsd_ws_bury(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	bool child = ws->process != NULL;
+	char why[sizeof(ws->record.error)] = "";
+	int status, rc;
+
+	reap(ws, &status);
+	if (strcmp(ws->record.error, FSD_WS_DETACHED) != 0)
+		tell_end(&ws->record, child, status, why, sizeof(why));
+	orch_log(*why ? ORCH_LOG_WARN : ORCH_LOG_INFO, MODULE, "mount-ended",
+	    "workspace=%s reason=%s", ws->record.name, *why ? why : "last user left");
+	rc = fsd_mountpoint_detach(ws->record.path, err);
+	if (rc < 0)
+		orch_log_err(MODULE, "detach", err);
+	return set_unmounted(d, ws, why, err);
+}
