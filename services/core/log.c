@@ -236,7 +236,7 @@ static void add_head(
 void orch_log(
     enum orch_log_level level, const char *module, const char *event, const char *fields, ...)
 {
-	orch_auto(buf) struct orch_buf line;
+	orch_auto(buf) struct orch_buf line = ORCH_BUF_INIT;
 	int saved = errno;
 	va_list ap;
 
