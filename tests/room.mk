@@ -4,6 +4,7 @@
 TESTS =
 TEST_EXTENSIONS = .py
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/unit
 PY_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_COMPILER = $(PYTHON3) -B
 AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
@@ -21,7 +22,7 @@ FUZZ_LIBS = tests/lib/libfuzz.a
 check_LIBRARIES += tests/lib/libfuzz.a
 tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
-EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp
+EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp tests/lib/unit
 
 include tests/unit/core/room.mk
 include tests/unit/format/room.mk
