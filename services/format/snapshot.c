@@ -1,42 +1,10 @@
 /* The identity of a snapshot. Pure. docs/format.md has the bytes. */
 #include "format/snapshot.h"
+#include "core/utf8.h"
 #include "format/format_priv.h"
 
 #define SNAPSHOT_VERSION    1
 #define SNAPSHOT_SOURCE_MAX 4096
-
-/* Length of the UTF-8 sequence at p, 0 when it is none (overlong, surrogate, beyond U+10FFFF). */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc0 ? 2 : 0;
-	uint32_t v;
-
-	if (n == 0 || n > left || p[0] > 0xf4)
-		return 0;
-	if (n == 1)
-		return 1;
-	v = p[0] & (0xffu >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (p[i] & 0x3f);
-	}
-	return v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : n;
-}
-
-static bool utf8_valid(const char *s, size_t len)
-{
-	const uint8_t *p = (const uint8_t *)s;
-	size_t n;
-
-	for (; len > 0; p += n, len -= n) {
-		n = utf8_len(p, len);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
 
 static const char *snapshot_fault(const struct fmt_snapshot *s)
 {
@@ -44,7 +12,7 @@ static const char *snapshot_fault(const struct fmt_snapshot *s)
 		return "invalid counter of inode numbers";
 	if (s->source_len > SNAPSHOT_SOURCE_MAX)
 		return "source identity is too long";
-	if (!utf8_valid(s->source, s->source_len))
+	if (s->source_len > 0 && !orch_utf8_valid(s->source, s->source_len))
 		return "source identity is not UTF-8";
 	if (orch_digest_is_null(&s->stamps) || orch_digest_is_null(&s->root.digest))
 		return "without a tree or stamps";

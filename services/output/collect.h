@@ -21,7 +21,10 @@
 struct out_changes;
 struct out_changes *out_changes_new(void) ORCH_WUR;
 void out_changes_free(struct out_changes *c);
-int out_changes_add(struct out_changes *c, const char *path, size_t len) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* whole: everything below it is new, too: a folder that was created or moved there. */
+int out_changes_add(struct out_changes *c, const char *path, size_t len, bool whole)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Whether it was named, or is below a folder that is wholly new. */
 bool out_changes_has(const struct out_changes *c, const char *path, size_t len) ORCH_NONNULL(1, 2);
 size_t out_changes_count(const struct out_changes *c) ORCH_NONNULL(1);
 
