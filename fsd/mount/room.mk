@@ -1,5 +1,25 @@
 noinst_LIBRARIES += %D%/libmount.a
-%C%_libmount_a_SOURCES =
+%C%_libmount_a_SOURCES = \
+	%D%/attr.c \
+	%D%/busy.c %D%/busy.h \
+	%D%/chain.c %D%/chain.h \
+	%D%/change.c \
+	%D%/clean.c \
+	%D%/content.c %D%/content.h \
+	%D%/control.c %D%/control.h \
+	%D%/copyup.c \
+	%D%/dir.c \
+	%D%/door.h \
+	%D%/file.c \
+	%D%/fuse_door.c \
+	%D%/log.c %D%/log.h \
+	%D%/node.c %D%/node.h \
+	%D%/notify.c %D%/notify.h \
+	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
+	%D%/options.c %D%/options.h \
+	%D%/segments.c %D%/segments.h \
+	%D%/txn.c \
+	%D%/xattr.c
 %C%_libmount_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 
 pkglibexec_PROGRAMS += %D%/orch-mount

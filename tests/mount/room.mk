@@ -1,1 +1,4 @@
 # Tests of this folder, see docs/testing.md.
+noinst_PROGRAMS += %D%/mount-tool
+%C%_mount_tool_SOURCES = %D%/mount-tool.c
+%C%_mount_tool_LDADD = $(VIEW_LIBS)

@@ -1,0 +1,286 @@
+/* The layers of a workspace. See chain.h. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "fsd/mount/chain.h"
+#include "fsd/mount/segments.h"
+
+static void layer_name(uint64_t id, char out[24])
+{
+	snprintf(out, 24, "%llu", (unsigned long long)id);
+}
+
+void mnt_layer_close(struct mnt_layer *l)
+{
+	orch_fd_close(l->spool_fd);
+	orch_fd_close(l->dirfd);
+	l->spool_fd = l->dirfd = -1;
+}
+
+int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,
+    struct orch_err *err)
+{
+	struct mnt_layer l = {.id = id, .dirfd = -1, .spool_fd = -1};
+	char name[24];
+
+	layer_name(id, name);
+	if (make && mkdirat(layers_fd, name, 0700) < 0 && errno != EEXIST)
+		return orch_err_sys(err, errno, "make layer %s", name);
+	l.dirfd = openat(layers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l.dirfd < 0)
+		return orch_err_sys(err, errno, "layer %s", name);
+	l.spool_fd = openat(l.dirfd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l.spool_fd < 0 && errno == ENOENT && mkdirat(l.dirfd, "spool", 0700) == 0)
+		l.spool_fd = openat(l.dirfd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l.spool_fd < 0) {
+		int r = orch_err_sys(err, errno, "spool of layer %s", name);
+
+		mnt_layer_close(&l);
+		return r;
+	}
+	*out = l;
+	return 0;
+}
+
+static int layer_add(struct mnt_chain *c, const struct mnt_layer *l, size_t at)
+{
+	struct mnt_layer *v;
+
+	if (c->layer_count >= MNT_LAYERS_MAX)
+		return -EOVERFLOW;
+	v = realloc(c->layers, (c->layer_count + 1) * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	c->layers = v;
+	memmove(v + at + 1, v + at, (c->layer_count - at) * sizeof(*v));
+	v[at] = *l;
+	c->layer_count++;
+	return 0;
+}
+
+static int stratum_add(struct mnt_chain *c)
+{
+	struct fmt_overlay **v, *o;
+
+	if (c->strata_count >= MNT_STRATA_MAX)
+		return -EOVERFLOW;
+	v = realloc(c->strata, (c->strata_count + 1) * sizeof(struct fmt_overlay *));
+	if (!v)
+		return -ENOMEM;
+	c->strata = v;
+	o = fmt_overlay_new();
+	if (!o)
+		return -ENOMEM;
+	v[c->strata_count++] = o;
+	return 0;
+}
+
+/* Opens the layer and everything below it; c->layers is in order afterwards. */
+static int open_layers(struct mnt_chain *c, uint64_t id, struct orch_err *err)
+{
+	while (id != 0) {
+		struct fmt_layer_head head;
+		struct mnt_layer l;
+		int r = mnt_layer_open(c->layers_fd, id, false, &l, err);
+
+		if (r < 0)
+			return r;
+		r = layer_add(c, &l, 0);
+		if (r < 0) {
+			mnt_layer_close(&l);
+			return orch_err_sys(err, -r, "layer %llu", (unsigned long long)id);
+		}
+		r = mnt_segments_head(l.dirfd, &head, err);
+		if (r < 0)
+			return orch_err_wrap(err, "layer %llu", (unsigned long long)id);
+		if (head.layer != id || head.parent == id)
+			return orch_err_set(err, ORCH_ECORRUPT, "layer %llu says that it is %llu",
+			    (unsigned long long)id, (unsigned long long)head.layer);
+		id = head.parent;
+	}
+	return 0;
+}
+
+static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orch_err *err)
+{
+	for (size_t i = 0; i < c->layer_count; i++) {
+		bool top = i + 1 == c->layer_count;
+		int r;
+
+		if ((top || c->strata_count == 0) && stratum_add(c) < 0)
+			return orch_err_set(err, ENOMEM, "layer state: no memory");
+		r = mnt_segments_replay(c->layers[i].dirfd, c->strata[c->strata_count - 1], out,
+		    err);
+		if (r < 0)
+			return orch_err_wrap(err, "layer %llu",
+			    (unsigned long long)c->layers[i].id);
+		if (!top && !out->sealed)
+			orch_log(ORCH_LOG_WARN, "mount", "parent-not-sealed", "layer=%llu",
+			    (unsigned long long)c->layers[i].id);
+	}
+	return 0;
+}
+
+/* Counters rise through the chain: a stratum may not have seen the last one itself. */
+static void take_counters(struct mnt_chain *c)
+{
+	for (size_t i = 0; i < c->strata_count; i++) {
+		const struct fmt_overlay *o = c->strata[i];
+
+		if (fmt_overlay_next_ino(o) > c->head.next_ino)
+			c->head.next_ino = fmt_overlay_next_ino(o);
+		if (fmt_overlay_next_spool(o) > c->head.next_spool)
+			c->head.next_spool = fmt_overlay_next_spool(o);
+		if (fmt_overlay_seq(o) > c->head.seq)
+			c->head.seq = fmt_overlay_seq(o);
+	}
+}
+
+static int load_one(int layers_fd, uint64_t layer, struct mnt_chain *c, struct mnt_replay *replay,
+    struct orch_err *err)
+{
+	int r;
+
+	*c = (struct mnt_chain){.layers_fd = layers_fd};
+	r = open_layers(c, layer, err);
+	if (r == 0)
+		r = replay_layers(c, replay, err);
+	if (r < 0) {
+		mnt_chain_fini(c);
+		return r;
+	}
+	c->head = replay->head;
+	take_counters(c);
+	if (c->head.seq == 0)
+		c->head.seq = 1; /* 0 means "not said" in the log */
+	if (replay->torn)
+		orch_log(ORCH_LOG_INFO, "mount", "torn-tail", "layer=%llu segment=%llu used=%zu",
+		    (unsigned long long)layer, (unsigned long long)replay->segment, replay->used);
+	return 0;
+}
+
+int mnt_chain_load(int layers_fd, uint64_t layer, bool read_only, struct mnt_chain *out,
+    struct orch_err *err)
+{
+	struct mnt_replay replay;
+	int r, hops = 0;
+
+	r = load_one(layers_fd, layer, out, &replay, err);
+	while (r == 0 && replay.sealed && replay.successor != 0 && !read_only) {
+		uint64_t next = replay.successor;
+
+		mnt_chain_fini(out);
+		if (++hops > MNT_LAYERS_MAX)
+			return orch_err_set(err, ORCH_ECORRUPT, "layers succeed each other in a circle");
+		r = load_one(layers_fd, next, out, &replay, err);
+		if (r < 0)
+			return orch_err_wrap(err, "successor of layer %llu",
+			    (unsigned long long)layer);
+	}
+	if (r < 0 || read_only)
+		return r;
+	if (replay.sealed) {
+		mnt_chain_fini(out);
+		return orch_err_set(err, EROFS, "layer %llu is sealed", (unsigned long long)layer);
+	}
+	r = mnt_log_open(out->layers[out->layer_count - 1].dirfd, replay.segment, replay.used,
+	    out->head.seq, replay.total, &out->log, err);
+	if (r < 0)
+		mnt_chain_fini(out);
+	return r;
+}
+
+void mnt_chain_fini(struct mnt_chain *c)
+{
+	mnt_log_close(c->log);
+	for (size_t i = 0; i < c->layer_count; i++)
+		mnt_layer_close(&c->layers[i]);
+	for (size_t i = 0; i < c->strata_count; i++)
+		fmt_overlay_free(c->strata[i]);
+	free(c->layers);
+	free(c->strata);
+	*c = (struct mnt_chain){0};
+}
+
+struct fmt_overlay *mnt_chain_top(const struct mnt_chain *c)
+{
+	return c->strata[c->strata_count - 1];
+}
+
+uint64_t mnt_chain_top_layer(const struct mnt_chain *c)
+{
+	return c->layers[c->layer_count - 1].id;
+}
+
+int mnt_chain_spool(const struct mnt_chain *c, uint64_t layer)
+{
+	for (size_t i = c->layer_count; i-- > 0;)
+		if (c->layers[i].id == layer)
+			return c->layers[i].spool_fd;
+	return -ENOENT;
+}
+
+const struct fmt_node *mnt_chain_node(const struct mnt_chain *c, uint64_t ino)
+{
+	const struct fmt_node *n = NULL;
+
+	for (size_t i = c->strata_count; i-- > 0 && !n;)
+		n = fmt_overlay_node(c->strata[i], ino);
+	return n;
+}
+
+const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t under,
+    uint64_t parent, const char *name, size_t len)
+{
+	const struct fmt_link *l = NULL;
+
+	for (size_t i = under; i-- > 0 && !l;)
+		l = fmt_overlay_link(c->strata[i], parent, name, len);
+	return l;
+}
+
+const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent, const char *name,
+    size_t len)
+{
+	return mnt_chain_link_below(c, c->strata_count, parent, name, len);
+}
+
+int mnt_chain_push(struct mnt_chain *c, uint64_t layer, struct mnt_log **out_old,
+    struct orch_err *err)
+{
+	struct fmt_layer_head head = c->head;
+	struct mnt_log *log;
+	struct mnt_layer l;
+	int r = mnt_layer_open(c->layers_fd, layer, true, &l, err);
+
+	if (r < 0)
+		return r;
+	head.parent = mnt_chain_top_layer(c);
+	head.layer = layer;
+	head.segment = 1;
+	head.checkpoint = false;
+	head.wall_ns = orch_wall_ns();
+	r = mnt_log_create(l.dirfd, &head, &log, err);
+	if (r < 0) {
+		mnt_layer_close(&l);
+		return orch_err_wrap(err, "layer %llu", (unsigned long long)layer);
+	}
+	r = stratum_add(c);
+	if (r == 0 && (r = layer_add(c, &l, c->layer_count)) < 0)
+		fmt_overlay_free(c->strata[--c->strata_count]);
+	if (r < 0) {
+		mnt_log_close(log);
+		mnt_layer_close(&l);
+		return orch_err_sys(err, -r, "layer %llu", (unsigned long long)layer);
+	}
+	*out_old = c->log;
+	c->log = log;
+	c->head = head;
+	return 0;
+}

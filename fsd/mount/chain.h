@@ -1,0 +1,64 @@
+/*
+ * The layers of one workspace, bottom first, and the state that their logs make up.
+ *
+ * The state is a stack of overlays ("strata"): the lowest holds all layers that were sealed when the
+ * workspace was mounted, the top one holds the layer that is written; a seal pushes an empty one, so
+ * that it costs the same whatever was changed. A name or node is what the uppermost stratum says
+ * that records it, else what the base says.
+ *
+ * Threads: none of its own; every call is made with the name space's lock held, but loading.
+ */
+#ifndef ORCH_FSD_MOUNT_CHAIN_H
+#define ORCH_FSD_MOUNT_CHAIN_H
+
+#include "format/overlay.h"
+#include "fsd/mount/log.h"
+
+#define MNT_LAYERS_MAX 4096
+#define MNT_STRATA_MAX 4096
+
+struct mnt_layer {
+	uint64_t id;
+	int dirfd, spool_fd;
+};
+
+struct mnt_chain {
+	int layers_fd; /* borrowed */
+	struct mnt_layer *layers;
+	size_t layer_count; /* the last one is written */
+	struct fmt_overlay **strata;
+	size_t strata_count;
+	struct fmt_layer_head head; /* of the top layer; counters and seq as of the last transaction */
+	struct mnt_log *log;        /* NULL: read-only */
+};
+
+/* Reads the logs of `layer` and its parents. Follows a sealed layer to its successor, so that a
+ * workspace whose keeper died between a seal and its own record goes on where it was. */
+int mnt_chain_load(int layers_fd, uint64_t layer, bool read_only, struct mnt_chain *out,
+    struct orch_err *err) ORCH_NONNULL(4) ORCH_WUR;
+void mnt_chain_fini(struct mnt_chain *c) ORCH_NONNULL(1);
+
+struct fmt_overlay *mnt_chain_top(const struct mnt_chain *c) ORCH_NONNULL(1);
+uint64_t mnt_chain_top_layer(const struct mnt_chain *c) ORCH_NONNULL(1);
+/* Descriptor of layers/<id>/spool; -ENOENT: that layer is not in the chain. */
+int mnt_chain_spool(const struct mnt_chain *c, uint64_t layer) ORCH_NONNULL(1);
+
+/* What the uppermost stratum says; NULL: ask the base. Borrowed until the next change. */
+const struct fmt_node *mnt_chain_node(const struct mnt_chain *c, uint64_t ino) ORCH_NONNULL(1);
+const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent,
+    const char *name, size_t len) ORCH_NONNULL(1, 3);
+/* The same, of the strata below `under` only. */
+const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t under,
+    uint64_t parent, const char *name, size_t len) ORCH_NONNULL(1, 4);
+
+/* Makes layers/<id>/, spool/ and the log of a new top layer above what there is, with an empty
+ * stratum. On failure the chain is as it was. The old log is handed out: close it. */
+int mnt_chain_push(struct mnt_chain *c, uint64_t layer, struct mnt_log **out_old,
+    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
+
+/* Opens layers/<id> and its spool/ (made when absent and !read_only). */
+int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,
+    struct orch_err *err) ORCH_NONNULL(4) ORCH_WUR;
+void mnt_layer_close(struct mnt_layer *l) ORCH_NONNULL(1);
+
+#endif

@@ -1,0 +1,278 @@
+/* Commands of the keeper. See control.h. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "format/msg.h"
+#include "fsd/mount/busy.h"
+#include "fsd/mount/control.h"
+
+#define CLIENTS_MAX    8
+#define REPLY_MS       5000
+#define FREEZE_MS      30000
+#define FREEZE_MS_MAX  600000
+
+struct state {
+	const struct mnt_control *c;
+	int clients[CLIENTS_MAX];
+	size_t client_count;
+	uint64_t thaw_at_ns; /* ORCH_FOREVER: not frozen */
+	bool unmounted;
+};
+
+/* One command: what came, and where the answer is put together. */
+struct call {
+	struct state *s;
+	const struct fmt_msg *msg;
+	int fd; /* that came along; -1 */
+	struct orch_buf *reply;
+	struct orch_err err;
+};
+
+static int add_json(struct call *call, struct orch_json *j)
+{
+	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
+	int r = orch_json_format(j, 0, &text);
+
+	if (r == 0)
+		r = fmt_msg_add(call->reply, FMT_TAG_JSON, text.data, text.len);
+	return r;
+}
+
+static int status_json(struct call *call, const struct mnt_ns_status *st)
+{
+	orch_auto(json) struct orch_json *j = orch_json_object();
+
+	if (!j)
+		return -ENOMEM;
+	orch_json_set_u64(j, "layer", st->layer);
+	orch_json_set_u64(j, "parent", st->parent);
+	orch_json_set_u64(j, "seq", st->seq);
+	orch_json_set_u64(j, "nodes", st->nodes);
+	orch_json_set_u64(j, "layers", st->layers);
+	orch_json_set_u64(j, "open_handles", st->open_handles);
+	orch_json_set_u64(j, "open_files", st->open_files);
+	orch_json_set_u64(j, "log_bytes", st->log_bytes);
+	orch_json_set_bool(j, "read_only", st->read_only);
+	orch_json_set_bool(j, "frozen", mnt_door_frozen(call->s->c->door));
+	orch_json_set_str(j, "data", mnt_door_data_path(call->s->c->door));
+	return add_json(call, j);
+}
+
+static int do_status(struct call *call)
+{
+	const struct mnt_control *c = call->s->c;
+	struct mnt_ns_status st;
+	struct orch_buf *b = call->reply;
+	char boot[37];
+	int r;
+
+	mnt_ns_status(c->ns, &st);
+	r = fmt_msg_add_str(b, FMT_TAG_WORKSPACE, mnt_ns_workspace(c->ns));
+	r = r < 0 ? r : fmt_msg_add_u64(b, FMT_TAG_LAYER, st.layer);
+	r = r < 0 ? r : fmt_msg_add_u64(b, FMT_TAG_SEQ, st.seq);
+	r = r < 0 ? r : fmt_msg_add(b, FMT_TAG_SNAPSHOT, st.snapshot.b, ORCH_DIGEST_BYTES);
+	r = r < 0 ? r : fmt_msg_add_u64(b, FMT_TAG_NEXT_INO, st.next_ino);
+	r = r < 0 ? r : fmt_msg_add_u64(b, FMT_TAG_PID, (uint64_t)getpid());
+	r = r < 0 ? r : fmt_msg_add(b, FMT_TAG_MOUNTPOINT, c->mountpoint, strlen(c->mountpoint));
+	if (r == 0 && orch_boot_id(boot) == 0)
+		r = fmt_msg_add_str(b, FMT_TAG_BOOT, boot);
+	return r < 0 ? r : status_json(call, &st);
+}
+
+static int do_unmount(struct call *call)
+{
+	const struct mnt_control *c = call->s->c;
+	uint64_t flags = 0;
+	int r;
+
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_FLAGS, &flags);
+	r = mnt_door_unmount(c->door, flags & FMT_MSG_FLAG_LAZY, &call->err);
+	if (r == -EBUSY) {
+		char who[128];
+
+		if (mnt_busy_find(c->mountpoint, who, sizeof(who)))
+			orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
+	}
+	if (r == 0)
+		call->s->unmounted = true;
+	return r;
+}
+
+static int do_freeze(struct call *call)
+{
+	uint64_t ms = FREEZE_MS;
+
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_DEADLINE_MS, &ms);
+	call->s->thaw_at_ns = orch_deadline_in_ms(ms < FREEZE_MS_MAX ? ms : FREEZE_MS_MAX);
+	mnt_door_freeze(call->s->c->door);
+	return 0;
+}
+
+static void thaw(struct state *s)
+{
+	s->thaw_at_ns = ORCH_FOREVER;
+	mnt_door_thaw(s->c->door);
+}
+
+static int do_thaw(struct call *call)
+{
+	thaw(call->s);
+	return 0;
+}
+
+static int do_sync(struct call *call)
+{
+	int r = mnt_ns_sync(call->s->c->ns);
+
+	return r < 0 ? orch_err_sys(&call->err, -r, "sync") : 0;
+}
+
+static int do_ping(struct call *call)
+{
+	return 0;
+}
+
+static const struct {
+	uint16_t type;
+	int (*run)(struct call *call);
+} commands[] = {
+    {FMT_MSG_HELLO, do_status},
+    {FMT_MSG_STATUS, do_status},
+    {FMT_MSG_UMOUNT, do_unmount},
+    {FMT_MSG_FREEZE, do_freeze},
+    {FMT_MSG_THAW, do_thaw},
+    {FMT_MSG_SYNC, do_sync},
+    {FMT_MSG_PING, do_ping},
+};
+
+static int run(struct call *call)
+{
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(commands); i++)
+		if (commands[i].type == call->msg->type)
+			return commands[i].run(call);
+	return orch_err_set(&call->err, ENOSYS, "unknown command %u", call->msg->type);
+}
+
+/* The fields that a command added are behind a status that is known only afterwards, so a failed one
+ * begins its answer again. */
+static int answer(struct call *call)
+{
+	uint16_t type = call->msg->type | FMT_MSG_REPLY;
+	int r = fmt_msg_begin(call->reply, type, call->msg->id, 0);
+
+	if (r == 0)
+		r = run(call);
+	if (r >= 0)
+		return fmt_msg_end(call->reply);
+	orch_buf_reset(call->reply);
+	if (fmt_msg_begin(call->reply, type, call->msg->id, r) < 0 ||
+	    fmt_msg_add_str(call->reply, FMT_TAG_ERROR,
+		call->err.code ? call->err.msg : orch_err_name(-r)) < 0)
+		return -ENOMEM;
+	return fmt_msg_end(call->reply);
+}
+
+/* One message of one client; false: the connection is over. */
+static bool serve(struct state *s, int sock)
+{
+	static uint8_t bytes[FMT_MSG_MAX]; /* the control thread is the only one */
+	orch_auto(buf) struct orch_buf reply = ORCH_BUF_INIT;
+	int fds[ORCH_SOCK_FDS_MAX];
+	size_t fd_count = 0;
+	struct fmt_msg msg;
+	struct call call = {.s = s, .msg = &msg, .fd = -1, .reply = &reply, .err = ORCH_ERR_INIT};
+	ssize_t n = orch_sock_recv(sock, bytes, sizeof(bytes), fds, &fd_count,
+	    orch_deadline_in_ms(REPLY_MS));
+	bool ok = false;
+
+	if (n > 0 && fmt_msg_parse(bytes, (size_t)n, &msg, &call.err) == 0) {
+		call.fd = fd_count > 0 ? fds[0] : -1;
+		ok = answer(&call) == 0 &&
+		    orch_sock_send(sock, reply.data, reply.len, NULL, 0,
+			orch_deadline_in_ms(REPLY_MS)) >= 0;
+	}
+	for (size_t i = 0; n >= 0 && i < fd_count; i++)
+		orch_fd_close(fds[i]);
+	return ok;
+}
+
+static void accept_client(struct state *s)
+{
+	int fd = accept4(s->c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (s->client_count == CLIENTS_MAX) { /* the oldest is a keeper that is gone */
+		orch_fd_close(s->clients[0]);
+		memmove(s->clients, s->clients + 1, (CLIENTS_MAX - 1) * sizeof(int));
+		s->client_count--;
+	}
+	s->clients[s->client_count++] = fd;
+}
+
+static void drop_client(struct state *s, size_t i)
+{
+	orch_fd_close(s->clients[i]);
+	memmove(s->clients + i, s->clients + i + 1, (s->client_count - i - 1) * sizeof(int));
+	s->client_count--;
+}
+
+static void on_signal(struct state *s)
+{
+	struct signalfd_siginfo info;
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (read(s->c->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	orch_log(ORCH_LOG_INFO, "mount", "signal", "number=%u", info.ssi_signo);
+	if (mnt_door_unmount(s->c->door, true, &err) < 0)
+		orch_log_err("mount", "unmount", &err);
+}
+
+/* One round of waiting; false: the mount has ended. */
+static bool turn(struct state *s)
+{
+	struct pollfd p[3 + CLIENTS_MAX] = {{.fd = s->c->ended_fd, .events = POLLIN},
+	    {.fd = s->c->signal_fd, .events = POLLIN}, {.fd = s->c->listen_fd, .events = POLLIN}};
+	size_t clients = s->client_count;
+
+	for (size_t i = 0; i < clients; i++)
+		p[3 + i] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
+	if (poll(p, 3 + clients, orch_deadline_poll_ms(s->thaw_at_ns)) < 0)
+		return errno == EINTR;
+	if (s->thaw_at_ns != ORCH_FOREVER && orch_clock_ns() >= s->thaw_at_ns) {
+		orch_log(ORCH_LOG_WARN, "mount", "thawed-by-deadline", "mountpoint=%s",
+		    s->c->mountpoint);
+		thaw(s);
+	}
+	if (p[0].revents)
+		return false;
+	if (p[1].revents)
+		on_signal(s);
+	for (size_t i = clients; i-- > 0;)
+		if (p[3 + i].revents && !serve(s, s->clients[i]))
+			drop_client(s, i);
+	if (p[2].revents)
+		accept_client(s);
+	return true;
+}
+
+void mnt_control_run(const struct mnt_control *c)
+{
+	struct state s = {.c = c, .thaw_at_ns = ORCH_FOREVER};
+
+	while (turn(&s))
+		;
+	if (s.thaw_at_ns != ORCH_FOREVER)
+		thaw(&s);
+	while (s.client_count > 0)
+		drop_client(&s, 0);
+}

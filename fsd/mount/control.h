@@ -1,0 +1,23 @@
+/*
+ * The mount's side of the control socket: a keeper, or one after another, connects and gives commands
+ * (format/msg.h). The mount does not depend on it: a connection may end at any time.
+ *
+ * Threads: it is one, the main thread: mnt_control_run returns when the mount is to end.
+ */
+#ifndef ORCH_FSD_MOUNT_CONTROL_H
+#define ORCH_FSD_MOUNT_CONTROL_H
+
+#include "fsd/mount/door.h"
+
+struct mnt_control {
+	int listen_fd; /* SOCK_SEQPACKET */
+	int signal_fd; /* SIGTERM, SIGINT: unmount and end */
+	int ended_fd;  /* the kernel has unmounted */
+	struct mnt_ns *ns;
+	struct mnt_door *door;
+	const char *mountpoint;
+};
+
+void mnt_control_run(const struct mnt_control *c) ORCH_NONNULL(1);
+
+#endif

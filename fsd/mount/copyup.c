@@ -1,0 +1,197 @@
+/*
+ * Private content for a file whose bytes are shared (an object, or a sealed layer's file): reflinked
+ * where the file system can, else copied. Little ones on the calling thread, larger ones in the
+ * pool; requests that want the same file meanwhile wait for the one copy.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "fsd/mount/ns_priv.h"
+
+#define INLINE_BYTES (128u << 10)
+#define TRIES        4 /* each lost to a seal, or to another change of the same file */
+
+struct waiter {
+	struct waiter *next;
+	mnt_done_fn *done;
+	void *arg;
+};
+
+struct mnt_copy {
+	struct mnt_ns *ns;
+	struct mnt_node *node; /* pinned */
+	struct waiter *waiters; /* ns->lock */
+};
+
+/* The size is the node's, not the file's: an object may only have what its entry says. */
+static int fill(struct mnt_content *from, struct mnt_content *to, int64_t mtime_ns,
+    uint64_t *out_size)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, orch_ns_timespec(mtime_ns)};
+	struct orch_err err = ORCH_ERR_INIT;
+	struct stat st;
+	int r = orch_fd_clone_or_copy(from->fd, to->fd, NULL, NULL, &err);
+
+	if (r < 0) {
+		orch_log_err("mount", "copy-up", &err);
+		return r;
+	}
+	if (futimens(to->fd, times) < 0 || fstat(to->fd, &st) < 0)
+		return -errno;
+	*out_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int64_t mtime_of(struct mnt_ns *ns, struct mnt_node *n)
+{
+	struct stat st;
+
+	if (mnt_attr_fill(ns, n, &st) < 0)
+		return mnt_ns_state(ns, n)->mtime_ns;
+	return orch_timespec_ns(&st.st_mtim);
+}
+
+/* With the lock: is the node still as it was when the copy began? */
+static bool still(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content *from)
+{
+	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
+
+	return !n->superseded && key.layer == from->key.layer && key.id == from->key.id &&
+	    orch_digest_eq(&key.digest, &from->key.digest);
+}
+
+/* *out_used: the node has the copy now. */
+static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content *from,
+    struct mnt_content *to, uint64_t size, bool *out_used)
+{
+	int r;
+
+	mnt_ns_lock(ns);
+	if (n->superseded)
+		r = -ESTALE;
+	else if (!still(ns, n, from) || to->key.layer != mnt_chain_top_layer(&ns->chain))
+		r = MNT_AGAIN;
+	else {
+		r = mnt_file_install(ns, n, to, size);
+		*out_used = r == 0 || r == -ESTALE;
+	}
+	mnt_ns_unlock(ns);
+	return r;
+}
+
+static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
+{
+	struct mnt_content *from, *to;
+	uint64_t size = 0;
+	int64_t mtime;
+	bool used = false;
+	int r = mnt_file_content(ns, n, &from);
+
+	if (r < 0)
+		return r;
+	r = mnt_file_new_spool(ns, &to);
+	if (r < 0) {
+		mnt_content_put(ns->config.contents, from);
+		return r;
+	}
+	mnt_ns_lock(ns);
+	mtime = mtime_of(ns, n);
+	mnt_ns_unlock(ns);
+	r = fill(from, to, mtime, &size);
+	if (r == 0)
+		r = install(ns, n, from, to, size, &used);
+	mnt_content_put(ns->config.contents, from);
+	if (used)
+		mnt_content_put(ns->config.contents, to);
+	else
+		mnt_file_discard(ns, to);
+	return r;
+}
+
+static void copy_run(void *arg)
+{
+	struct mnt_copy *copy = arg;
+	struct mnt_ns *ns = copy->ns;
+	struct waiter *list;
+	int r = MNT_AGAIN;
+
+	for (int i = 0; i < TRIES && r == MNT_AGAIN; i++) {
+		bool done;
+
+		mnt_ns_lock(ns);
+		done = !copy->node->shared &&
+		    mnt_state_is_private(ns, mnt_ns_state(ns, copy->node));
+		mnt_ns_unlock(ns);
+		r = done ? 0 : copy_once(ns, copy->node);
+	}
+	mnt_ns_lock(ns);
+	list = copy->waiters;
+	copy->node->copy = NULL;
+	copy->node->pins--;
+	mnt_ns_settle(ns, copy->node);
+	mnt_ns_unlock(ns);
+	free(copy);
+	while (list) {
+		struct waiter *w = list;
+
+		list = w->next;
+		w->done(w->arg, r == MNT_AGAIN ? -EBUSY : r);
+		free(w);
+	}
+}
+
+/* With the lock: 0: a copy is under way and w waits for it; 1: start copy_run; 2: nothing to do. */
+static int enlist(struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_copy **out,
+    uint64_t *out_size)
+{
+	struct mnt_node *n = mnt_ns_node(ns, id);
+	const struct fmt_node *s;
+
+	if (!n || n->superseded)
+		return -ESTALE;
+	s = mnt_ns_state(ns, n);
+	if (s->type != FMT_REG)
+		return -EINVAL;
+	if (!n->shared && mnt_state_is_private(ns, s))
+		return 2;
+	*out_size = s->size;
+	if (n->copy) {
+		w->next = n->copy->waiters;
+		n->copy->waiters = w;
+		return 0;
+	}
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	**out = (struct mnt_copy){.ns = ns, .node = n, .waiters = w};
+	n->copy = *out;
+	n->pins++;
+	return 1;
+}
+
+void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *arg)
+{
+	struct waiter *w = calloc(1, sizeof(*w));
+	struct mnt_copy *copy = NULL;
+	uint64_t size = 0;
+	int r = -ENOMEM;
+
+	if (w) {
+		*w = (struct waiter){.done = done, .arg = arg};
+		mnt_ns_lock(ns);
+		r = mnt_ns_may_change(ns);
+		if (r == 0)
+			r = enlist(ns, id, w, &copy, &size);
+		mnt_ns_unlock(ns);
+	}
+	if (r == 1 && size <= INLINE_BYTES)
+		copy_run(copy);
+	else if (r == 1)
+		orch_pool_add(ns->config.pool, copy_run, copy);
+	else if (r != 0) {
+		free(w);
+		done(arg, r == 2 ? 0 : r);
+	}
+}

@@ -1,0 +1,42 @@
+/*
+ * The door to FUSE: mounts, turns requests into calls of the name space and its results into
+ * replies. fuse_door.c is the only file that includes libfuse.
+ *
+ * Threads: a few of its own that read requests (door_run), any thread that finishes a request which
+ * had to wait, one that sends notifications to the kernel.
+ */
+#ifndef ORCH_FSD_MOUNT_DOOR_H
+#define ORCH_FSD_MOUNT_DOOR_H
+
+#include "fsd/mount/ns.h"
+
+struct mnt_door;
+
+struct mnt_door_config {
+	const char *mountpoint;
+	const char *workspace; /* for /proc/mounts */
+	bool allow_other, read_only, passthrough;
+};
+
+/* In two steps, since the name space wants a notifier and the door wants a name space. */
+int mnt_door_new(struct mnt_door **out) ORCH_NONNULL(1) ORCH_WUR;
+struct mnt_notify mnt_door_notify(struct mnt_door *d) ORCH_NONNULL(1);
+/* Mounts. The name space, contents and pool are borrowed until _free. */
+int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct mnt_ns *ns,
+    struct mnt_contents *contents, struct orch_pool *pool, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3, 4, 5) ORCH_WUR;
+/* Starts the threads. ended_fd (an eventfd) becomes readable when the kernel has unmounted. */
+int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* Unmounts. -EBUSY: somebody uses it (not with lazy). */
+int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* "passthrough", "process": how data goes; known when the kernel has said hello. */
+const char *mnt_door_data_path(const struct mnt_door *d) ORCH_NONNULL(1);
+/* Holds every request that would change something until _thaw. */
+void mnt_door_freeze(struct mnt_door *d) ORCH_NONNULL(1);
+void mnt_door_thaw(struct mnt_door *d) ORCH_NONNULL(1);
+bool mnt_door_frozen(struct mnt_door *d) ORCH_NONNULL(1);
+/* Waits for the threads; they end when the mount is gone. */
+void mnt_door_join(struct mnt_door *d) ORCH_NONNULL(1);
+void mnt_door_free(struct mnt_door *d);
+
+#endif

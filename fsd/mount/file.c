@@ -1,0 +1,478 @@
+/* Handles and the contents behind them. See ns.h. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "fsd/mount/ns_priv.h"
+
+struct mnt_handle *mnt_handle_new(int flags, bool writer)
+{
+	struct mnt_handle *h = calloc(1, sizeof(*h));
+
+	if (h)
+		*h = (struct mnt_handle){.flags = flags, .writer = writer};
+	return h;
+}
+
+void mnt_handle_free(struct mnt_handle *h)
+{
+	free(h);
+}
+
+int mnt_handle_backing(const struct mnt_handle *h)
+{
+	return h->backing;
+}
+
+bool mnt_state_is_private(const struct mnt_ns *ns, const struct fmt_node *state)
+{
+	return state->content == FMT_CONTENT_SPOOL &&
+	    state->spool_layer == mnt_chain_top_layer(&ns->chain);
+}
+
+struct mnt_content_key mnt_state_key(const struct fmt_node *state)
+{
+	struct mnt_content_key key = {0};
+
+	if (state->content == FMT_CONTENT_SPOOL) {
+		key.layer = state->spool_layer;
+		key.id = state->spool_id;
+	} else if (state->content == FMT_CONTENT_OBJECT) {
+		key.digest = state->digest;
+	}
+	return key;
+}
+
+static bool key_is(const struct mnt_content_key *a, const struct mnt_content_key *b)
+{
+	return a->layer == b->layer && a->id == b->id && orch_digest_eq(&a->digest, &b->digest);
+}
+
+void mnt_state_set_spool(const struct mnt_ns *ns, struct fmt_node *state, uint64_t id, uint64_t size)
+{
+	state->content = FMT_CONTENT_SPOOL;
+	state->spool_layer = mnt_chain_top_layer(&ns->chain);
+	state->spool_id = id;
+	state->size = size;
+	state->digest = (struct orch_digest){0};
+}
+
+/* What the user of a file gets to see when it can't be opened. */
+static int unreadable(const struct mnt_node *n, int r, const struct orch_err *err)
+{
+	if (r == -ENFILE || r == -ENOMEM || r == -EMFILE || r == -ENOSPC)
+		return r;
+	orch_log(ORCH_LOG_ERROR, "mount", "content-unreadable", "ino=%llu error=%s",
+	    (unsigned long long)n->own.ino, err->msg);
+	return -EIO;
+}
+
+int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content **out)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct mnt_content_key key;
+	uint64_t size;
+	int spool = -1, r;
+
+	mnt_ns_lock(ns);
+	if (n->content) {
+		mnt_content_ref(ns->config.contents, n->content);
+		*out = n->content;
+		mnt_ns_unlock(ns);
+		return 0;
+	}
+	key = mnt_state_key(mnt_ns_state(ns, n));
+	size = mnt_ns_state(ns, n)->size;
+	if (key.layer != 0)
+		spool = mnt_chain_spool(&ns->chain, key.layer);
+	mnt_ns_unlock(ns);
+	r = mnt_contents_get(ns->config.contents, &key, spool, size, out, &err);
+	return r < 0 ? unreadable(n, r, &err) : 0;
+}
+
+int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t id, layer = 0;
+	int spool = -1, r;
+
+	mnt_ns_lock(ns);
+	r = mnt_ns_may_change(ns);
+	if (r == 0)
+		r = mnt_ns_new_spool(ns, &id);
+	if (r == 0) {
+		layer = mnt_chain_top_layer(&ns->chain);
+		spool = mnt_chain_spool(&ns->chain, layer);
+		ns->spool_dirty = true;
+	}
+	mnt_ns_unlock(ns);
+	if (r < 0)
+		return r;
+	return mnt_contents_create(ns->config.contents, layer, id, spool, out, &err);
+}
+
+void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c)
+{
+	struct mnt_content_key key = c->key;
+	char name[24];
+	int spool;
+
+	mnt_content_put(ns->config.contents, c);
+	mnt_contents_drop(ns->config.contents, &key);
+	mnt_spool_name(key.id, name);
+	mnt_ns_lock(ns);
+	spool = mnt_chain_spool(&ns->chain, key.layer);
+	mnt_ns_unlock(ns);
+	if (spool >= 0)
+		(void)unlinkat(spool, name, 0);
+}
+
+/* ---- new content for a node */
+
+/* A state whose borrowed parts are copied, for a node that no record describes any more. */
+static int state_keep(const struct fmt_node *state, struct fmt_node *out, void **out_memory)
+{
+	uint8_t *memory = NULL;
+
+	*out = *state;
+	if (state->xattrs.len > 0) {
+		memory = malloc(state->xattrs.len);
+		if (!memory)
+			return -ENOMEM;
+		memcpy(memory, state->xattrs.p, state->xattrs.len);
+		out->xattrs.p = memory;
+	}
+	*out_memory = memory;
+	return 0;
+}
+
+/* The names get a new node when they are looked up again; this one serves its handles only. */
+static void supersede(struct mnt_ns *ns, struct mnt_node *n)
+{
+	const struct mnt_notify *notify = &ns->config.notify;
+
+	mnt_nodes_supersede(&ns->nodes, n);
+	while (n->names) {
+		struct mnt_name *name = n->names;
+
+		notify->entry(notify->priv, name->parent->id, name->name, name->len);
+		mnt_ns_settle(ns, mnt_node_name_pop(n));
+	}
+}
+
+static int install_commit(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *c,
+    uint64_t size)
+{
+	struct fmt_node s = *mnt_ns_state(ns, n);
+
+	mnt_txn_begin(ns);
+	mnt_txn_pin(ns, n);
+	mnt_state_set_spool(ns, &s, c->key.id, size);
+	s.written_seq = mnt_txn_seq(ns);
+	mnt_txn_node(ns, &s);
+	return mnt_txn_commit(ns);
+}
+
+int mnt_file_install(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *c, uint64_t size)
+{
+	struct fmt_node kept;
+	void *memory = NULL;
+	int r = state_keep(mnt_ns_state(ns, n), &kept, &memory);
+
+	if (r == 0)
+		r = install_commit(ns, n, c, size);
+	if (r < 0) {
+		free(memory);
+		return r;
+	}
+	n->shared = false;
+	if (n->opens > 0 && n->bypass) {
+		supersede(ns, n);
+		free(n->own_memory);
+		n->own = kept;
+		n->own_memory = memory;
+		return -ESTALE;
+	}
+	free(memory);
+	if (n->opens > 0) {
+		mnt_content_put(ns->config.contents, n->content);
+		mnt_content_ref(ns->config.contents, c);
+		n->content = c;
+	}
+	return 0;
+}
+
+int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id)
+{
+	struct mnt_content *c;
+	struct mnt_node *n;
+	int r = mnt_file_new_spool(ns, &c);
+
+	if (r < 0)
+		return r;
+	mnt_ns_lock(ns);
+	n = mnt_ns_node(ns, id);
+	if (!n || n->superseded)
+		r = -ENOENT;
+	else if (c->key.layer != mnt_chain_top_layer(&ns->chain))
+		r = MNT_AGAIN; /* sealed meanwhile */
+	else
+		r = mnt_file_install(ns, n, c, 0);
+	mnt_ns_unlock(ns);
+	if (r == 0 || r == -ESTALE)
+		mnt_content_put(ns->config.contents, c);
+	else
+		mnt_file_discard(ns, c);
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+/* ---- open and release */
+
+static int open_check(struct mnt_ns *ns, uint64_t id, bool writer, struct mnt_node **out)
+{
+	struct mnt_node *n;
+	int r = writer ? mnt_ns_may_change(ns) : 0;
+	const struct fmt_node *s;
+
+	if (r < 0)
+		return r;
+	n = *out = mnt_ns_node(ns, id);
+	if (!n || n->superseded)
+		return -ESTALE;
+	s = mnt_ns_state(ns, n);
+	if (s->type != FMT_REG)
+		return s->type == FMT_DIR ? -EISDIR : -ENXIO;
+	return writer && (n->shared || !mnt_state_is_private(ns, s)) ? MNT_AGAIN : 0;
+}
+
+/* Says that the file may have been written, so that a question for changes finds it. */
+static int record_written(struct mnt_ns *ns, struct mnt_node *n)
+{
+	struct fmt_node s = *mnt_ns_state(ns, n);
+
+	if (s.written_seq > ns->reported_seq || n->superseded)
+		return 0;
+	mnt_txn_begin(ns);
+	mnt_txn_pin(ns, n);
+	s.written_seq = mnt_txn_seq(ns);
+	mnt_txn_node(ns, &s);
+	return mnt_txn_commit(ns);
+}
+
+/* The node has c now for this handle too; the reference of c is consumed when 0 is returned.
+ * MNT_AGAIN: things changed while it was opened. */
+static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c)
+{
+	struct mnt_node *n = h->node;
+	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
+	int r;
+
+	if (n->superseded)
+		return -ESTALE;
+	if (n->content ? n->content != c : !key_is(&key, &c->key))
+		return MNT_AGAIN;
+	r = h->writer ? record_written(ns, n) : 0;
+	if (r < 0)
+		return r;
+	if (n->content) {
+		mnt_content_put(ns->config.contents, c);
+	} else {
+		n->content = c;
+		n->bypass = c->backing > 0;
+	}
+	h->backing = n->bypass ? n->content->backing : 0;
+	n->opens++;
+	n->writers += h->writer;
+	ns->handles++;
+	return 0;
+}
+
+/* A private file with a second name is shared with a sealed layer: a seal was cut short there. */
+static bool is_shared(const struct mnt_content *c)
+{
+	struct stat st;
+
+	return fstat(c->fd, &st) == 0 && st.st_nlink > 1;
+}
+
+static int open_node(struct mnt_ns *ns, struct mnt_handle *h)
+{
+	struct mnt_content *c;
+	bool shared;
+	int r = mnt_file_content(ns, h->node, &c);
+
+	if (r < 0)
+		return r;
+	shared = h->writer && is_shared(c);
+	if (h->flags & O_TRUNC && !shared && ftruncate(c->fd, 0) < 0)
+		r = -errno;
+	mnt_ns_lock(ns);
+	h->node->shared |= shared;
+	if (r == 0)
+		r = shared ? MNT_AGAIN : attach(ns, h, c);
+	mnt_ns_unlock(ns);
+	if (r != 0)
+		mnt_content_put(ns->config.contents, c);
+	return r;
+}
+
+static bool quick(struct mnt_ns *ns, const struct mnt_node *n)
+{
+	const struct fmt_node *s = mnt_ns_state(ns, n);
+	struct mnt_content_key key = mnt_state_key(s);
+
+	return n->content || mnt_contents_is_quick(ns->config.contents, &key, s->size);
+}
+
+static int open_once(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool may_block)
+{
+	int r;
+
+	mnt_ns_lock(ns);
+	r = open_check(ns, id, h->writer, &h->node);
+	if (r == 0 && !may_block && !quick(ns, h->node))
+		r = MNT_SLOW;
+	if (r == 0)
+		h->node->pins++;
+	mnt_ns_unlock(ns);
+	if (r == MNT_AGAIN && (h->flags & O_TRUNC)) {
+		r = mnt_file_make_empty(ns, id);
+		return r == 0 ? MNT_AGAIN : r;
+	}
+	if (r != 0)
+		return r;
+	r = open_node(ns, h);
+	mnt_ns_lock(ns);
+	h->node->pins--;
+	mnt_ns_unlock(ns);
+	return r;
+}
+
+#define OPEN_TRIES 8 /* each lost to another change of the same file */
+
+int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struct mnt_handle **out)
+{
+	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	struct mnt_handle *h = mnt_handle_new(flags, writer);
+	int r = MNT_AGAIN;
+
+	if (!h)
+		return -ENOMEM;
+	for (int i = 0; i < OPEN_TRIES && r == MNT_AGAIN; i++) {
+		r = open_once(ns, id, h, may_block);
+		if (r == MNT_AGAIN && writer && !(flags & O_TRUNC))
+			break; /* the caller has it copied */
+	}
+	if (r == MNT_AGAIN && !writer)
+		r = -EBUSY;
+	if (r != 0)
+		mnt_handle_free(h);
+	else
+		*out = h;
+	return r;
+}
+
+/* Stores through a mapping move the file's mtime behind the kernel's back. */
+static void tell_times(struct mnt_ns *ns, struct mnt_node *n)
+{
+	struct stat st;
+
+	if (n->superseded || fstat(n->content->fd, &st) < 0)
+		return;
+	if (orch_timespec_ns(&st.st_mtim) == n->told_mtime_ns &&
+	    (uint64_t)st.st_size == n->told_size)
+		return;
+	n->told_mtime_ns = orch_timespec_ns(&st.st_mtim);
+	n->told_size = (uint64_t)st.st_size;
+	ns->config.notify.attr(ns->config.notify.priv, n->id);
+}
+
+void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h)
+{
+	struct mnt_node *n = h->node;
+
+	mnt_ns_lock(ns);
+	ns->handles--;
+	n->opens--;
+	if (h->writer) {
+		n->writers--;
+		if (!ns->broken && record_written(ns, n) < 0)
+			orch_log(ORCH_LOG_WARN, "mount", "write-not-recorded", "ino=%llu",
+			    (unsigned long long)n->own.ino);
+		if (n->bypass)
+			tell_times(ns, n);
+	}
+	if (n->opens == 0) {
+		mnt_content_put(ns->config.contents, n->content);
+		n->content = NULL;
+	}
+	mnt_ns_settle(ns, n);
+	mnt_ns_unlock(ns);
+	mnt_handle_free(h);
+}
+
+struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)
+{
+	struct mnt_content *c;
+
+	mnt_ns_lock(ns);
+	c = h->node->content;
+	mnt_content_ref(ns->config.contents, c);
+	mnt_ns_unlock(ns);
+	return c;
+}
+
+/* ---- durability */
+
+static int sync_spool_folder(struct mnt_ns *ns)
+{
+	bool dirty;
+	int fd, r = 0;
+
+	pthread_mutex_lock(&ns->spool_sync);
+	mnt_ns_lock(ns);
+	dirty = ns->spool_dirty;
+	ns->spool_dirty = false;
+	fd = mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain));
+	mnt_ns_unlock(ns);
+	if (dirty)
+		r = orch_fd_sync(fd);
+	pthread_mutex_unlock(&ns->spool_sync);
+	return r;
+}
+
+static int sync_log(struct mnt_ns *ns)
+{
+	return ns->config.read_only ? 0 : mnt_log_sync(ns->chain.log);
+}
+
+int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
+{
+	struct mnt_content *c;
+	int r = 0;
+
+	if (h) {
+		c = mnt_ns_handle_content(ns, h);
+		if (c->key.layer != 0 && (data_only ? fdatasync(c->fd) : fsync(c->fd)) < 0)
+			r = -errno;
+		mnt_content_put(ns->config.contents, c);
+		if (r == 0)
+			r = sync_spool_folder(ns);
+	}
+	return r < 0 ? r : sync_log(ns);
+}
+
+int mnt_ns_sync(struct mnt_ns *ns)
+{
+	int fd, r = 0;
+
+	mnt_ns_lock(ns);
+	fd = fcntl(mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain)),
+	    F_DUPFD_CLOEXEC, 0);
+	mnt_ns_unlock(ns);
+	if (fd < 0 || syncfs(fd) < 0)
+		r = -errno;
+	orch_fd_close(fd);
+	return r < 0 ? r : sync_log(ns);
+}

@@ -1,0 +1,454 @@
+/* Segments of the log. See log.h. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/log.h"
+#include "core/size.h"
+#include "fsd/mount/log.h"
+
+#define SEGMENT_FIRST   ((size_t)256 << 10)
+#define SEGMENT_LAST    ((size_t)8 << 20)
+#define UNSYNCED_MAX    16
+#define NAME_BYTES      40
+#define CHECKPOINT_NAME "log.tmp"
+
+struct segment {
+	int fd;
+	uint8_t *map;
+	size_t size;
+	size_t used;
+};
+
+struct mnt_log {
+	pthread_mutex_t lock;      /* all below */
+	pthread_mutex_t sync_lock; /* one sync at a time; taken before lock */
+	int dirfd;
+	uint64_t number; /* of the current segment */
+	struct segment now;
+	int unsynced[UNSYNCED_MAX]; /* descriptors of full segments that no sync has seen */
+	size_t unsynced_count;
+	uint64_t total;             /* bytes since the last checkpoint */
+	uint64_t appended, synced;  /* running counters of bytes */
+	uint64_t seq, durable_seq;  /* the last transaction appended, synced */
+	bool folder_dirty;          /* a segment was made since the folder was synced */
+	int failed;                 /* -errno of a failed sync, kept for ever */
+	int checkpoint_fd;
+	uint64_t checkpoint_bytes;
+};
+
+static void segment_name(uint64_t number, char out[NAME_BYTES])
+{
+	snprintf(out, NAME_BYTES, "log.%llu", (unsigned long long)number);
+}
+
+static void segment_unmap(struct segment *s)
+{
+	if (s->map)
+		munmap(s->map, s->size);
+	s->map = NULL;
+}
+
+/* Maps fd with room for at least `room` bytes behind `used`. Blocks are allocated here. */
+static int segment_map(struct segment *s, int fd, size_t used, size_t size, struct orch_err *err)
+{
+	int r = posix_fallocate(fd, 0, (off_t)size);
+	void *map;
+
+	if (r != 0)
+		return orch_err_sys(err, r, "log segment of %zu bytes", size);
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return orch_err_sys(err, errno, "map log segment");
+	*s = (struct segment){.fd = fd, .map = map, .size = size, .used = used};
+	return 0;
+}
+
+static size_t round_up_size(size_t least)
+{
+	size_t size = SEGMENT_FIRST;
+
+	while (size < least)
+		size *= 2;
+	return size;
+}
+
+/* The next segment is larger than the last one, within bounds, and holds at least `least`. */
+static size_t next_size(const struct mnt_log *l, size_t least)
+{
+	size_t size = l->now.size * 2;
+
+	if (size > SEGMENT_LAST)
+		size = SEGMENT_LAST;
+	return size < least ? round_up_size(least) : round_up_size(size);
+}
+
+static struct mnt_log *log_new(int dirfd, uint64_t number)
+{
+	struct mnt_log *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->sync_lock, NULL);
+	l->dirfd = dirfd;
+	l->number = number;
+	l->now.fd = -1;
+	l->checkpoint_fd = -1;
+	l->folder_dirty = true;
+	return l;
+}
+
+/* Bytes of a torn transaction must not be taken for part of a later one. */
+static void clear_rest(struct segment *s)
+{
+	size_t dirty = s->size;
+
+	while (dirty > s->used && s->map[dirty - 1] == 0)
+		dirty--;
+	if (dirty > s->used)
+		memset(s->map + s->used, 0, dirty - s->used);
+}
+
+/* A predecessor may have been killed before it synced what we replayed. */
+static int sync_older(int dirfd, uint64_t below)
+{
+	char name[NAME_BYTES];
+	int r = 0;
+
+	for (uint64_t n = below; r == 0 && n-- > 1;) {
+		int fd;
+
+		segment_name(n, name);
+		fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			break;
+		if (fdatasync(fd) < 0)
+			r = -errno;
+		orch_fd_close(fd);
+	}
+	return r;
+}
+
+int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_t total,
+    struct mnt_log **out, struct orch_err *err)
+{
+	struct mnt_log *l = log_new(dirfd, segment);
+	char name[NAME_BYTES];
+	struct stat st;
+	size_t least;
+	int fd, r;
+
+	if (!l)
+		return orch_err_set(err, ENOMEM, "log: no memory");
+	segment_name(segment, name);
+	fd = openat(dirfd, name, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		r = orch_err_sys(err, errno, "%s", name);
+		goto undo;
+	}
+	least = (size_t)st.st_size > used ? (size_t)st.st_size : used;
+	r = segment_map(&l->now, fd, used, round_up_size(least + 1), err);
+	if (r < 0)
+		goto undo;
+	clear_rest(&l->now);
+	l->total = total;
+	l->seq = seq;
+	r = sync_older(dirfd, segment);
+	if (r < 0 || fdatasync(fd) < 0) {
+		r = orch_err_sys(err, r < 0 ? -r : errno, "sync %s", name);
+		segment_unmap(&l->now);
+		goto undo;
+	}
+	l->durable_seq = seq;
+	*out = l;
+	return 0;
+undo:
+	orch_fd_close(fd);
+	free(l);
+	return r;
+}
+
+/* A new segment that holds its head and has room for `least` bytes more. */
+static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_layer_head *head,
+    size_t size, struct segment *out, struct orch_err *err)
+{
+	struct fmt_layer_head h = *head;
+	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
+	char name[NAME_BYTES];
+	int fd, r;
+
+	h.segment = number;
+	r = fmt_layer_head_frame(&h, &frame);
+	if (r < 0)
+		return orch_err_sys(err, -r, "log head");
+	segment_name(number, name);
+	fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "%s", name);
+	r = segment_map(out, fd, 0, round_up_size(size + frame.len), err);
+	if (r < 0) {
+		unlinkat(l->dirfd, name, 0);
+		orch_fd_close(fd);
+		return r;
+	}
+	memcpy(out->map, frame.data, frame.len);
+	out->used = frame.len;
+	return 0;
+}
+
+int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
+    struct orch_err *err)
+{
+	struct mnt_log *l = log_new(dirfd, head->segment);
+	int r;
+
+	if (!l)
+		return orch_err_set(err, ENOMEM, "log: no memory");
+	r = segment_make(l, head->segment, head, SEGMENT_FIRST / 2, &l->now, err);
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	l->total = l->appended = l->now.used;
+	l->seq = head->seq;
+	*out = l;
+	return 0;
+}
+
+void mnt_log_close(struct mnt_log *l)
+{
+	if (!l)
+		return;
+	mnt_log_checkpoint_abort(l);
+	segment_unmap(&l->now);
+	if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
+		orch_log(ORCH_LOG_WARN, "mount", "log-not-cut", "errno=%s", orch_err_name(errno));
+	orch_fd_close(l->now.fd);
+	for (size_t i = 0; i < l->unsynced_count; i++)
+		orch_fd_close(l->unsynced[i]);
+	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->sync_lock);
+	free(l);
+}
+
+/* With l->lock held: the current segment is full. */
+static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct segment next;
+	int r;
+
+	if (l->unsynced_count == UNSYNCED_MAX) {
+		if (fdatasync(l->unsynced[0]) < 0)
+			return l->failed = -errno;
+		orch_fd_close(l->unsynced[0]);
+		memmove(l->unsynced, l->unsynced + 1, (UNSYNCED_MAX - 1) * sizeof(int));
+		l->unsynced_count--;
+	}
+	r = segment_make(l, l->number + 1, head, next_size(l, n), &next, &err);
+	if (r < 0) {
+		orch_log_err("mount", "log-roll", &err);
+		return r;
+	}
+	segment_unmap(&l->now);
+	l->unsynced[l->unsynced_count++] = l->now.fd;
+	l->now = next;
+	l->number++;
+	l->total += next.used;
+	l->appended += next.used;
+	l->folder_dirty = true;
+	return 0;
+}
+
+uint64_t mnt_log_durable(struct mnt_log *l)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&l->lock);
+	seq = l->durable_seq;
+	pthread_mutex_unlock(&l->lock);
+	return seq;
+}
+
+int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
+    const void *p, size_t n)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = l->failed;
+	if (r == 0 && n > l->now.size - l->now.used)
+		r = roll(l, head, n);
+	if (r == 0) {
+		memcpy(l->now.map + l->now.used, p, n);
+		l->now.used += n;
+		l->total += n;
+		l->appended += n;
+		l->seq = seq;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+/* What one sync has to write; descriptors are duplicates, so a roll may go on meanwhile. */
+struct sync_work {
+	int fds[UNSYNCED_MAX + 1];
+	size_t count;
+	bool folder;
+	uint64_t upto, seq;
+};
+
+static int sync_take(struct mnt_log *l, struct sync_work *w)
+{
+	int fd = fcntl(l->now.fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(w->fds, l->unsynced, l->unsynced_count * sizeof(int));
+	w->count = l->unsynced_count;
+	l->unsynced_count = 0;
+	w->fds[w->count++] = fd;
+	w->folder = l->folder_dirty;
+	l->folder_dirty = false;
+	w->upto = l->appended;
+	w->seq = l->seq;
+	return 0;
+}
+
+static int sync_do(struct mnt_log *l, struct sync_work *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		if (r == 0 && fdatasync(w->fds[i]) < 0)
+			r = -errno;
+		orch_fd_close(w->fds[i]);
+	}
+	if (r == 0 && w->folder)
+		r = orch_fd_sync(l->dirfd);
+	return r;
+}
+
+int mnt_log_sync(struct mnt_log *l)
+{
+	struct sync_work w = {.count = 0};
+	uint64_t want;
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	want = l->appended;
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&l->sync_lock);
+	pthread_mutex_lock(&l->lock);
+	r = l->failed;
+	if (r == 0 && (l->synced < want || l->folder_dirty))
+		r = sync_take(l, &w);
+	pthread_mutex_unlock(&l->lock);
+	if (r == 0 && w.count > 0) {
+		r = sync_do(l, &w);
+		pthread_mutex_lock(&l->lock);
+		if (r < 0) {
+			l->failed = r;
+		} else {
+			l->synced = w.upto;
+			l->durable_seq = w.seq;
+		}
+		pthread_mutex_unlock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->sync_lock);
+	return r;
+}
+
+uint64_t mnt_log_bytes(struct mnt_log *l)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&l->lock);
+	n = l->total;
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}
+
+int mnt_log_checkpoint_begin(struct mnt_log *l, uint64_t *out_segment)
+{
+	l->checkpoint_fd = openat(l->dirfd, CHECKPOINT_NAME,
+	    O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (l->checkpoint_fd < 0)
+		return -errno;
+	l->checkpoint_bytes = 0;
+	*out_segment = l->number + 1;
+	return 0;
+}
+
+int mnt_log_checkpoint_put(struct mnt_log *l, const void *p, size_t n)
+{
+	int r = orch_fd_pwrite_all(l->checkpoint_fd, p, n, (off_t)l->checkpoint_bytes);
+
+	if (r == 0)
+		l->checkpoint_bytes += n;
+	return r;
+}
+
+void mnt_log_checkpoint_abort(struct mnt_log *l)
+{
+	if (l->checkpoint_fd < 0)
+		return;
+	orch_fd_close(l->checkpoint_fd);
+	l->checkpoint_fd = -1;
+	unlinkat(l->dirfd, CHECKPOINT_NAME, 0);
+}
+
+/* The older segments say nothing that the checkpoint does not. */
+static void remove_older(struct mnt_log *l, uint64_t below)
+{
+	char name[NAME_BYTES];
+
+	for (uint64_t n = below; n-- > 1;) {
+		segment_name(n, name);
+		if (unlinkat(l->dirfd, name, 0) < 0)
+			break;
+	}
+}
+
+int mnt_log_checkpoint_end(struct mnt_log *l)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct segment next;
+	char name[NAME_BYTES];
+	int r;
+
+	r = segment_map(&next, l->checkpoint_fd, l->checkpoint_bytes,
+	    round_up_size((size_t)l->checkpoint_bytes + SEGMENT_FIRST), &err);
+	if (r < 0)
+		return r;
+	r = orch_fd_sync(l->checkpoint_fd);
+	segment_name(l->number + 1, name);
+	if (r == 0)
+		r = orch_rename(l->dirfd, CHECKPOINT_NAME, l->dirfd, name, 0);
+	if (r < 0) {
+		segment_unmap(&next);
+		return r;
+	}
+	pthread_mutex_lock(&l->lock);
+	if (orch_fd_sync(l->dirfd) < 0)
+		l->failed = -EIO; /* which of the two a replay will see is unknown now */
+	segment_unmap(&l->now);
+	orch_fd_close(l->now.fd);
+	for (size_t i = 0; i < l->unsynced_count; i++)
+		orch_fd_close(l->unsynced[i]);
+	l->unsynced_count = 0;
+	l->now = next;
+	l->number++;
+	l->total = l->checkpoint_bytes;
+	l->durable_seq = l->seq;
+	l->checkpoint_fd = -1;
+	pthread_mutex_unlock(&l->lock);
+	remove_older(l, l->number);
+	return 0;
+}

@@ -1,0 +1,45 @@
+/*
+ * The log of the top layer: segments layers/<id>/log.<n>, preallocated and mapped, so that appending
+ * is a copy into memory, a full disk is -ENOSPC when a segment is made (never SIGBUS later), and what
+ * was appended survives the death of every process. It knows frames as bytes only.
+ *
+ * Threads: any. A lock of its own, the innermost one; syncs run outside of it.
+ */
+#ifndef ORCH_FSD_MOUNT_LOG_H
+#define ORCH_FSD_MOUNT_LOG_H
+
+#include "format/layer.h"
+
+struct mnt_log;
+
+/* Goes on in segment head->segment of the folder dirfd (borrowed, must outlive), behind `used` bytes
+ * that were replayed up to transaction seq; what lies behind is made zeros, what was there is made
+ * durable. `total` is the length of all segments. */
+int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_t total,
+    struct mnt_log **out, struct orch_err *err) ORCH_NONNULL(6) ORCH_WUR;
+/* A new layer: writes log.<head->segment> with its head, which must not exist yet. */
+int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
+    struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
+/* Cuts the preallocated rest off; reports nothing, since nothing can be lost. */
+void mnt_log_close(struct mnt_log *l);
+
+/* The transaction up to which all is known to be durable, for fmt_txn_durable; 0: not known. */
+uint64_t mnt_log_durable(struct mnt_log *l) ORCH_NONNULL(1);
+/* Appends whole frames, the last of which is transaction seq. When they don't fit, a new segment begins with *head (its segment number is
+ * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -errno; nothing was appended then. */
+int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
+    const void *p, size_t n) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
+/* All that was appended before the call is durable afterwards. Blocks; many callers share a sync. */
+int mnt_log_sync(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
+/* Bytes in all segments since the last checkpoint. */
+uint64_t mnt_log_bytes(struct mnt_log *l) ORCH_NONNULL(1);
+
+/* Replaces all segments by one that the caller fills: _begin makes a temporary file, _put appends,
+ * _end makes it durable, gives it its name and removes the older ones. After a failed _put or _end
+ * the log is as it was. Nothing may be appended between. */
+int mnt_log_checkpoint_begin(struct mnt_log *l, uint64_t *out_segment) ORCH_NONNULL(1, 2) ORCH_WUR;
+int mnt_log_checkpoint_put(struct mnt_log *l, const void *p, size_t n) ORCH_NONNULL(1, 2) ORCH_WUR;
+int mnt_log_checkpoint_end(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
+void mnt_log_checkpoint_abort(struct mnt_log *l) ORCH_NONNULL(1);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * What the kernel is to forget, queued: notifications are never sent from a thread that serves
+ * requests, since the kernel may want an answer of it first. The same attribute notification is not
+ * queued twice. Knows nothing of FUSE: a thread of the door takes items and sends them.
+ *
+ * Threads: any. A lock of its own, the innermost one.
+ */
+#ifndef ORCH_FSD_MOUNT_NOTIFY_H
+#define ORCH_FSD_MOUNT_NOTIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "core/compiler.h"
+
+struct mnt_queue;
+
+struct mnt_note {
+	struct mnt_note *next;
+	uint64_t id;     /* node, or parent when name_len > 0 */
+	size_t name_len; /* 0: attributes */
+	char name[];     /* NUL-terminated */
+};
+
+struct mnt_queue *mnt_queue_new(void) ORCH_WUR;
+void mnt_queue_free(struct mnt_queue *q);
+/* Without memory nothing is queued: the kernel then believes what it knows a little longer. */
+void mnt_queue_attr(struct mnt_queue *q, uint64_t id) ORCH_NONNULL(1);
+void mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
+    ORCH_NONNULL(1, 3);
+/* Blocks until there is something; free() it. NULL: stopped. */
+struct mnt_note *mnt_queue_take(struct mnt_queue *q) ORCH_NONNULL(1);
+void mnt_queue_stop(struct mnt_queue *q) ORCH_NONNULL(1);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * The name space of one workspace: what a file system call means, without a word of FUSE. A node is
+ * its base entry (tree and stamps, mapped) overlaid by the layers' records (chain.h); each change is
+ * one transaction in the log before the call returns.
+ *
+ * Threads: any. One lock, ns->lock, is taken and released within each call and never held across a
+ * copy of contents, a sync, or a call back; the exception is mnt_ns_readdir's emit, which only fills
+ * memory. Order of locks: docs/locking.md.
+ *
+ * Errors are -errno as the system call wants them. MNT_AGAIN (positive): the file needs private
+ * content first: call mnt_ns_privatise and then again.
+ */
+#ifndef ORCH_FSD_MOUNT_NS_H
+#define ORCH_FSD_MOUNT_NS_H
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include "core/pool.h"
+#include "fsd/mount/content.h"
+#include "format/layer.h"
+#include "view/packset.h"
+
+#define MNT_AGAIN 1
+
+struct mnt_ns;
+struct mnt_handle;
+
+struct mnt_attr {
+	uint64_t id; /* FUSE's node id */
+	struct stat st;
+};
+
+/* Tells the kernel to forget something, later, on a thread of its own. Called with ns->lock held. */
+struct mnt_notify {
+	void (*attr)(void *priv, uint64_t id);
+	void (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
+	void *priv;
+};
+
+struct mnt_ns_config {
+	int layers_fd;               /* all borrowed, must outlive */
+	struct view_packset *packs;
+	struct mnt_contents *contents;
+	struct orch_pool *pool;      /* copies and the like */
+	struct mnt_notify notify;
+	uint64_t layer;
+	bool read_only;
+};
+
+int mnt_ns_new(const struct mnt_ns_config *config, struct mnt_ns **out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+void mnt_ns_free(struct mnt_ns *ns);
+/* Removes what a killed predecessor left: unlinked files that were open, files of creates that were
+ * never answered. May run while calls are served. */
+void mnt_ns_clean(struct mnt_ns *ns) ORCH_NONNULL(1);
+/* Name of the workspace, as the layer's head says. */
+const char *mnt_ns_workspace(const struct mnt_ns *ns) ORCH_NONNULL(1);
+
+/* Each adds one to the node's lookup count when it succeeds. */
+int mnt_ns_lookup(struct mnt_ns *ns, uint64_t parent, const char *name, struct mnt_attr *out)
+    ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+void mnt_ns_forget(struct mnt_ns *ns, uint64_t id, uint64_t count) ORCH_NONNULL(1);
+
+int mnt_ns_getattr(struct mnt_ns *ns, uint64_t id, struct stat *out) ORCH_NONNULL(1, 3) ORCH_WUR;
+
+enum mnt_set { /* fields of mnt_setattr that count */
+	MNT_SET_MODE = 1,
+	MNT_SET_UID = 2,
+	MNT_SET_GID = 4,
+	MNT_SET_SIZE = 8,
+	MNT_SET_ATIME = 16,
+	MNT_SET_MTIME = 32,
+};
+struct mnt_setattr {
+	unsigned set;
+	uint32_t mode, uid, gid;
+	uint64_t size;
+	int64_t atime_ns, mtime_ns;
+};
+/* MNT_AGAIN. -ESTALE: the name has another node now, look it up again. */
+int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *s, struct stat *out)
+    ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+
+/* Target of a symlink, NUL-terminated in out. */
+int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1])
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+
+struct mnt_make { /* what a new node is */
+	enum fmt_type type;
+	uint32_t mode, uid, gid;
+	uint64_t rdev;
+	const char *target; /* symlinks */
+};
+/* mknod, mkdir, symlink. */
+int mnt_ns_make(struct mnt_ns *ns, uint64_t parent, const char *name, const struct mnt_make *m,
+    struct mnt_attr *out) ORCH_NONNULL(1, 3, 4, 5) ORCH_WUR;
+/* A regular file, opened. name NULL: without a name (O_TMPFILE). */
+int mnt_ns_create(struct mnt_ns *ns, uint64_t parent, const char *name, const struct mnt_make *m,
+    int flags, struct mnt_attr *out, struct mnt_handle **out_handle) ORCH_NONNULL(1, 4, 6, 7)
+    ORCH_WUR;
+int mnt_ns_unlink(struct mnt_ns *ns, uint64_t parent, const char *name) ORCH_NONNULL(1, 3) ORCH_WUR;
+int mnt_ns_rmdir(struct mnt_ns *ns, uint64_t parent, const char *name) ORCH_NONNULL(1, 3) ORCH_WUR;
+int mnt_ns_link(struct mnt_ns *ns, uint64_t id, uint64_t parent, const char *name,
+    struct mnt_attr *out) ORCH_NONNULL(1, 4, 5) ORCH_WUR;
+/* flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+int mnt_ns_rename(struct mnt_ns *ns, uint64_t from, const char *from_name, uint64_t to,
+    const char *to_name, unsigned flags) ORCH_NONNULL(1, 3, 5) ORCH_WUR;
+
+/* flags as of open(2). MNT_AGAIN, -ESTALE as for setattr. MNT_SLOW unless may_block: the object has
+ * to be read whole first, do it on another thread. */
+#define MNT_SLOW 2
+int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block,
+    struct mnt_handle **out) ORCH_NONNULL(1, 5) ORCH_WUR;
+void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h) ORCH_NONNULL(1, 2);
+/* The kernel's number of the file behind it; 0: this process reads and writes. */
+int mnt_handle_backing(const struct mnt_handle *h) ORCH_NONNULL(1);
+/* The content that the handle reads and writes now; give it back with mnt_content_put. */
+struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)
+    ORCH_NONNULL(1, 2);
+int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only) ORCH_NONNULL(1)
+    ORCH_WUR; /* h NULL: names only. Blocks */
+
+/* Gives the node private content, on this thread when that is little work, else in the pool; then
+ * calls done(arg, 0 or -errno), from any thread. */
+typedef void mnt_done_fn(void *arg, int result);
+void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *arg)
+    ORCH_NONNULL(1, 3);
+
+/* One directory entry. attr is NULL for plain readdir and for "." and "..". false: no room left. */
+typedef bool mnt_emit_fn(void *arg, const char *name, uint64_t ino, enum fmt_type type,
+    const struct mnt_attr *attr, uint64_t next_offset);
+/* From offset on (0: the start). With plus each emitted node's lookup count grows. */
+int mnt_ns_readdir(struct mnt_ns *ns, uint64_t id, uint64_t offset, bool plus, mnt_emit_fn *emit,
+    void *arg) ORCH_NONNULL(1, 5) ORCH_WUR;
+
+/* user.* only; the others are -EOPNOTSUPP. */
+int mnt_ns_getxattr(struct mnt_ns *ns, uint64_t id, const char *name, struct orch_buf *out)
+    ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+int mnt_ns_listxattr(struct mnt_ns *ns, uint64_t id, struct orch_buf *out) ORCH_NONNULL(1, 3)
+    ORCH_WUR;
+/* flags: 0, XATTR_CREATE, XATTR_REPLACE. value NULL: removed. */
+int mnt_ns_setxattr(struct mnt_ns *ns, uint64_t id, const char *name, const void *value,
+    size_t len, int flags) ORCH_NONNULL(1, 3) ORCH_WUR;
+
+int mnt_ns_statfs(struct mnt_ns *ns, struct statvfs *out) ORCH_NONNULL(1, 2) ORCH_WUR;
+
+struct mnt_ns_status {
+	uint64_t layer, parent, seq, next_ino;
+	struct orch_digest snapshot;
+	size_t nodes, layers, strata, open_handles, open_files;
+	uint64_t log_bytes;
+	bool read_only;
+};
+void mnt_ns_status(struct mnt_ns *ns, struct mnt_ns_status *out) ORCH_NONNULL(1, 2);
+/* Everything that was answered is durable: names, and all private files. Blocks. */
+int mnt_ns_sync(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
+
+#endif

@@ -1,0 +1,20 @@
+/* The command line of orch-mount (docs/architecture.md). Pure. */
+#ifndef ORCH_FSD_MOUNT_OPTIONS_H
+#define ORCH_FSD_MOUNT_OPTIONS_H
+
+#include "core/err.h"
+#include "core/log.h"
+
+struct mnt_options {
+	int objects_fd, packs_fd, layers_fd; /* inherited */
+	uint64_t layer;
+	const char *mountpoint, *control; /* absolute paths; borrowed from argv */
+	int ready_fd;                     /* -1: nobody waits */
+	bool read_only, allow_other, passthrough;
+	enum orch_log_level log_level;
+};
+
+int mnt_options_parse(int argc, char **argv, struct mnt_options *out, struct orch_err *err)
+    ORCH_NONNULL(2, 3) ORCH_WUR;
+
+#endif
