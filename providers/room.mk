@@ -1,2 +1,3 @@
 noinst_LIBRARIES += %D%/libproviders.a
-%C%_libproviders_a_SOURCES =
+%C%_libproviders_a_SOURCES = \
+	%D%/provider.h

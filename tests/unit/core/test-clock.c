@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/nearest.h"
 #include "core/strv.h"
 #include "core/utf8.h"
 
@@ -145,6 +146,25 @@ static void vectors(void **state)
 	assert_string_equal(orch_strv_argv(&s)[102], "NEW=a=b");
 }
 
+static void nearest_names(void **state)
+{
+	static const char *const names[] = {
+	    "--timeout", "--retries", NULL, "--network", "--output"};
+	size_t n = ORCH_ARRAY_LEN(names);
+
+	assert_int_equal(orch_edit_distance("", ""), 0);
+	assert_int_equal(orch_edit_distance("", "ab"), 4);
+	assert_int_equal(orch_edit_distance("kitten", "sitting"), 6);
+	assert_int_equal(orch_edit_distance("ab", "ba"), 2);
+	assert_int_equal(orch_edit_distance("A", "a"), 1);
+	assert_string_equal(orch_nearest("--timeuot", names, n), "--timeout");
+	assert_string_equal(orch_nearest("--outputs", names, n), "--output");
+	assert_string_equal(orch_nearest("--Network", names, n), "--network");
+	assert_null(orch_nearest("--frobnicate", names, n));
+	assert_null(orch_nearest("x", names, n));
+	assert_null(orch_nearest("--timeout", NULL, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +176,7 @@ int main(void)
 	    cmocka_unit_test(boot_id),
 	    cmocka_unit_test(utf8),
 	    cmocka_unit_test(vectors),
+	    cmocka_unit_test(nearest_names),
 	};
 
 	return tap_run(tests);
