@@ -57,11 +57,13 @@ struct verify {
 	uint64_t told_ns;
 };
 
-static struct orch_json *bad_json(const struct cas_bad *bad)
+/* event: NULL for the list in the result. */
+static struct orch_json *bad_json(const struct cas_bad *bad, const char *event)
 {
 	struct orch_json *o = orch_json_object();
 
-	if (!o || orch_json_set_str(o, "kind", cas_bad_kind_name(bad->kind)) < 0 ||
+	if (!o || (event && orch_json_set_str(o, "event", event) < 0) ||
+	    orch_json_set_str(o, "kind", cas_bad_kind_name(bad->kind)) < 0 ||
 	    orch_json_set_str(o, "name", bad->name) < 0 ||
 	    orch_json_set_str(o, "error", bad->error) < 0 ||
 	    orch_json_set_bool(o, "repaired", bad->repaired) < 0) {
@@ -74,13 +76,13 @@ static struct orch_json *bad_json(const struct cas_bad *bad)
 static int on_bad(void *priv, const struct cas_bad *bad)
 {
 	struct verify *v = priv;
-	orch_auto(json) struct orch_json *o = bad_json(bad);
+	orch_auto(json) struct orch_json *o = bad_json(bad, "bad");
 	struct orch_json *item;
 
-	if (!o || orch_json_set_str(o, "event", "bad") < 0)
+	if (!o)
 		return -ENOMEM;
 	if (orch_json_len(v->bad) < BAD_MAX) {
-		item = bad_json(bad);
+		item = bad_json(bad, NULL);
 		if (!item || orch_json_push(v->bad, &item) < 0)
 			return -ENOMEM;
 	}

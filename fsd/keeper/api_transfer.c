@@ -1,7 +1,5 @@
 /* Import, export and three-way application in the control API. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "api.h"
@@ -87,17 +85,13 @@ static int set_parent(struct fsd_request *r, struct orch_json *task, struct orch
 
 static int import_members(struct fsd_request *r, struct orch_json *task, struct orch_err *err)
 {
-	char seed[17];
 	int rc = fsd_task_path(r, task, "dir", err);
 
 	if (rc == 0)
 		rc = set_parent(r, task, err);
 	if (rc < 0)
 		return rc;
-	snprintf(seed, sizeof(seed), "%016" PRIx64, cas_store_seed(r->daemon->store));
-	rc = orch_json_set_str(task, "seed", seed);
-	if (rc == 0)
-		rc = set_store(r, task);
+	rc = set_store(r, task);
 	if (rc == 0)
 		rc = copy_body(r, task, "exclude");
 	if (rc == 0)
@@ -109,7 +103,7 @@ static int import_members(struct fsd_request *r, struct orch_json *task, struct 
 
 int fsd_api_import(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
-	struct fsd_transfer t = {.as_peer = true};
+	struct fsd_transfer t = {.as_peer = true, .parent = "parent"};
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "import", true);
 	struct fsd_task task = {.json = json};
 	int rc = json ? refuse_when_stopping(r, err) : memory(err);
@@ -166,7 +160,7 @@ static int apply_members(struct fsd_request *r, struct orch_json *task, struct o
 int fsd_api_apply(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	/* It reads the store and nothing of the peer's, so any user's daemon can do it. */
-	struct fsd_transfer t = {.as_peer = fsd_peer_actable(&r->peer, NULL) == 0};
+	struct fsd_transfer t = {.as_peer = fsd_peer_actable(&r->peer, NULL) == 0, .parent = "mine"};
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "apply", t.as_peer);
 	struct fsd_task task = {.json = json};
 	int rc = json ? refuse_when_stopping(r, err) : memory(err);

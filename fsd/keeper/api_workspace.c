@@ -222,6 +222,7 @@ int fsd_api_workspace_commit(struct fsd_request *r, struct orch_json **out, stru
 	const struct orch_json *record = orch_json_get(r->body, "record");
 	struct fsd_transfer t = {
 	    .ref = fsd_body_str(r, "ref"),
+	    .parent = "snapshot",
 	    .record = record && !orch_json_is_null(record) ? record : NULL,
 	};
 	int rc = fsd_expect_parse(fsd_body_str(r, "expect"), &t.expect, err);

@@ -1,6 +1,8 @@
 /* From a task to a snapshot. */
 #include "transfer.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,8 +86,21 @@ static int make_answer(const struct orch_json *result, const struct cas_publish 
 	return fsd_json_finish(rc, &o, out, err);
 }
 
-static int publish(struct fsd_request *r, const struct fsd_transfer *t, const char *quarantine,
-    const struct orch_json *result, struct orch_json **out, struct orch_digest *out_id,
+/* "<uid>-<64 hex digits>": an index stands for having read the files, so its uid must be the one
+ * that the worker ran under. */
+static bool scan_key_fits(const struct fsd_request *r, const struct fsd_transfer *t,
+    const char *key)
+{
+	uid_t uid = t->as_peer && geteuid() == 0 ? r->peer.uid : geteuid();
+	struct orch_digest rest;
+	char prefix[16];
+	int n = snprintf(prefix, sizeof(prefix), "%u-", (unsigned)uid);
+
+	return strncmp(key, prefix, (size_t)n) == 0 && orch_digest_parse(key + n, &rest) == 0;
+}
+
+static int publish(struct fsd_request *r, const struct fsd_task *task,
+    const struct fsd_transfer *t, const char *quarantine, const struct orch_json *result, struct orch_json **out, struct orch_digest *out_id,
     struct orch_err *err)
 {
 	struct cas_publish p = {
@@ -97,15 +112,14 @@ static int publish(struct fsd_request *r, const struct fsd_transfer *t, const ch
 	    .cancel = r->cancel,
 	};
 	struct cas_published done;
-	struct orch_digest scan;
 	int rc;
 
 	if (t->as_peer && r->peer.uid != geteuid())
 		p.flags |= CAS_PUBLISH_CHECK_DIGESTS;
 	if (get_digest(result, "snapshot", &p.snapshot) < 0 ||
-	    (p.scan_key && orch_digest_parse(p.scan_key, &scan) < 0))
+	    (p.scan_key && !scan_key_fits(r, t, p.scan_key)))
 		return orch_err_set(err, EPROTO, "the worker's result is not valid");
-	if (get_digest(result, "parent", &p.parent) < 0)
+	if (!t->parent || get_digest(task->json, t->parent, &p.parent) < 0)
 		p.parent = (struct orch_digest){0};
 	rc = cas_publish(r->daemon->store, &p, &done, err);
 	if (rc < 0)
@@ -113,6 +127,14 @@ static int publish(struct fsd_request *r, const struct fsd_transfer *t, const ch
 	if (out_id)
 		*out_id = p.snapshot;
 	return make_answer(result, &p, &done, out, err);
+}
+
+static int set_seed(const struct cas_store *s, struct orch_json *task)
+{
+	char seed[17];
+
+	snprintf(seed, sizeof(seed), "%016" PRIx64, cas_store_seed(s));
+	return orch_json_set_str(task, "seed", seed);
 }
 
 int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct fsd_transfer *t,
@@ -128,12 +150,16 @@ int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct 
 
 	if (rc < 0)
 		return rc;
+	rc = set_seed(s, task->json);
+	if (rc < 0)
+		goto undo_prepare;
 	fsd_task_fd(task, "objects", cas_store_objects_fd(s));
 	fsd_task_fd(task, "packs", cas_store_packs_fd(s));
 	fsd_task_fd(task, "quarantine", fd);
 	rc = fsd_worker_run(r->daemon->workers, r, task, &result, out, err);
 	if (rc == 0)
-		rc = publish(r, t, id, result, out, out_id, err);
+		rc = publish(r, task, t, id, result, out, out_id, err);
+undo_prepare:
 	if (rc < 0 && cas_publish_drop(s, id, NULL) < 0)
 		return rc; /* the next start removes it */
 	return rc;

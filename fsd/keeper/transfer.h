@@ -9,6 +9,7 @@ struct fsd_transfer {
 	const char *ref;             /* NULL: none is moved */
 	struct cas_expect expect;
 	const struct orch_json *record; /* NULL: {} */
+	const char *parent;          /* member of the task with the parent for the record; NULL */
 	bool as_peer;                /* the worker runs under the peer's ids */
 };
 
