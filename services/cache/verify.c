@@ -143,7 +143,7 @@ static int verify_scans(struct verify *v, struct orch_err *err)
 
 static int see_root(void *priv, int dirfd, const char *name)
 {
-	static const char *const known[] = {"FORMAT", "LOCK", "objects", "packs", "layers", "scan",
+	static const char *const known[] = {"FORMAT", "LOCK", "log", "objects", "packs", "layers", "scan",
 	    "tmp", "db", "reserve", AWAY, "lost+found"};
 
 	(void)dirfd;
