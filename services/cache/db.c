@@ -16,6 +16,10 @@
 #include "core/fault.h"
 #include "core/hash.h"
 
+/* The log of writes is replayed at every open: what a keeper killed here leaves stays short. */
+#define WRITE_BUFFER_BYTES ((size_t)2 << 20)
+#define FLUSH_ABOVE_BYTES  ((size_t)512 << 10) /* a batch */
+
 #define VALUE_VERSION 1
 #define VALUE_HEAD    16 /* u16 version, u8 kind, u8 0, u32 length, u64 checksum */
 
@@ -64,8 +68,7 @@ static int rocks_fail(struct orch_err *err, const char *what, char *msg)
 }
 
 /* What the C interface has no setter for. Missing names fail the open loudly. */
-static const char extra_options[] = "allow_fallocate=false;avoid_flush_during_recovery=true;"
-				    "avoid_flush_during_shutdown=true";
+static const char extra_options[] = "allow_fallocate=false;avoid_flush_during_recovery=true";
 
 static int set_extra_options(struct cas_db *db, struct orch_err *err)
 {
@@ -100,9 +103,9 @@ static int make_options(struct cas_db *db, struct orch_err *err)
 	rocksdb_options_set_create_if_missing(o, 1);
 	rocksdb_options_set_paranoid_checks(o, 1);
 	rocksdb_options_set_compression(o, rocksdb_no_compression);
-	rocksdb_options_set_write_buffer_size(o, (size_t)8 << 20);
+	rocksdb_options_set_write_buffer_size(o, WRITE_BUFFER_BYTES);
 	rocksdb_options_set_max_write_buffer_number(o, 2);
-	rocksdb_options_set_max_total_wal_size(o, UINT64_C(16) << 20);
+	rocksdb_options_set_max_total_wal_size(o, 2 * WRITE_BUFFER_BYTES);
 	rocksdb_options_set_max_background_jobs(o, 2);
 	rocksdb_options_set_max_open_files(o, 64);
 	rocksdb_options_set_max_file_opening_threads(o, 1);
@@ -490,6 +493,27 @@ void cas_batch_remove(struct cas_batch *b, const struct cas_key *key)
 		b->status = r;
 }
 
+/* Out of the log and into a table, in the background. */
+static void flush_later(struct cas_db *db)
+{
+	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	char *msg = NULL;
+
+	rocksdb_flushoptions_set_wait(o, 0);
+	rocksdb_flush(db->db, o, &msg);
+	/* the write is durable all the same; what is wrong is told by the next one */
+	rocksdb_free(msg);
+	rocksdb_flushoptions_destroy(o);
+}
+
+static size_t batch_bytes(const struct cas_batch *b)
+{
+	size_t n;
+
+	(void)rocksdb_writebatch_data(b->wb, &n);
+	return n;
+}
+
 int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 {
 	char *msg = NULL;
@@ -504,6 +528,8 @@ int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 	if (r < 0)
 		return r;
 	rocksdb_write(db->db, db->writes, b->wb, &msg);
+	if (!msg && batch_bytes(b) > FLUSH_ABOVE_BYTES)
+		flush_later(db);
 	leave(db, msg != NULL);
 	if (msg)
 		return rocks_fail(err, "write", msg);

@@ -101,18 +101,20 @@ void cas_counters_put(struct cas_batch *b, const struct cas_counters *c)
 	cas_batch_put(b, &counters_key, value, sizeof(value));
 }
 
+/* The inner folder first: mostly the outer one is there. */
 static int make_folders(struct cas_store *s, const char *path, struct orch_err *err)
 {
-	char folder[VIEW_OBJECT_PATH_BYTES];
+	char outer[3] = {path[0], path[1], '\0'};
+	char inner[6] = {path[0], path[1], '/', path[3], path[4], '\0'};
+	int r = mkdirat(s->objects_fd, inner, 0755) < 0 ? -errno : 0;
 
-	memcpy(folder, path, sizeof(folder));
-	folder[2] = '\0';
-	if (mkdirat(s->objects_fd, folder, 0755) < 0 && errno != EEXIST)
-		return orch_err_sys(err, errno, "mkdir objects/%s", folder);
-	folder[2] = '/';
-	folder[5] = '\0';
-	if (mkdirat(s->objects_fd, folder, 0755) < 0 && errno != EEXIST)
-		return orch_err_sys(err, errno, "mkdir objects/%s", folder);
+	if (r == -ENOENT) {
+		if (mkdirat(s->objects_fd, outer, 0755) < 0 && errno != EEXIST)
+			return orch_err_sys(err, errno, "mkdir objects/%s", outer);
+		r = mkdirat(s->objects_fd, inner, 0755) < 0 ? -errno : 0;
+	}
+	if (r < 0 && r != -EEXIST)
+		return orch_err_sys(err, -r, "mkdir objects/%s", inner);
 	return 0;
 }
 

@@ -21,10 +21,11 @@
 #include "core/fd.h"
 #include "view/object.h"
 
-#define SMALL_BYTES ((size_t)256 << 10) /* read whole before anything is written */
-#define BLOCK_BYTES ((size_t)1 << 20)
-#define PACK_FLUSH  ((size_t)1 << 20)
-#define NAME_BYTES  (3 + ORCH_DIGEST_HEX + 1) /* "hh/<64 hex>" */
+#define SMALL_BYTES	   ((size_t)256 << 10) /* read whole before anything is written */
+#define BLOCK_BYTES	   ((size_t)1 << 20)
+#define PACK_FLUSH	   ((size_t)1 << 20)
+#define WRITE_BEHIND_BYTES ((off_t)8 << 20)
+#define NAME_BYTES	   (3 + ORCH_DIGEST_HEX + 1) /* "hh/<64 hex>" */
 
 struct cas_quarantine {
 	struct cas_quarantine_spec spec;
@@ -297,7 +298,8 @@ static int read_small(
 
 struct pump { /* source -> hashes, and -> the copy */
 	struct cas_quarantine *q;
-	int from, to; /* to < 0: only hash */
+	int from, to;  /* to < 0: only hash */
+	off_t started; /* bytes of `to` that are on their way to the disk */
 	uint8_t *block;
 	struct orch_sha256 *sha;
 	struct orch_xxh128 *xxh;
@@ -323,6 +325,16 @@ static int pump_hole(struct pump *p, off_t from, off_t to)
 	return 0;
 }
 
+/* Hands whole stretches to the disk while the next ones are hashed, so that the sync of publishing
+ * finds little to wait for. */
+static void start_writing(struct pump *p, off_t upto)
+{
+	if (p->to >= 0 && upto - p->started >= WRITE_BEHIND_BYTES) {
+		(void)sync_file_range(p->to, p->started, upto - p->started, SYNC_FILE_RANGE_WRITE);
+		p->started = upto;
+	}
+}
+
 static int pump_data(struct pump *p, off_t from, off_t to)
 {
 	while (from < to) {
@@ -340,6 +352,7 @@ static int pump_data(struct pump *p, off_t from, off_t to)
 			return r;
 		hash_block(p, p->block, n);
 		from += (off_t)n;
+		start_writing(p, from);
 	}
 	return 0;
 }
@@ -413,6 +426,7 @@ static int copy_once(struct pump *p, int fd, int to, struct cas_added *out)
 		return r;
 	p->from = cloned ? to : fd;
 	p->to = cloned ? -1 : to;
+	p->started = 0;
 	orch_sha256_reset(p->sha);
 	orch_xxh128_reset(p->xxh, p->q->spec.seed);
 	r = pump_all(p, size);
