@@ -1,1 +1,7 @@
 # Tests of this folder, see docs/testing.md.
+EXTRA_DIST += %D%/place.h
+
+check_PROGRAMS += %D%/test-spec
+%C%_test_spec_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/test-collect
+%C%_test_collect_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
