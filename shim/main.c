@@ -1,5 +1,9 @@
-/* A place holder: the room's owner replaces it. */
-int main(void)
+/* orch-shim: the command line. Everything is in the tables behind shim_main. */
+#include "shim/cli.h"
+
+extern char **environ;
+
+int main(int argc, char **argv)
 {
-	return 0;
+	return shim_main(argc, argv, environ);
 }

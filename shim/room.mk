@@ -1,5 +1,30 @@
 noinst_LIBRARIES += %D%/libshim.a
-%C%_libshim_a_SOURCES =
+%C%_libshim_a_SOURCES = \
+	%D%/api.c %D%/api.h \
+	%D%/build.c \
+	%D%/build_options.c %D%/build_options.h \
+	%D%/cancel.c %D%/cancel.h \
+	%D%/changes.c \
+	%D%/checkout.c %D%/checkout.h \
+	%D%/cli.c %D%/cli.h \
+	%D%/commands.c %D%/commands.h \
+	%D%/common_options.c \
+	%D%/daemon.c \
+	%D%/daemon_start.c %D%/daemon_start.h \
+	%D%/doctor.c %D%/doctor.h %D%/doctor_checks.c \
+	%D%/help.c %D%/help.h %D%/help_pages.c \
+	%D%/journal.c %D%/journal.h \
+	%D%/key.c %D%/key.h \
+	%D%/machine.c %D%/machine.h \
+	%D%/option.c %D%/option.h \
+	%D%/out.c %D%/out.h \
+	%D%/ref.c \
+	%D%/say.c %D%/say.h \
+	%D%/snapshot.c \
+	%D%/socket.c %D%/socket.h \
+	%D%/store.c \
+	%D%/test_report.c %D%/test_report.h \
+	%D%/workspace.c %D%/workspace.h
 
 bin_PROGRAMS += %D%/orch-shim
 %C%_orch_shim_SOURCES = %D%/main.c

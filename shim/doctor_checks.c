@@ -1,0 +1,286 @@
+/* The checks of orch-shim doctor: each looks, none changes anything that stays. */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/process.h"
+#include "shim/api.h"
+#include "shim/doctor.h"
+#include "shim/out.h"
+#include "shim/socket.h"
+
+#define XFS_MAGIC 0x58465342
+
+#define FOUND(f, ...) snprintf((f)->found, sizeof((f)->found), __VA_ARGS__)
+
+static void set(struct shim_finding *f, bool has, const char *text)
+{
+	f->health = has ? SHIM_HAS : SHIM_LACKS;
+	FOUND(f, "%s", text);
+}
+
+static bool kernel_at_least(unsigned major, unsigned minor, struct utsname *u)
+{
+	unsigned a = 0, b = 0;
+
+	if (uname(u) < 0 || sscanf(u->release, "%u.%u", &a, &b) != 2)
+		return false;
+	return a > major || (a == major && b >= minor);
+}
+
+static bool find_program(const char *name, char out[160])
+{
+	const char *path = getenv("PATH");
+
+	for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
+		size_t n = strcspn(p, ":");
+
+		if (snprintf(out, 160, "%.*s/%s", (int)n, p, name) < 160 && access(out, X_OK) == 0)
+			return true;
+		p += n + (p[n] == ':');
+	}
+	return false;
+}
+
+static bool can_run(const char *const *argv)
+{
+	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
+
+	return orch_process_run(argv, &out, orch_deadline_in_ms(10000), NULL) == 0;
+}
+
+static bool is_privileged(void)
+{
+	return geteuid() == 0;
+}
+
+/* ---- FUSE */
+
+static void look_fuse(struct shim_cli *cli, struct shim_finding *f)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	char where[160];
+
+	if (fd < 0) {
+		FOUND(f, "/dev/fuse: %m");
+		f->health = SHIM_NEEDS;
+		return;
+	}
+	orch_fd_close(fd);
+	if (!is_privileged() && !find_program("fusermount3", where)) {
+		FOUND(f, "/dev/fuse, but not root and no fusermount3");
+		f->health = SHIM_NEEDS;
+		return;
+	}
+	set(f, true, "/dev/fuse");
+}
+
+static void look_libfuse(struct shim_cli *cli, struct shim_finding *f)
+{
+#ifdef ORCH_FUSE_URING
+	f->health = SHIM_HAS;
+#endif
+	FOUND(f, "built with %s", ORCH_FUSE_VERSION);
+}
+
+static void look_passthrough(struct shim_cli *cli, struct shim_finding *f)
+{
+	struct utsname u;
+	bool kernel = kernel_at_least(6, 9, &u);
+
+#ifndef ORCH_FUSE_PASSTHROUGH
+	set(f, false, "built with a libfuse before 3.17");
+#else
+	if (!kernel)
+		FOUND(f, "Linux %s", u.release);
+	else if (!is_privileged())
+		set(f, false, "the kernel allows it to root alone");
+	else
+		set(f, true, "data goes past the daemon");
+#endif
+}
+
+static void look_uring(struct shim_cli *cli, struct shim_finding *f)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+
+	if (orch_file_load(AT_FDCWD, "/sys/module/fuse/parameters/enable_uring", &b, NULL) < 0 ||
+	    !b.len)
+		set(f, false, "this kernel has no FUSE over io_uring, or its module is not loaded");
+	else
+		set(f, b.data[0] == 'Y' || b.data[0] == '1',
+		    b.data[0] == 'N' || b.data[0] == '0' ? "the module's switch is off" : "on");
+}
+
+/* ---- the store's file system */
+
+static void store_folder(struct shim_cli *cli, char out[256])
+{
+	orch_auto(json) struct orch_json *answer = NULL;
+	const char *env = shim_getenv(cli->envp, "ORCH_STORE");
+	struct orch_err ignored = ORCH_ERR_INIT;
+	struct shim_call call = {.method = "GET", .path = "/v1/store", .timeout_ms = 3000};
+
+	if (shim_call(cli, &call, &answer, &ignored) == 0)
+		snprintf(out, 256, "%s", shim_get(answer, "path"));
+	else
+		snprintf(out, 256, "%s", env ? env : ORCH_LOCALSTATEDIR "/lib/orch");
+	/* not made yet: what will hold it */
+	while (out[0] && access(out, F_OK) < 0 && strrchr(out, '/') && strrchr(out, '/') != out)
+		*strrchr(out, '/') = '\0';
+}
+
+static const char *fs_name(const char *path)
+{
+	struct statfs s;
+
+	if (statfs(path, &s) < 0)
+		return "unknown";
+	switch ((unsigned long)s.f_type) {
+	case XFS_MAGIC:
+		return "xfs";
+	case BTRFS_SUPER_MAGIC:
+		return "btrfs";
+	case EXT4_SUPER_MAGIC:
+		return "ext4";
+	case TMPFS_MAGIC:
+		return "tmpfs";
+	case OVERLAYFS_SUPER_MAGIC:
+		return "overlay";
+	default:
+		return "another file system";
+	}
+}
+
+/* 1: files share extents; 0: they don't; -errno: could not try. */
+static int try_reflink(const char *folder)
+{
+	orch_auto(fd) int from = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	orch_auto(fd) int to = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (from < 0 || to < 0)
+		return -errno;
+	if (orch_fd_write_all(from, "orch", 4) < 0)
+		return -EIO;
+	return ioctl(to, FICLONE, from) == 0;
+}
+
+static void look_reflink(struct shim_cli *cli, struct shim_finding *f)
+{
+	char folder[256];
+	int r;
+
+	store_folder(cli, folder);
+	r = try_reflink(folder);
+	f->health = r == 1 ? SHIM_HAS : SHIM_LACKS;
+	FOUND(f, "%s on %.100s%s", fs_name(folder), folder, r < 0 ? " (not writable for you)" : "");
+}
+
+/* ---- running */
+
+static void look_sandbox(struct shim_cli *cli, struct shim_finding *f)
+{
+	static const char *const argv[] = {"bwrap", "--ro-bind", "/", "/", "--proc", "/proc",
+	    "--dev", "/dev", "--unshare-all", "true", NULL};
+	char where[160];
+
+	if (!find_program("bwrap", where))
+		set(f, false, "no bwrap");
+	else if (!can_run(argv))
+		set(f, false, "bwrap can't make a sandbox here");
+	else
+		set(f, true, where);
+}
+
+static void look_userns(struct shim_cli *cli, struct shim_finding *f)
+{
+	static const char *const argv[] = {"unshare", "-U", "true", NULL};
+	bool ok = can_run(argv);
+
+	set(f, ok, ok ? "can be made" : "can't be made");
+}
+
+static void look_cgroup(struct shim_cli *cli, struct shim_finding *f)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+
+	if (orch_file_load(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers", &b, NULL) < 0)
+		set(f, false, "no cgroup v2 at /sys/fs/cgroup");
+	else
+		set(f, b.len && strstr((const char *)b.data, "memory"),
+		    b.len ? (const char *)b.data : "no controllers");
+	f->found[strcspn(f->found, "\n")] = '\0';
+}
+
+static void look_engine(struct shim_finding *f, const char *program, const char *socket_path)
+{
+	char where[160];
+
+	if (access(socket_path, W_OK) == 0)
+		set(f, true, socket_path);
+	else if (find_program(program, where))
+		FOUND(f, "%.80s, but nothing to talk to at %s", where, socket_path);
+	else
+		FOUND(f, "no %s", program);
+}
+
+static void look_docker(struct shim_cli *cli, struct shim_finding *f)
+{
+	look_engine(f, "docker", "/var/run/docker.sock");
+}
+
+static void look_podman(struct shim_cli *cli, struct shim_finding *f)
+{
+	look_engine(f, "podman", "/run/podman/podman.sock");
+}
+
+static void look_git(struct shim_cli *cli, struct shim_finding *f)
+{
+	char where[160];
+	bool ok = find_program("git", where);
+
+	set(f, ok, ok ? where : "no git");
+}
+
+static void look_daemon(struct shim_cli *cli, struct shim_finding *f)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	bool ok = shim_ping(cli, &err) == 0;
+
+	f->health = ok ? SHIM_HAS : SHIM_LACKS;
+	FOUND(f, "%.100s%s", cli->socket, ok ? "" : " does not answer");
+}
+
+const struct shim_check shim_checks[] = {
+    {"fuse", "no workspace can be mounted", "modprobe fuse; apt-get install fuse3", look_fuse},
+    {"libfuse", "no FUSE over io_uring: a compile takes up to a fifth longer",
+	"scripts/bootstrap && ./configure && make", look_libfuse},
+    {"passthrough",
+	"file data is copied through the mount process: large reads and writes are slower",
+	"run the daemon as root on Linux 6.9 or later", look_passthrough},
+    {"io_uring",
+	"each call of the file system wakes another CPU: a compile takes up to a fifth longer",
+	"echo Y > /sys/module/fuse/parameters/enable_uring", look_uring},
+    {"reflink", "the first write to a file copies it whole; forks of open files too",
+	"put the store on xfs or btrfs (orch-fsd --store, ORCH_STORE)", look_reflink},
+    {"sandbox", "builds can only run with --provider-strategy local, without isolation",
+	"apt-get install bubblewrap", look_sandbox},
+    {"user-namespaces", "the sandbox works for root alone",
+	"sysctl -w kernel.unprivileged_userns_clone=1", look_userns},
+    {"cgroup-v2",
+	"limits of memory and CPU can't be set; left-over processes are found by other means",
+	"boot with systemd.unified_cgroup_hierarchy=1", look_cgroup},
+    {"docker", "builds can't run in Docker's containers", "apt-get install docker.io", look_docker},
+    {"podman", "builds can't run in Podman's containers", "apt-get install podman", look_podman},
+    {"git", "sources can't be fetched", "apt-get install git", look_git},
+    {"daemon", "commands but build need one", "orch-fsd --background", look_daemon},
+    {NULL, NULL, NULL, NULL},
+};

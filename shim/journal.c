@@ -1,0 +1,298 @@
+#include "shim/journal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/json.h"
+#include "core/strv.h"
+
+struct shim_journal {
+	int dir, fd;
+	char *name;  /* of the file */
+	size_t left; /* resources not struck out */
+};
+
+static int write_line(int fd, const struct orch_json *o, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int r = orch_json_format(o, 0, &b);
+
+	if (r == 0)
+		r = orch_buf_add_str(&b, "\n");
+	if (r == 0)
+		r = orch_fd_write_all(fd, b.data, b.len);
+	if (r == 0)
+		r = orch_fd_sync(fd);
+	return r < 0 ? orch_err_sys(err, -r, "write the run's journal") : 0;
+}
+
+static int write_head(int fd, const char *run, const char *socket_path, struct orch_err *err)
+{
+	orch_auto(json) struct orch_json *o = orch_json_object();
+	struct orch_proc_id id = {0};
+	char boot[37] = "", now[ORCH_RFC3339_BYTES];
+	int r = orch_proc_id_get(getpid(), &id);
+
+	orch_wall_format(orch_wall_ns(), now);
+	if (r == 0)
+		r = orch_boot_id(boot);
+	if (r < 0)
+		return orch_err_sys(err, -r, "tell who owns the run");
+	if (!o || orch_json_set_str(o, "run", run) < 0 || orch_json_set_int(o, "pid", id.pid) < 0 ||
+	    orch_json_set_u64(o, "start", id.start_ticks) < 0 ||
+	    orch_json_set_str(o, "boot", boot) < 0 ||
+	    orch_json_set_bytes(o, "socket", socket_path, strlen(socket_path)) < 0 ||
+	    orch_json_set_str(o, "time", now) < 0)
+		return orch_err_sys(err, ENOMEM, "write the run's journal");
+	return write_line(fd, o, err);
+}
+
+/* Locked before it has its name, so that nobody takes it for a dead owner's. */
+static int create_file(
+    struct shim_journal *j, const char *run, const char *socket_path, struct orch_err *err)
+{
+	orch_auto(free) char *temporary = NULL;
+	int r;
+
+	if (asprintf(&j->name, "%s.run", run) < 0)
+		j->name = NULL;
+	if (asprintf(&temporary, ".%s.new", run) < 0)
+		temporary = NULL;
+	if (!j->name || !temporary)
+		return orch_err_sys(err, ENOMEM, "begin the run's journal");
+	j->fd = openat(j->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (j->fd < 0 || flock(j->fd, LOCK_EX | LOCK_NB) < 0)
+		return orch_err_sys(err, errno, "begin the run's journal %s", temporary);
+	r = write_head(j->fd, run, socket_path, err);
+	if (r == 0 && renameat(j->dir, temporary, j->dir, j->name) < 0)
+		r = orch_err_sys(err, errno, "begin the run's journal %s", j->name);
+	if (r == 0 && (r = orch_fd_sync(j->dir)) < 0)
+		orch_err_sys(err, -r, "begin the run's journal %s", j->name);
+	if (r < 0)
+		unlinkat(j->dir, temporary, 0);
+	return r;
+}
+
+int shim_journal_begin(const char *folder, const char *run, const char *socket_path,
+    struct shim_journal **out, struct orch_err *err)
+{
+	struct shim_journal *j = calloc(1, sizeof(*j));
+	int r = j ? orch_mkdirs(AT_FDCWD, folder, 0700, err)
+		  : orch_err_sys(err, ENOMEM, "begin a journal");
+
+	if (!j)
+		return r;
+	j->fd = j->dir = -1;
+	if (r == 0 && (j->dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		r = orch_err_sys(err, errno, "open the folder of runs %s", folder);
+	if (r == 0)
+		r = create_file(j, run, socket_path, err);
+	if (r < 0) {
+		shim_journal_end(j);
+		return r;
+	}
+	*out = j;
+	return 0;
+}
+
+static int write_event(struct shim_journal *j, const char *event, const char *kind,
+    const char *name, struct orch_err *err)
+{
+	orch_auto(json) struct orch_json *o = orch_json_object();
+
+	if (!o || orch_json_set_str(o, event, kind) < 0 ||
+	    orch_json_set_bytes(o, "name", name, strlen(name)) < 0)
+		return orch_err_sys(err, ENOMEM, "write the run's journal");
+	return write_line(j->fd, o, err);
+}
+
+int shim_journal_make(
+    struct shim_journal *j, const char *kind, const char *name, struct orch_err *err)
+{
+	int r = write_event(j, "make", kind, name, err);
+
+	if (r == 0)
+		j->left++;
+	return r;
+}
+
+int shim_journal_gone(
+    struct shim_journal *j, const char *kind, const char *name, struct orch_err *err)
+{
+	if (j->left)
+		j->left--;
+	return write_event(j, "gone", kind, name, err);
+}
+
+void shim_journal_end(struct shim_journal *j)
+{
+	if (!j)
+		return;
+	if (j->fd >= 0 && j->name && j->left == 0)
+		unlinkat(j->dir, j->name, 0);
+	orch_fd_close(j->fd);
+	orch_fd_close(j->dir);
+	free(j->name);
+	free(j);
+}
+
+/* ---- what dead owners left */
+
+struct run {
+	struct orch_strv kinds, names; /* in the order of their making; struck out: kind "" */
+	char *id, *socket;
+	struct orch_proc_id owner;
+	char boot[37];
+};
+
+static void run_fini(struct run *run)
+{
+	orch_strv_fini(&run->kinds);
+	orch_strv_fini(&run->names);
+	free(run->id);
+	free(run->socket);
+}
+
+static void read_head(struct run *run, const struct orch_json *o)
+{
+	const char *id, *boot;
+	int64_t pid;
+	size_t len;
+
+	if (orch_json_get_str(o, "run", &id, NULL) < 0 ||
+	    orch_json_get_str(o, "boot", &boot, NULL) < 0 ||
+	    orch_json_get_int(o, "pid", &pid, NULL) < 0 ||
+	    orch_json_get_u64(o, "start", &run->owner.start_ticks, NULL) < 0 ||
+	    orch_json_get_bytes(o, "socket", &run->socket, &len, NULL) < 0)
+		return;
+	run->owner.pid = (int32_t)pid;
+	run->id = strdup(id);
+	snprintf(run->boot, sizeof(run->boot), "%s", boot);
+}
+
+static int read_event(struct run *run, const struct orch_json *o)
+{
+	orch_auto(free) char *name = NULL;
+	const char *kind;
+	size_t len;
+
+	if (orch_json_get_bytes(o, "name", &name, &len, NULL) < 0)
+		return 0;
+	if (orch_json_get_str(o, "make", &kind, NULL) == 0) {
+		if (orch_strv_add(&run->kinds, kind) < 0 || orch_strv_add(&run->names, name) < 0)
+			return -ENOMEM;
+		return 0;
+	}
+	if (orch_json_get_str(o, "gone", &kind, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < run->kinds.count; i++)
+		if (strcmp(run->kinds.v[i], kind) == 0 && strcmp(run->names.v[i], name) == 0)
+			run->kinds.v[i][0] = '\0';
+	return 0;
+}
+
+/* A line that a crash cut off is the last one: what it would have announced was never made. */
+static int read_run(int fd, struct run *run)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int r = orch_fd_slurp(fd, &b);
+	const char *text = b.data ? (const char *)b.data : "";
+
+	for (const char *nl; r == 0 && (nl = strchr(text, '\n')); text = nl + 1) {
+		orch_auto(json) struct orch_json *o = NULL;
+
+		if (orch_json_parse(text, (size_t)(nl - text), &o, NULL) < 0)
+			continue;
+		if (!run->id)
+			read_head(run, o);
+		else
+			r = read_event(run, o);
+	}
+	return r;
+}
+
+static bool owner_lives(const struct run *run)
+{
+	char boot[37];
+
+	return orch_boot_id(boot) == 0 && strcmp(boot, run->boot) == 0 &&
+	       orch_proc_id_alive(&run->owner) == 1;
+}
+
+struct recovery {
+	bool dry_run;
+	int (*undo)(void *priv, const struct shim_leftover *what);
+	void *priv;
+};
+
+static int undo_run(const struct recovery *rec, const struct run *run, bool *out_all)
+{
+	int count = 0;
+
+	*out_all = true;
+	for (size_t i = run->kinds.count; i-- > 0;) {
+		struct shim_leftover what = {.run = run->id,
+		    .socket = run->socket,
+		    .pid = run->owner.pid,
+		    .kind = run->kinds.v[i],
+		    .name = run->names.v[i]};
+
+		if (!what.kind[0])
+			continue;
+		count++;
+		if (rec->undo(rec->priv, &what) < 0)
+			*out_all = false;
+	}
+	return count;
+}
+
+static int recover_one(int dir, const char *name, const struct recovery *rec)
+{
+	orch_auto(fd) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct run run = {.kinds = ORCH_STRV_INIT, .names = ORCH_STRV_INIT};
+	struct stat st;
+	bool all = false;
+	int count = 0;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return 0;
+	if (read_run(fd, &run) == 0 && run.id && !owner_lives(&run)) {
+		count = undo_run(rec, &run, &all);
+		if (all && !rec->dry_run)
+			unlinkat(dir, name, 0);
+	}
+	run_fini(&run);
+	return count;
+}
+
+static bool is_journal(const char *name)
+{
+	size_t n = strlen(name);
+
+	return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".run") == 0;
+}
+
+int shim_journal_recover(const char *folder, bool dry_run,
+    int (*undo)(void *priv, const struct shim_leftover *what), void *priv, struct orch_err *err)
+{
+	const struct recovery rec = {.dry_run = dry_run, .undo = undo, .priv = priv};
+	DIR *d = opendir(folder);
+	const struct dirent *e;
+	int count = 0;
+
+	if (!d)
+		return errno == ENOENT
+			   ? 0
+			   : orch_err_sys(err, errno, "open the folder of runs %s", folder);
+	while ((e = readdir(d)))
+		if (is_journal(e->d_name))
+			count += recover_one(dirfd(d), e->d_name, &rec);
+	closedir(d);
+	return count;
+}

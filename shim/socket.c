@@ -1,0 +1,85 @@
+#include "shim/socket.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/buf.h"
+#include "core/path.h"
+
+#define SOCKET_PATH_MAX 107
+
+const char *shim_getenv(const char *const *envp, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+			return (*envp)[len + 1] ? *envp + len + 1 : NULL;
+	return NULL;
+}
+
+static void default_socket(const char *const *envp, struct orch_buf *b)
+{
+	const char *run = shim_getenv(envp, "XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0)
+		orch_buf_add_str(b, ORCH_RUNSTATEDIR "/orch/fsd.sock");
+	else if (run)
+		orch_buf_printf(b, "%s/orch/fsd.sock", run);
+	else
+		orch_buf_printf(b, "/tmp/orch-%u/fsd.sock", (unsigned)geteuid());
+}
+
+int shim_socket_resolve(
+    const char *given, const char *const *envp, char **out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	orch_auto(free) char *path = NULL;
+
+	if (given)
+		orch_buf_add_str(&b, given);
+	else
+		default_socket(envp, &b);
+	if (b.failed || !b.data)
+		return orch_err_set(err, EINVAL, "the path of the socket is empty");
+	path = orch_path_absolute((const char *)b.data);
+	if (!path)
+		return orch_err_sys(err, ENOMEM, "find the socket");
+	if (strlen(path) > SOCKET_PATH_MAX)
+		return orch_err_set(err, ENAMETOOLONG,
+		    "socket %s: a Unix socket's path has at most %d bytes; choose a shorter one "
+		    "with "
+		    "--socket or ORCH_SOCKET",
+		    path, SOCKET_PATH_MAX);
+	*out = orch_take(path);
+	return 0;
+}
+
+static void state_folder(const char *const *envp, struct orch_buf *b)
+{
+	const char *state = shim_getenv(envp, "XDG_STATE_HOME"), *home = shim_getenv(envp, "HOME");
+
+	if (geteuid() == 0)
+		orch_buf_add_str(b, ORCH_LOCALSTATEDIR "/lib/orch-shim/runs");
+	else if (state)
+		orch_buf_printf(b, "%s/orch/runs", state);
+	else if (home)
+		orch_buf_printf(b, "%s/.local/state/orch/runs", home);
+	else
+		orch_buf_printf(b, "/tmp/orch-%u/runs", (unsigned)geteuid());
+}
+
+int shim_runs_folder(const char *socket_path, bool socket_given, const char *const *envp,
+    char **out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	const char *slash = strrchr(socket_path, '/');
+
+	if (socket_given && slash)
+		orch_buf_printf(
+		    &b, "%.*s/%s.runs", (int)(slash - socket_path), socket_path, slash + 1);
+	else
+		state_folder(envp, &b);
+	*out = orch_buf_take_str(&b);
+	return *out ? 0 : orch_err_sys(err, ENOMEM, "find the folder of runs");
+}
