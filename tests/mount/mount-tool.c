@@ -100,6 +100,29 @@ static uint64_t ino_of(struct maker *m, const struct stat *st)
 	return m->next_ino++;
 }
 
+/* user.* of a file or folder, encoded. */
+static void add_xattrs(int dir, const char *name, struct orch_buf *out)
+{
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW);
+	char names[4096], value[4096];
+	ssize_t len = fd < 0 ? 0 : flistxattr(fd, names, sizeof(names));
+
+	for (char *p = names; len > 0 && p < names + len; p += strlen(p) + 1) {
+		struct fmt_xattrs have = {.p = out->data, .len = out->len};
+		orch_auto(buf) struct orch_buf next = ORCH_BUF_INIT;
+		ssize_t n = fgetxattr(fd, p, value, sizeof(value));
+
+		if (strncmp(p, "user.", 5) != 0 || n < 0)
+			continue;
+		if (fmt_xattrs_with(&have, p, value, (size_t)n, &next) < 0)
+			DIE("%s of %s", p, name);
+		orch_buf_reset(out);
+		if (orch_buf_add(out, next.data, next.len) < 0)
+			DIE("%s of %s", p, name);
+	}
+	orch_fd_close(fd);
+}
+
 struct made {
 	struct orch_digest tree, stamps;
 	uint64_t size, count;
@@ -124,6 +147,10 @@ static bool add_entry(struct maker *m, int dir, const char *name, struct fmt_tre
 	e.mode = st.st_mode & 07777;
 	e.uid = st.st_uid == 0 ? FMT_ID_OWNER : st.st_uid;
 	e.gid = st.st_gid == 0 ? FMT_ID_OWNER : st.st_gid;
+	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
+		add_xattrs(dir, name, &xattrs);
+		e.xattrs = (struct fmt_xattrs){.p = xattrs.data, .len = xattrs.len};
+	}
 	if (S_ISDIR(st.st_mode)) {
 		int fd = openat(dir, name, O_RDONLY | O_DIRECTORY);
 		struct made sub = add_dir(m, fd);
