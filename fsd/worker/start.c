@@ -20,6 +20,16 @@ static void on_cancel(int sig)
 	cancelled = true;
 }
 
+/* Nobody with the same uid may read our memory or trace us. */
+static void hide(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	prctl(PR_SET_DUMPABLE, 1); /* the sanitizers look at themselves by ptrace */
+#else
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 volatile bool *worker_start_signals(void)
 {
 	struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART};
@@ -34,7 +44,7 @@ volatile bool *worker_start_signals(void)
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	umask(0077);
-	prctl(PR_SET_DUMPABLE, 0);
+	hide();
 	return &cancelled;
 }
 
@@ -131,7 +141,7 @@ int worker_start_ids(const struct worker_request *q, pid_t parent, struct orch_e
 		return r;
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* A change of ids resets both. */
-	prctl(PR_SET_DUMPABLE, 0);
+	hide();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		return orch_err_set(err, ORCH_ECANCELLED, "the keeper has gone");

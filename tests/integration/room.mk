@@ -1,6 +1,7 @@
 # Tests of this folder, see docs/testing.md.
 dist_check_SCRIPTS += %D%/test_harness.py
 dist_check_SCRIPTS += %D%/test_dist.py
+dist_check_SCRIPTS += %D%/test_worker.py
 dist_check_SCRIPTS += %D%/test_api_page.py
 dist_check_SCRIPTS += %D%/test_api_refs.py
 dist_check_SCRIPTS += %D%/test_api_hostile.py

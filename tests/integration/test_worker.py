@@ -1,0 +1,313 @@
+"""orch-worker alone: its protocol, its ids, what it opens, how it ends. The test plays the keeper."""
+from orchtest import *
+from orchtest import program
+
+SEED = "9f3c01d2e4b5a697"
+NOBODY = {"uid": 65534, "gid": 65534, "groups": [65534]}
+
+
+class Store:
+    """Folders of a store, and the keeper's part: quarantines, publishing (without its checks)."""
+
+    def __init__(self, t):
+        self.t = t
+        self.path = t.dir("store")
+        self.count = 0
+        for name in ("objects", "packs", "layers", "scan", "tmp"):
+            os.mkdir(self.path + "/" + name)
+
+    def open(self, task, quarantine):
+        fds = {n: os.open(self.path + "/" + n, os.O_RDONLY | os.O_DIRECTORY) for n in ("objects", "packs", "layers", "scan")}
+        if task.get("task") != "export":
+            fds["quarantine"] = os.open(quarantine, os.O_RDONLY | os.O_DIRECTORY)
+        return fds
+
+    def quarantine(self, task):
+        self.count += 1
+        path = "%s/tmp/%d" % (self.path, self.count)
+        os.mkdir(path, 0o700)
+        if "user" in task:
+            os.chown(path, task["user"]["uid"], task["user"]["gid"])
+        return path
+
+    def start(self, task, prefix=(), quarantine=None):
+        """A running worker; its quarantine is p.quarantine."""
+        task = dict(task)
+        quarantine = quarantine or self.quarantine(task)
+        fds = self.open(task, quarantine)
+        task.setdefault("fds", fds)
+        if task.get("task") != "export":
+            task.setdefault("seed", SEED)
+        p = self.t.start(list(prefix) + [program("orch-worker")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, pass_fds=list(fds.values()))
+        for fd in fds.values():
+            os.close(fd)
+        p.quarantine = quarantine
+        p.task = json.dumps(task).encode()
+        return p
+
+    def finish(self, p, send=True):
+        out, err = p.communicate(p.task if send else None, 60)
+        self.t.eq(err, b"")
+        lines = [json.loads(line) for line in out.decode().splitlines()]
+        self.t.ok(lines, "no line from the worker")
+        self.t.eq(p.returncode, 0 if "result" in lines[-1] else 1)
+        return lines
+
+    def run(self, task, prefix=()):
+        """The result, published."""
+        p = self.start(task, prefix)
+        self.events = self.finish(p)
+        last = self.events.pop()
+        if "result" not in last:
+            raise Failure("%s: %s" % (task["task"], last))
+        self.publish(p.quarantine, last["result"])
+        return last["result"]
+
+    def fail(self, task):
+        p = self.start(task)
+        last = self.finish(p)[-1]
+        self.t.ok("error" in last, "it did not fail: %s" % last)
+        shutil.rmtree(p.quarantine)
+        return last["error"]
+
+    def publish(self, q, result):
+        for folder in os.listdir(q):
+            if re.fullmatch("[0-9a-f]{2}", folder):
+                for o in os.listdir("%s/%s" % (q, folder)):
+                    to = "%s/objects/%s/%s" % (self.path, o[:2], o[2:4])
+                    os.makedirs(to, exist_ok=True)
+                    os.chmod("%s/%s/%s" % (q, folder, o), 0o444)
+                    os.rename("%s/%s/%s" % (q, folder, o), to + "/" + o)
+        if os.path.exists(q + "/pack"):
+            os.chmod(q + "/pack", 0o444)
+            os.rename(q + "/pack", "%s/packs/%d" % (self.path, self.count))
+        if os.path.exists(q + "/scan"):
+            os.chmod(q + "/scan", 0o444)
+            os.rename(q + "/scan", "%s/scan/%s" % (self.path, result["scan"]))
+        shutil.rmtree(q)
+
+
+def describe(root):
+    """Everything about a tree, as a sorted list; hard links by the first path of the inode."""
+    out, first = [], {}
+    for folder, folders, files in os.walk(os.fsencode(root)):
+        folders.sort()
+        for name in [b""] + sorted(files + [f for f in folders if os.path.islink(os.path.join(folder, f))]):
+            path = os.path.join(folder, name) if name else folder
+            rel = os.path.relpath(path, os.fsencode(root))
+            st = os.lstat(path)
+            row = [rel, st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns]
+            if stat.S_ISLNK(st.st_mode):
+                row.append(os.readlink(path))
+            elif stat.S_ISREG(st.st_mode):
+                row += [st.st_size, st.st_nlink, first.setdefault(st.st_ino, rel)]
+                with open(path, "rb") as f:
+                    row.append(hashlib.sha256(f.read()).hexdigest())
+            with contextlib.suppress(OSError):
+                row.append(sorted((x, os.getxattr(path, x, follow_symlinks=False))
+                                  for x in os.listxattr(path, follow_symlinks=False) if x.startswith("user.")))
+            out.append(row)
+    return sorted(out)
+
+
+def sample(t):
+    root = t.tree({"a.txt": b"1", "dir/b": b"2" * 100000, "dir/sub/c": b"", "l": ("->", "../away"), "empty/": None})
+    os.link(root + "/a.txt", root + "/dir/other")
+    with open(root + "/sparse", "wb") as f:
+        f.truncate(5 << 20)
+        f.seek(3 << 20)
+        f.write(b"x")
+    with open(os.fsencode(root) + b"/\xff\xfe", "wb") as f:
+        f.write(b"name")
+    os.chmod(root + "/dir/sub", 0o1770)
+    os.utime(root + "/a.txt", ns=(0, -123456789))
+    os.utime(root + "/dir", ns=(0, 987654321))
+    return root
+
+
+@test
+def a_wrong_task_is_refused(t):
+    s = Store(t)
+    d = t.dir()
+    cases = [
+        ({"task": "fly"}, "task: task"),
+        ({"task": "import"}, "dir"),
+        ({"task": "import", "dir": "relative"}, "dir"),
+        ({"task": "import", "dir": d, "moon": 1}, "moon"),
+        ({"task": "import", "dir": d, "layers": []}, "layers"),
+        ({"task": "import", "dir": d, "seed": "12"}, "seed"),
+        ({"task": "import", "dir": d, "ignore_file": "a/b"}, "ignore_file"),
+        ({"task": "import", "dir": d, "parent": "abc"}, "parent"),
+        ({"task": "import", "dir": d, "threads": -1}, "threads"),
+        ({"task": "import", "dir": d, "exclude": "x"}, "exclude"),
+        ({"task": "import", "dir": d, "user": {"uid": 4294967295, "gid": 1}}, "uid"),
+        ({"task": "import", "dir": d, "fds": {"objects": 1}}, "objects"),
+        ({"task": "import", "dir": d, "fds": {"objects": 900, "packs": 901, "quarantine": 902}}, "descriptor 900"),
+        ({"task": "import", "dir": d, "fds": {}}, "objects"),
+        ({"task": "apply", "base": "0" * 64, "incoming": "0" * 64, "mine": "0" * 64, "conflict": "maybe"}, "conflict"),
+        ({"task": "commit", "snapshot": "0" * 64, "layers": [7]}, "layers"),
+        ({"task": "commit", "snapshot": "0" * 64, "layers": ["0"]}, "layers"),
+    ]
+    for task, word in cases:
+        e = s.fail(task)
+        t.eq(e["code"], "EUSAGE", task)
+        t.ok(word in e["message"], "%s: %s" % (task, e["message"]))
+    p = s.start({"task": "import"})
+    for text in (b"", b"{", b"[]", b'{"task":"import","task":"import"}', b" " * (2 << 20), b'{"task":1}'):
+        p = s.start({"task": "import"})
+        p.task = text
+        with contextlib.suppress(BrokenPipeError):
+            t.eq(s.finish(p)[-1]["error"]["code"], "EUSAGE")
+
+
+@test
+def a_folder_comes_back_as_it_was(t):
+    s = Store(t)
+    root, out = sample(t), t.path("out")
+    r = s.run({"task": "import", "dir": root})
+    t.eq((r["files"], r["new_objects"], r["skipped"]), (10, 5, []))
+    s.run({"task": "export", "dir": out, "snapshot": r["snapshot"]})
+    t.eq(describe(out), describe(root))
+    again = s.run({"task": "import", "dir": out, "parent": r["snapshot"]})
+    t.eq(again["snapshot"], r["snapshot"])
+    t.eq(again["new_objects"], 0)
+    t.eq(s.fail({"task": "export", "dir": out, "snapshot": r["snapshot"]})["code"], "ENOTEMPTY")
+
+
+@test(needs="strace")
+def an_unchanged_folder_opens_no_file(t):
+    s = Store(t)
+    root = sample(t)
+    t.tree({"many/%d/%d" % (i % 10, i): b"%d" % i for i in range(500)}, at=root)
+    first = s.run({"task": "import", "dir": root})
+    t.eq(first["read_files"], 505)
+    young = time.time()
+    wait_until(lambda: time.time() > young + 2.1, what="the files to be older than the slack")
+    s.run({"task": "import", "dir": root})
+    trace = t.path("trace")
+    r = s.run({"task": "import", "dir": root}, ["strace", "-f", "-o", trace, "-e", "trace=open,openat,openat2,getxattr,lgetxattr,llistxattr"])
+    t.eq((r["snapshot"], r["read_files"], r["hashed_bytes"]), (first["snapshot"], 0, 0))
+    with open(trace, errors="replace") as f:
+        calls = [line for line in f if re.search(r'"[^"]*(\d+/\d+|a\.txt|sparse|sub/c)"', line) and "O_DIRECTORY" not in line]
+    t.eq(calls, [])
+
+
+@test(needs="root")
+def it_works_under_the_users_ids(t):
+    s = Store(t)
+    root = t.tree({"a": b"1", "secret/key": b"2", "hidden": b"3"})
+    e = s.fail({"task": "import", "dir": t.dir("closed") and t.path("closed", "x"), "user": NOBODY})
+    t.eq(e["code"], "ENOENT")
+    os.chmod(root + "/secret", 0o700)
+    os.chmod(root + "/hidden", 0o600)
+    e = s.fail({"task": "import", "dir": root, "user": NOBODY})
+    t.eq(e["code"], "EACCES")
+    t.ok("secret (Permission denied)" in e["message"] and "hidden (Permission denied)" in e["message"], e["message"])
+    # root reads all of it, and the index of that is nothing to others
+    s.run({"task": "import", "dir": root})
+    young = time.time()
+    wait_until(lambda: time.time() > young + 2.1, what="the files to be older than the slack")
+    s.run({"task": "import", "dir": root})
+    t.eq(s.fail({"task": "import", "dir": root, "user": NOBODY})["code"], "EACCES")
+    os.chmod(root + "/secret", 0o755)
+    os.chmod(root + "/hidden", 0o644)
+    os.chown(root + "/a", 65534, 65534)
+    r = s.run({"task": "import", "dir": root, "user": NOBODY})
+    t.match(r["scan"], "^65534-[0-9a-f]{64}$")
+    out = t.dir("out")
+    os.chown(out, 65534, 65534)
+    s.run({"task": "export", "dir": out, "snapshot": r["snapshot"], "user": NOBODY})
+    t.eq([os.stat(p).st_uid for p in (out + "/a", out + "/hidden", out + "/secret/key")], [65534] * 3)
+    e = s.fail({"task": "export", "dir": "/orch-not-there", "snapshot": r["snapshot"], "user": NOBODY})
+    t.eq(e["code"], "EACCES")
+    # as root, owners come back
+    s.run({"task": "export", "dir": t.path("out2"), "snapshot": r["snapshot"], "owner": {"uid": 65534, "gid": 65534}})
+    t.eq([os.stat(t.path("out2", n)).st_uid for n in ("a", "hidden")], [65534, 0])
+
+
+@test
+def three_sides_are_merged(t):
+    s = Store(t)
+    base = s.run({"task": "import", "dir": t.tree({"a": b"1", "b": b"1", "c": b"1"})})["snapshot"]
+    incoming = s.run({"task": "import", "dir": t.tree({"a": b"2", "b": b"2", "c": b"1"})})["snapshot"]
+    mine = s.run({"task": "import", "dir": t.tree({"a": b"1", "b": b"3", "o": b"1"})})["snapshot"]
+    task = {"task": "apply", "base": base, "incoming": incoming, "mine": mine, "conflict": "fail"}
+    e = s.fail(task)
+    t.eq(e["code"], "ECONFLICT")
+    t.eq(e["conflicts"], [{"path": "b", "base": "file", "incoming": "file", "mine": "file"}])
+    task["conflict"] = "replace"
+    r = s.run(task)
+    t.eq((r["changed"], r["conflict_count"], len(r["conflicts"])), (2, 1, 1))
+    s.run({"task": "export", "dir": t.path("out"), "snapshot": r["snapshot"]})
+    t.eq({n: open(t.path("out", n), "rb").read() for n in os.listdir(t.path("out"))}, {"a": b"2", "b": b"2", "o": b"1"})
+
+
+@test
+def sigterm_cancels(t):
+    s = Store(t)
+    root = t.dir()
+    with open(root + "/huge", "wb") as f:
+        f.truncate(1 << 40)
+    p = s.start({"task": "import", "dir": root})
+    p.stdin.write(p.task)
+    p.stdin.close()
+    p.stdin = None
+    wait_until(lambda: os.listdir(p.quarantine), what="the worker to be at work")
+    p.send_signal(signal.SIGTERM)
+    begin = time.monotonic()
+    lines = s.finish(p, send=False)
+    t.eq(lines[-1]["error"]["code"], "ECANCELLED")
+    t.ok(time.monotonic() - begin < 5, "it took its time")
+    t.ok(any(line.get("event") == "progress" for line in lines) or len(lines) == 1, lines)
+
+
+@test
+def it_does_not_outlive_its_parent(t):
+    s = Store(t)
+    root = t.dir()
+    with open(root + "/huge", "wb") as f:
+        f.truncate(1 << 40)
+    q = s.quarantine({})
+    fds = s.open({"task": "import"}, q)
+    parent = t.start([sys.executable, "-c", "import subprocess,sys,time\n"
+                      "p = subprocess.Popen(sys.argv[1:], stdin=0, close_fds=False)\nprint(p.pid, flush=True)\ntime.sleep(600)\n",
+                      program("orch-worker")], stdout=subprocess.PIPE, stdin=subprocess.PIPE, pass_fds=list(fds.values()))
+    parent.stdin.write(json.dumps({"task": "import", "dir": root, "fds": fds, "seed": SEED}).encode())
+    parent.stdin.close()
+    pid = int(parent.stdout.readline())
+    for fd in fds.values():
+        os.close(fd)
+    wait_until(lambda: os.listdir(q), what="the worker to be at work")
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not os.path.exists("/proc/%d" % pid), what="the worker to go")
+
+
+@test(needs="root")
+def a_full_disk_is_an_error_that_says_so(t):
+    s = Store(t)
+    root = t.tree({"f%d" % i: os.urandom(100000) for i in range(30)})
+    small = t.dir("small")
+    t.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "orch-test", small])
+    p = s.start({"task": "import", "dir": root}, quarantine=small)
+    last = s.finish(p)[-1]
+    t.eq(last["error"]["code"], "ENOSPC")
+    t.match(last["error"]["message"], "import %s" % re.escape(root))
+
+
+@test
+def names_that_are_not_utf8_are_told_readably(t):
+    s = Store(t)
+    root = t.dir()
+    os.mkfifo(os.fsencode(root) + b"/pipe\xff")
+    r = s.run({"task": "import", "dir": root})
+    t.eq(r["skipped"], ["pipe\\xff"])
+    t.ok({"event": "warning", "message": "skipped fifo pipe\\xff"} in s.events, s.events)
+    import base64
+    odd = os.fsencode(t.dir()) + b"/d\xfe"
+    os.mkdir(odd)
+    t.eq(s.run({"task": "import", "dir_b64": base64.b64encode(odd).decode()})["files"], 0)
+
+
+main()
