@@ -7,10 +7,23 @@
 #include "core/path.h"
 #include "daemon.h"
 #include "layers.h"
+#include "mount_process.h"
 #include "mountpoint.h"
 #include "ws_place.h"
 
 #define QUEUE_MS 600000
+
+/* The watcher may not have seen it yet. */
+static int bury_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	int rc = 0;
+
+	if (ws->record.state == FSD_WS_MOUNTED && ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
+		rc = fsd_ws_bury(d, ws, err);
+	if (rc < 0)
+		fsd_registry_release(d->registry, ws);
+	return rc;
+}
 
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
     struct orch_err *err)
@@ -21,10 +34,12 @@ int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
 	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != rec.uid)
 		rc = orch_err_set(err, EPERM, "workspace '%s' belongs to user %u", name,
 		    (unsigned)rec.uid);
-	if (rc < 0)
-		return rc;
-	return fsd_registry_acquire(r->daemon->registry, name, r, orch_deadline_in_ms(QUEUE_MS),
-	    out, err);
+	if (rc == 0)
+		rc = fsd_registry_acquire(r->daemon->registry, name, r,
+		    orch_deadline_in_ms(QUEUE_MS), out, err);
+	if (rc == 0)
+		rc = bury_dead(r->daemon, *out, err);
+	return rc;
 }
 
 /* ---- create ---- */

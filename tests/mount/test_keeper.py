@@ -1,0 +1,315 @@
+"""Life of workspaces through the control API: create, mount, umount, drop; dead mounts, dead keepers, adoption."""
+from orchtest import *
+
+
+def ask(t, d, method, path, body=None, status=200, code=None):
+    r = d.http(method, path, body)
+    t.eq(r.status, status, "%s %s: %s" % (method, path, r))
+    if code:
+        t.eq(r.json()["error"]["code"], code)
+    return r.json()
+
+
+def error(t, d, method, path, body=None):
+    e = d.http(method, path, body).json()["error"]
+    return e["code"], e["message"]
+
+
+def started(t, files=None, args=()):
+    """A daemon whose ref main is a snapshot of these files."""
+    d = t.daemon(args)
+    d.start()
+    r = d.http("POST", "/v1/snapshots/import", {"dir": t.tree(files or {"a": "one", "d/b": "two"}), "ref": "main"})
+    t.ok(b'"result"' in r.body, str(r))
+    return d
+
+
+def create(t, d, name, **body):
+    return ask(t, d, "POST", "/v1/workspaces", dict(body, name=name, **({} if "from" in body else {"from": "main"})))
+
+
+def show(t, d, name):
+    return ask(t, d, "GET", "/v1/workspaces/" + name)
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def mounts_below(path):
+    with open("/proc/self/mountinfo") as f:
+        return [x.split()[4] for x in f if x.split()[4].startswith(path)]
+
+
+@test(needs="fuse")
+def a_cycle(t):
+    d = started(t)
+    w = create(t, d, "w")
+    t.eq((w["state"], w["path"], w["owner"]), ("mounted", d.mounts + "/w", {"uid": os.getuid(), "gid": os.getgid()}))
+    t.eq(read(w["path"] + "/d/b"), "two")
+    write(w["path"] + "/new", "mine")
+    t.ok(show(t, d, "w")["mount"]["seq"] > 1)
+    t.eq(ask(t, d, "POST", "/v1/workspaces/w/umount", {})["state"], "created")
+    t.eq(mounts_below(t.tmp), [])
+    t.ok(not os.path.exists(w["path"]), "the folder is gone with the mount")
+    t.eq(d.pids("orch-mount"), [])
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(ask(t, d, "POST", "/v1/workspaces/w/mount")["pid"], w["pid"])
+    t.eq(read(w["path"] + "/new"), "mine")
+    ask(t, d, "DELETE", "/v1/workspaces/w")
+    t.eq(ask(t, d, "GET", "/v1/workspaces")["workspaces"], [])
+    t.eq((os.listdir(d.store + "/layers"), os.listdir(t.path("m")), mounts_below(t.tmp)), ([], [], []))
+    t.eq(d.stop(), 0)
+
+
+@test(needs="fuse")
+def names_and_places_are_checked(t):
+    d = started(t)
+    create(t, d, "w")
+    t.eq(error(t, d, "POST", "/v1/workspaces", {"name": "w", "from": "main"})[0], "EEXIST")
+    for name in ("", "..", "a/b", "-x", ".x", "x" * 101, "a b", "\u00e4"):
+        t.eq(error(t, d, "POST", "/v1/workspaces", {"name": name, "from": "main"})[0], "EUSAGE", repr(name))
+    t.eq(error(t, d, "POST", "/v1/workspaces", {"name": "x", "from": "nope"})[0], "ENOENT")
+    full = t.tree({"x": "1"})
+    for at, code in ((t.path("none"), "ENOENT"), ("rel", "EUSAGE"), (full, "ENOTEMPTY"), (full + "/x", "ENOTDIR")):
+        t.eq(error(t, d, "POST", "/v1/workspaces", {"name": "x", "from": "main", "at": at})[0], code)
+    t.eq(error(t, d, "POST", "/v1/workspaces/none/fork", {"name": "y"})[0], "ENOENT")
+    t.eq(error(t, d, "POST", "/v1/workspaces/w/fork", {"name": "w"})[0], "EEXIST")
+    t.eq([w["name"] for w in ask(t, d, "GET", "/v1/workspaces")["workspaces"]], ["w"])
+    t.eq(len(os.listdir(d.store + "/layers")), 1)
+
+
+@test(needs="fuse")
+def a_given_place_is_used_and_kept(t):
+    d = started(t)
+    place = t.dir("with space")
+    os.symlink(place, t.path("link"))
+    w = create(t, d, "w", at=t.path("link"))
+    t.eq(w["path"], place)
+    t.eq(read(place + "/a"), "one")
+    t.eq(error(t, d, "POST", "/v1/workspaces", {"name": "x", "from": "main", "at": place})[0] in ("EBUSY", "ENOTEMPTY"), True)
+    ask(t, d, "POST", "/v1/workspaces/w/umount", {})
+    t.eq(os.listdir(place), [])
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq((w["path"], read(place + "/a")), (place, "one"))
+    ask(t, d, "DELETE", "/v1/workspaces/w")
+    t.eq(os.listdir(place), [])
+
+
+@test(needs="fuse")
+def read_only_is_read_only(t):
+    d = started(t)
+    w = create(t, d, "w", read_only=True)
+    t.raises(errno.EROFS, open, w["path"] + "/new", "w")
+    t.eq(error(t, d, "POST", "/v1/workspaces/w/commit", {"ref": "x"})[0], "EUSAGE")
+
+
+@test(needs="fuse")
+def busy_names_the_user(t):
+    d = started(t)
+    w = create(t, d, "w")
+    p = t.start(["sleep", "1000"], cwd=w["path"])
+    code, message = error(t, d, "POST", "/v1/workspaces/w/umount", {})
+    t.eq(code, "EBUSY")
+    t.ok("sleep (pid %d)" % p.pid in message, message)
+    t.eq(error(t, d, "DELETE", "/v1/workspaces/w")[0], "EBUSY")
+    t.eq(show(t, d, "w")["state"], "mounted")
+    t.eq(read(w["path"] + "/a"), "one")
+    p.kill()
+    p.wait()
+    ask(t, d, "DELETE", "/v1/workspaces/w")
+
+
+@test(needs="fuse")
+def lazily_detached_until_the_last_user_leaves(t):
+    d = started(t)
+    w = create(t, d, "w")
+    f = open(w["path"] + "/a")
+    got = ask(t, d, "POST", "/v1/workspaces/w/umount", {"lazy": True})
+    t.eq((got["state"], "last users" in got["error"]), ("mounted", True))
+    t.eq(error(t, d, "POST", "/v1/workspaces/w/mount")[0], "EBUSY")
+    t.eq(f.read(), "one")
+    f.close()
+    wait_until(lambda: show(t, d, "w")["state"] == "created", what="the end of the mount")
+    t.ok("error" not in show(t, d, "w"))
+    ask(t, d, "POST", "/v1/workspaces/w/mount")
+
+
+@test(needs="fuse")
+def a_busy_one_is_dropped_by_force(t):
+    d = started(t)
+    w = create(t, d, "w")
+    p = t.start(["sleep", "1000"], cwd=w["path"])
+    ask(t, d, "DELETE", "/v1/workspaces/w?force=1")
+    t.eq((mounts_below(t.tmp), d.pids("orch-mount"), os.listdir(d.store + "/layers")), ([], [], []))
+    t.eq(p.poll(), None)
+
+
+@test(needs="fuse")
+def a_killed_mount_is_noticed_and_mounted_again(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "mine")
+    os.kill(w["pid"], signal.SIGKILL)
+    wait_until(lambda: show(t, d, "w")["state"] == "created", what="the watcher")
+    t.match(show(t, d, "w")["error"], "killed by signal 9")
+    t.eq(mounts_below(t.tmp), [])
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(read(w["path"] + "/new"), "mine")
+    t.ok("error" not in show(t, d, "w"))
+    os.kill(w["pid"], signal.SIGKILL)
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(read(w["path"] + "/new"), "mine")
+
+
+@test(needs="fuse")
+def a_killed_keeper_adopts_its_mounts(t):
+    d = started(t)
+    w = create(t, d, "w")
+    other = create(t, d, "other")
+    f = open(w["path"] + "/open", "w")
+    for n in range(3):
+        d.kill()
+        write(w["path"] + "/made%d" % n, "while nobody kept")
+        f.write("x")
+        f.flush()
+        d.start()
+        t.eq((show(t, d, "w")["pid"], show(t, d, "w")["state"]), (w["pid"], "mounted"))
+        t.eq(show(t, d, "other")["pid"], other["pid"])
+    f.close()
+    t.eq(sorted(os.listdir(w["path"])), ["a", "d", "made0", "made1", "made2", "open"])
+    t.eq(ask(t, d, "GET", "/v1/daemon")["mounts_alive"], 2)
+    os.kill(other["pid"], signal.SIGKILL)
+    wait_until(lambda: show(t, d, "other")["state"] == "created", what="the watcher of an adopted mount")
+    ask(t, d, "DELETE", "/v1/workspaces/w")
+    t.eq(d.pids("orch-mount"), [])
+
+
+@test(needs="fuse")
+def mounts_that_died_with_the_keeper_are_cleared(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "mine")
+    d.kill()
+    os.kill(w["pid"], signal.SIGKILL)
+    wait_until(lambda: not d.pids("orch-mount"), what="the end of the mount")
+    d.start()
+    got = show(t, d, "w")
+    t.eq(got["state"], "created")
+    t.match(got["error"], "has ended")
+    t.eq((mounts_below(t.tmp), os.listdir(t.path("m"))), ([], []))
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(read(w["path"] + "/new"), "mine")
+
+
+@test(needs="fuse")
+def sigterm_unmounts_what_is_idle_and_leaves_what_is_busy(t):
+    d = started(t)
+    create(t, d, "idle")
+    w = create(t, d, "busy")
+    with open(w["path"] + "/a") as f:
+        t.eq(d.stop(), 0)
+        t.eq(mounts_below(t.tmp), [w["path"]])
+        t.eq(f.read(), "one")
+        d.start()
+        t.eq((show(t, d, "busy")["pid"], show(t, d, "idle")["state"]), (w["pid"], "created"))
+    t.eq(d.stop(), 0)
+    t.eq(mounts_below(t.tmp), [])
+
+
+@test(needs="fuse")
+def stop_waits_for_busy_mounts_or_ends_them(t):
+    d = started(t)
+    w = create(t, d, "w")
+    f = open(w["path"] + "/a")
+    done = []
+    x = threading.Thread(target=lambda: done.append(d.http("POST", "/v1/daemon/stop").status))
+    x.start()
+    wait_until(lambda: error(t, d, "POST", "/v1/workspaces", {"name": "x", "from": "main"})[0] == "ESHUTDOWN", what="the stop")
+    t.eq((done, d.answers()), ([], True))
+    f.close()
+    x.join()
+    t.eq(done, [200])
+    t.eq(d.process.wait(20), 0)
+    d.start()
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    f = open(w["path"] + "/a")
+    t.eq(d.http("POST", "/v1/daemon/stop", {"force": True}).status, 200)
+    t.eq(d.process.wait(20), 0)
+    t.eq((mounts_below(t.tmp), d.pids("orch-mount")), ([], []))
+    d.process = None
+    with contextlib.suppress(OSError):
+        f.close()
+
+
+@test(needs="fuse")
+def many_at_once(t):
+    d = started(t)
+    wrong = []
+
+    def life(n):
+        for k in range(3):
+            name = "w%d-%d" % (n, k)
+            try:
+                w = create(t, d, name)
+                write(w["path"] + "/x", name)
+                if read(w["path"] + "/x") != name:
+                    wrong.append(name)
+                ask(t, d, "DELETE", "/v1/workspaces/" + name)
+            except Exception as e:  # noqa: BLE001
+                wrong.append(repr(e))
+    threads = [threading.Thread(target=life, args=(n,)) for n in range(6)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    t.eq(wrong, [])
+    t.eq((os.listdir(d.store + "/layers"), mounts_below(t.tmp)), ([], []))
+
+
+@test(needs="fuse")
+def operations_on_one_workspace_queue(t):
+    d = started(t)
+    create(t, d, "w")
+    states = []
+
+    def flip(n):
+        for _ in range(4):
+            r = d.http("POST", "/v1/workspaces/w/" + ("mount" if n % 2 else "umount"), {})
+            states.append(r.status)
+    threads = [threading.Thread(target=flip, args=(n,)) for n in range(6)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    t.eq(set(states), {200})
+    ask(t, d, "DELETE", "/v1/workspaces/w")
+
+
+@test(needs="fuse root")
+def a_users_workspace_is_the_users(t):
+    d = started(t)
+    os.chmod(d.socket, 0o666)
+
+    def as_nobody(method, path, body):
+        r = t.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "curl", "-sS", "-X", method,
+                   "--unix-socket", d.socket, "http://x" + path, "-d", json.dumps(body)])
+        return r.json()
+    w = as_nobody("POST", "/v1/workspaces", {"name": "n", "from": "main"})
+    t.eq(w["owner"], {"uid": 65534, "gid": 65534})
+    t.eq(os.stat(w["path"] + "/a").st_uid, 65534)
+    t.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "echo x >'%s/mine'" % w["path"]])
+    create(t, d, "r")
+    for method, path, body in (("POST", "/v1/workspaces/r/umount", {}), ("DELETE", "/v1/workspaces/r", {}),
+                               ("POST", "/v1/workspaces/r/fork", {"name": "z"}), ("POST", "/v1/workspaces/r/commit", {})):
+        t.eq(as_nobody(method, path, body)["error"]["code"], "EPERM", path)
+    t.eq(as_nobody("DELETE", "/v1/workspaces/n", {}), {})
+
+
+main()
