@@ -19,6 +19,9 @@
 #define NUMBER_BYTES 24
 #define IDS_AT_ONCE  64
 #define LOG_PREFIX   "log."
+#define HEAD_BYTES   ((size_t)4096) /* the first frame is far smaller */
+#define LOG_MAX      ((size_t)4 << 30)
+#define READS_MAX    3
 
 static const struct cas_key next_key = {CAS_KIND_META, "layer", 5};
 
@@ -155,13 +158,13 @@ static int see_segment(void *priv, int dirfd, const char *name)
 	return 0;
 }
 
-static int read_first(const struct orch_map *map, struct cas_layer *out, size_t *pos, uint64_t *seq,
+static int read_first(const struct orch_buf *log, struct cas_layer *out, size_t *pos, uint64_t *seq,
     struct orch_err *err)
 {
 	struct fmt_layer_record rec;
 	struct fmt_txn t;
 	bool torn = false;
-	int r = fmt_txn_next(map->addr, map->len, pos, 0, &t, &torn, err);
+	int r = fmt_txn_next(log->data, log->len, pos, 0, &t, &torn, err);
 
 	if (r == 1)
 		r = fmt_txn_record(&t, &rec, err);
@@ -175,7 +178,7 @@ static int read_first(const struct orch_map *map, struct cas_layer *out, size_t 
 }
 
 /* The last transaction tells whether the layer was sealed. */
-static int read_rest(const struct orch_map *map, struct cas_layer *out, size_t pos, uint64_t seq,
+static int read_rest(const struct orch_buf *log, struct cas_layer *out, size_t pos, uint64_t seq,
     struct orch_err *err)
 {
 	struct fmt_layer_record rec;
@@ -183,7 +186,7 @@ static int read_rest(const struct orch_map *map, struct cas_layer *out, size_t p
 	bool torn = false;
 	int r;
 
-	while ((r = fmt_txn_next(map->addr, map->len, &pos, seq, &t, &torn, err)) == 1) {
+	while ((r = fmt_txn_next(log->data, log->len, &pos, seq, &t, &torn, err)) == 1) {
 		seq = t.seq;
 		out->sealed = false;
 		while ((r = fmt_txn_record(&t, &rec, err)) == 1) {
@@ -197,10 +200,32 @@ static int read_rest(const struct orch_map *map, struct cas_layer *out, size_t p
 	return r;
 }
 
-static int read_segment(int fd, struct cas_layer *out, struct orch_err *err)
+/* Read, not mapped: its mount process cuts the log when it ends, and a mapping would then kill the
+ * reader with SIGBUS. */
+static int load_log(int dirfd, const char *name, bool whole, struct orch_buf *out,
+    struct orch_err *err)
 {
+	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return orch_err_sys(err, errno, "%s", name);
+	orch_buf_init(out, whole ? LOG_MAX : HEAD_BYTES);
+	r = whole ? orch_fd_slurp(fd, out) : orch_buf_add_zeros(out, HEAD_BYTES);
+	if (r == 0 && !whole) {
+		n = pread(fd, out->data, HEAD_BYTES, 0);
+		r = n < 0 ? -errno : 0;
+		out->len = n < 0 ? 0 : (size_t)n;
+	}
+	return r < 0 ? orch_err_sys(err, -r, "%s", name) : 0;
+}
+
+/* whole: also whether it is sealed, which its last record tells. */
+static int read_segment(int fd, bool whole, struct cas_layer *out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf log = ORCH_BUF_INIT;
 	struct highest h = {0};
-	struct orch_map map;
 	char name[NUMBER_BYTES + 4];
 	uint64_t seq = 0;
 	size_t pos = 0;
@@ -211,13 +236,11 @@ static int read_segment(int fd, struct cas_layer *out, struct orch_err *err)
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), LOG_PREFIX "%" PRIu64, h.id);
-	r = orch_map_open(fd, name, &map, err);
-	if (r < 0)
-		return r;
-	r = read_first(&map, out, &pos, &seq, err);
+	r = load_log(fd, name, whole, &log, err);
 	if (r == 0)
-		r = read_rest(&map, out, pos, seq, err);
-	orch_map_close(&map);
+		r = read_first(&log, out, &pos, &seq, err);
+	if (r == 0 && whole)
+		r = read_rest(&log, out, pos, seq, err);
 	if (r == 0 && out->head.layer != out->id)
 		r = orch_err_set(
 		    err, ORCH_ECORRUPT, "its log is of layer %" PRIu64, out->head.layer);
@@ -234,7 +257,8 @@ static int open_layer(struct cas_store *s, uint64_t id, struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "layer %s", name) : fd;
 }
 
-int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+static int get_layer(struct cas_store *s, uint64_t id, bool whole, struct cas_layer *out,
+    struct orch_err *err)
 {
 	struct cas_layer x = {.id = id};
 	orch_auto(fd) int fd = open_layer(s, id, err);
@@ -242,13 +266,23 @@ int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struc
 
 	if (fd < 0)
 		return fd;
-	r = read_segment(fd, &x, err);
+	r = read_segment(fd, whole, &x, err);
 	if (r < 0) {
 		orch_err_wrap(err, "layer %" PRIu64, id);
 		return r;
 	}
 	*out = x;
 	return 0;
+}
+
+int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+{
+	int r = -ORCH_ECORRUPT;
+
+	/* A log that is being written may have been caught between two frames. */
+	for (int i = 0; i < READS_MAX && r == -ORCH_ECORRUPT; i++)
+		r = get_layer(s, id, true, out, err);
+	return r;
 }
 
 /* ---- listing ---- */
@@ -344,7 +378,7 @@ static void fill_layer(struct layers *l, struct cas_layer *x, unsigned flags)
 {
 	uint64_t id = x->id;
 
-	x->status = cas_layer_get(l->s, id, x, NULL);
+	x->status = get_layer(l->s, id, flags & CAS_LAYER_SEALED, x, NULL);
 	x->id = id;
 	if (flags & CAS_LAYER_BYTES)
 		x->bytes = allocated(l->s, id);

@@ -26,10 +26,11 @@ struct cas_layer {
 	uint32_t children;	    /* layers that name it as parent */
 	uint32_t records;	    /* keeper's records with this "layer" */
 };
-#define CAS_LAYER_BYTES 1u /* fill in bytes: one stat for each file */
+#define CAS_LAYER_BYTES  1u /* fill in bytes: one stat for each file */
+#define CAS_LAYER_SEALED 2u /* fill in sealed and successor: reads every log to its end */
 int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, size_t *out_count,
     struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR; /* free(*out) */
-/* One layer's head, without children and records. -ENOENT. */
+/* One layer's head and whether it is sealed, without children and records. -ENOENT. */
 int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
 /* Removes folder and content; absent: success. -EBUSY while a layer or a record names it. */
