@@ -2,9 +2,15 @@
  * RocksDB behind db.h. Its threads are RocksDB's own (one for flushes and compactions). After a
  * failed write RocksDB refuses all others until it is opened again; the next commit does that, as
  * soon as no other call is inside.
+ *
+ * RocksDB takes damage near the end of its log for a write that was cut off, and drops it. So every
+ * commit counts itself in the database, and the count of the last one that is durable is written,
+ * without a sync, to the file COMMITS beside the tables: a database that opens with less than that
+ * has lost what it had promised.
  */
 #include "cache/db.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +20,9 @@
 #include <rocksdb/c.h>
 #include "core/cursor.h"
 #include "core/fault.h"
+#include "core/fd.h"
 #include "core/hash.h"
+#include "core/path.h"
 
 /* The log of writes is replayed at every open: what a keeper killed here leaves stays short. */
 #define WRITE_BUFFER_BYTES ((size_t)2 << 20)
@@ -28,6 +36,10 @@ struct cas_db {
 	rocksdb_options_t *options;
 	rocksdb_readoptions_t *reads;
 	rocksdb_writeoptions_t *writes;
+	pthread_mutex_t commit_lock; /* one write at a time; commits; taken before lock */
+	uint64_t commits;	     /* in the database */
+	int commits_fd;
+
 	pthread_mutex_t lock; /* db while failed, users, failed */
 	rocksdb_t *db;	      /* NULL: could not be opened again */
 	unsigned users;	      /* calls inside db */
@@ -120,97 +132,6 @@ static int make_options(struct cas_db *db, struct orch_err *err)
 	rocksdb_block_based_options_destroy(table);
 	rocksdb_cache_destroy(cache);
 	return set_extra_options(db, err);
-}
-
-static int open_rocks(struct cas_db *db, struct orch_err *err)
-{
-	char *msg = NULL;
-
-	db->db = rocksdb_open(db->options, db->path, &msg);
-	if (!msg)
-		return 0;
-	db->db = NULL;
-	return rocks_fail(err, "open", msg);
-}
-
-int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
-{
-	struct cas_db *db = calloc(1, sizeof(*db));
-	int r;
-
-	if (!db || !(db->path = strdup(path))) {
-		free(db);
-		return orch_err_set(err, ENOMEM, "database: out of memory");
-	}
-	pthread_mutex_init(&db->lock, NULL);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		r = orch_err_sys(err, errno, "database: mkdir %s", path);
-	else
-		r = make_options(db, err);
-	if (r == 0)
-		r = open_rocks(db, err);
-	if (r < 0) {
-		cas_db_close(db);
-		return r;
-	}
-	*out = db;
-	return 0;
-}
-
-void cas_db_close(struct cas_db *db)
-{
-	if (!db)
-		return;
-	ORCH_BUG_ON(db->users != 0);
-	if (db->db)
-		rocksdb_close(db->db);
-	if (db->reads)
-		rocksdb_readoptions_destroy(db->reads);
-	if (db->writes)
-		rocksdb_writeoptions_destroy(db->writes);
-	if (db->options)
-		rocksdb_options_destroy(db->options);
-	pthread_mutex_destroy(&db->lock);
-	free(db->path);
-	free(db);
-}
-
-/* lock is held; nobody is inside */
-static int reopen(struct cas_db *db, struct orch_err *err)
-{
-	int r;
-
-	if (db->db)
-		rocksdb_close(db->db);
-	r = open_rocks(db, err);
-	if (r == 0)
-		db->failed = false;
-	return r;
-}
-
-static int enter(struct cas_db *db, bool for_write, struct orch_err *err)
-{
-	int r = 0;
-
-	pthread_mutex_lock(&db->lock);
-	if (!db->db || (db->failed && for_write)) {
-		if (db->users == 0)
-			r = reopen(db, err);
-		else
-			r = orch_err_set(err, EIO, "database: an earlier write failed");
-	}
-	if (r == 0)
-		db->users++;
-	pthread_mutex_unlock(&db->lock);
-	return r;
-}
-
-static void leave(struct cas_db *db, bool failed)
-{
-	pthread_mutex_lock(&db->lock);
-	db->users--;
-	db->failed = db->failed || failed;
-	pthread_mutex_unlock(&db->lock);
 }
 
 static int key_bytes(const struct cas_key *key, char out[CAS_KEY_MAX + 1], size_t *out_len)
@@ -309,6 +230,182 @@ static int check_value(
 		orch_err_set(err, code, "database: %s is %s", (char *)name.data, problem);
 	orch_buf_fini(&name);
 	return -code;
+}
+
+/* ---- the count of commits ---- */
+
+#define COMMITS_NAME "COMMITS" /* u64 count, u64 checksum */
+
+static const struct cas_key commits_key = {CAS_KIND_META, "commits", 7};
+
+static int open_mark(struct cas_db *db, struct orch_err *err)
+{
+	char *path = orch_path_join(db->path, COMMITS_NAME);
+
+	if (!path)
+		return orch_err_set(err, ENOMEM, "database: out of memory");
+	db->commits_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	free(path);
+	return db->commits_fd < 0 ? orch_err_sys(err, errno, "database: " COMMITS_NAME) : 0;
+}
+
+/* What was promised at least. A file that was cut off or damaged promises nothing. */
+static uint64_t read_mark(const struct cas_db *db)
+{
+	uint64_t v[2];
+
+	if (orch_fd_pread_all(db->commits_fd, v, sizeof(v), 0) < 0)
+		return 0;
+	return v[1] == orch_xxh64(&v[0], sizeof(v[0]), 0) ? v[0] : 0;
+}
+
+/* Not synced, and not missed when it fails: an older count only promises less. */
+static void write_mark(const struct cas_db *db)
+{
+	uint64_t v[2] = {db->commits, orch_xxh64(&db->commits, sizeof(db->commits), 0)};
+	int ignored = orch_fd_pwrite_all(db->commits_fd, v, sizeof(v), 0);
+
+	(void)ignored;
+}
+
+static int read_commits(struct cas_db *db, struct orch_err *err)
+{
+	char key[CAS_KEY_MAX + 1];
+	char *msg = NULL, *v;
+	size_t key_len, len;
+	int r = key_bytes(&commits_key, key, &key_len);
+
+	ORCH_BUG_ON(r < 0);
+	db->commits = 0;
+	v = rocksdb_get(db->db, db->reads, key, key_len, &len, &msg);
+	if (msg)
+		return rocks_fail(err, "read", msg);
+	if (!v)
+		return 0;
+	r = check_value(key, key_len, v, len, err);
+	if (r == 0 && len == VALUE_HEAD + sizeof(db->commits))
+		db->commits = orch_le64(v + VALUE_HEAD);
+	rocksdb_free(v);
+	return r;
+}
+
+static int check_commits(struct cas_db *db, struct orch_err *err)
+{
+	uint64_t promised = read_mark(db);
+	int r = read_commits(db, err);
+
+	if (r == 0 && db->commits < promised)
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "database: its last %" PRIu64 " changes are lost (remove " COMMITS_NAME
+		    " in its folder to go on without them)",
+		    promised - db->commits);
+	return r;
+}
+
+/* ---- opening ---- */
+
+static int open_rocks(struct cas_db *db, struct orch_err *err)
+{
+	char *msg = NULL;
+	int r;
+
+	db->db = rocksdb_open(db->options, db->path, &msg);
+	if (msg) {
+		db->db = NULL;
+		return rocks_fail(err, "open", msg);
+	}
+	r = check_commits(db, err);
+	if (r < 0) {
+		rocksdb_close(db->db);
+		db->db = NULL;
+	}
+	return r;
+}
+
+int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+{
+	struct cas_db *db = calloc(1, sizeof(*db));
+	int r;
+
+	if (!db || !(db->path = strdup(path))) {
+		free(db);
+		return orch_err_set(err, ENOMEM, "database: out of memory");
+	}
+	pthread_mutex_init(&db->lock, NULL);
+	pthread_mutex_init(&db->commit_lock, NULL);
+	db->commits_fd = -1;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = orch_err_sys(err, errno, "database: mkdir %s", path);
+	else
+		r = make_options(db, err);
+	if (r == 0)
+		r = open_mark(db, err);
+	if (r == 0)
+		r = open_rocks(db, err);
+	if (r < 0) {
+		cas_db_close(db);
+		return r;
+	}
+	*out = db;
+	return 0;
+}
+
+void cas_db_close(struct cas_db *db)
+{
+	if (!db)
+		return;
+	ORCH_BUG_ON(db->users != 0);
+	if (db->db)
+		rocksdb_close(db->db);
+	if (db->reads)
+		rocksdb_readoptions_destroy(db->reads);
+	if (db->writes)
+		rocksdb_writeoptions_destroy(db->writes);
+	if (db->options)
+		rocksdb_options_destroy(db->options);
+	orch_fd_close(db->commits_fd);
+	pthread_mutex_destroy(&db->commit_lock);
+	pthread_mutex_destroy(&db->lock);
+	free(db->path);
+	free(db);
+}
+
+/* lock is held; nobody is inside */
+static int reopen(struct cas_db *db, struct orch_err *err)
+{
+	int r;
+
+	if (db->db)
+		rocksdb_close(db->db);
+	r = open_rocks(db, err);
+	if (r == 0)
+		db->failed = false;
+	return r;
+}
+
+static int enter(struct cas_db *db, bool for_write, struct orch_err *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&db->lock);
+	if (!db->db || (db->failed && for_write)) {
+		if (db->users == 0)
+			r = reopen(db, err);
+		else
+			r = orch_err_set(err, EIO, "database: an earlier write failed");
+	}
+	if (r == 0)
+		db->users++;
+	pthread_mutex_unlock(&db->lock);
+	return r;
+}
+
+static void leave(struct cas_db *db, bool failed)
+{
+	pthread_mutex_lock(&db->lock);
+	db->users--;
+	db->failed = db->failed || failed;
+	pthread_mutex_unlock(&db->lock);
 }
 
 /* Looks the key up; *out_v is to be rocksdb_free'd. */
@@ -514,9 +611,30 @@ static size_t batch_bytes(const struct cas_batch *b)
 	return n;
 }
 
+/* commit_lock is held. */
+static int commit_counted(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
+{
+	uint64_t count;
+	char *msg = NULL;
+	int r = enter(db, true, err);
+
+	if (r < 0)
+		return r;
+	count = db->commits + 1;
+	cas_batch_put(b, &commits_key, &count, sizeof(count));
+	rocksdb_write(db->db, db->writes, b->wb, &msg);
+	if (!msg && batch_bytes(b) > FLUSH_ABOVE_BYTES)
+		flush_later(db);
+	leave(db, msg != NULL);
+	if (msg)
+		return rocks_fail(err, "write", msg);
+	db->commits = count;
+	write_mark(db);
+	return 0;
+}
+
 int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 {
-	char *msg = NULL;
 	int r;
 
 	if (b->status < 0)
@@ -524,15 +642,10 @@ int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 	r = orch_fault(ORCH_FAULT_FSYNC);
 	if (r > 0)
 		return orch_err_sys(err, r, "database: write");
-	r = enter(db, true, err);
-	if (r < 0)
-		return r;
-	rocksdb_write(db->db, db->writes, b->wb, &msg);
-	if (!msg && batch_bytes(b) > FLUSH_ABOVE_BYTES)
-		flush_later(db);
-	leave(db, msg != NULL);
-	if (msg)
-		return rocks_fail(err, "write", msg);
-	rocksdb_writebatch_clear(b->wb);
-	return 0;
+	pthread_mutex_lock(&db->commit_lock);
+	r = commit_counted(db, b, err);
+	pthread_mutex_unlock(&db->commit_lock);
+	if (r == 0)
+		rocksdb_writebatch_clear(b->wb);
+	return r;
 }

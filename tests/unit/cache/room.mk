@@ -1,6 +1,18 @@
 # Tests of this folder, see docs/testing.md.
 CACHE_FIXTURE = %D%/fixture.c %D%/fixture.h
 
+check_PROGRAMS += %D%/test-db
+%C%_test_db_SOURCES = %D%/test-db.c $(CACHE_FIXTURE)
+%C%_test_db_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
 check_PROGRAMS += %D%/test-publish
 %C%_test_publish_SOURCES = %D%/test-publish.c $(CACHE_FIXTURE)
 %C%_test_publish_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-quarantine
+%C%_test_quarantine_SOURCES = %D%/test-quarantine.c $(CACHE_FIXTURE)
+%C%_test_quarantine_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-store
+%C%_test_store_SOURCES = %D%/test-store.c $(CACHE_FIXTURE)
+%C%_test_store_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
