@@ -1,7 +1,8 @@
 noinst_LIBRARIES += %D%/liboutput.a
 %C%_liboutput_a_SOURCES = \
-	%D%/build_log.h \
+	%D%/build_log.c %D%/build_log.h \
 	%D%/changes.c \
 	%D%/collect.c %D%/collect.h \
-	%D%/result.h \
+	%D%/result.c %D%/result.h \
+	%D%/result_check.c \
 	%D%/spec.c %D%/spec.h

@@ -5,3 +5,7 @@ check_PROGRAMS += %D%/test-spec
 %C%_test_spec_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
 check_PROGRAMS += %D%/test-collect
 %C%_test_collect_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/test-result
+%C%_test_result_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/test-build-log
+%C%_test_build_log_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
