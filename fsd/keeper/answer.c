@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/utf8.h"
 
 static const struct {
 	int code;
@@ -30,10 +31,9 @@ unsigned fsd_answer_status(int code)
 static int set_message(struct orch_json *o, const char *msg)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
-	int rc = orch_json_set_str(o, "message", msg);
 
-	if (rc != -EINVAL)
-		return rc;
+	if (orch_utf8_valid(msg, strlen(msg)))
+		return orch_json_set_str(o, "message", msg);
 	for (const unsigned char *p = (const unsigned char *)msg; *p; p++)
 		(void)orch_buf_printf(&b, *p < 128 ? "%c" : "\\x%02x", *p);
 	return b.failed ? -ENOMEM : orch_json_set_str(o, "message", (const char *)b.data);
