@@ -56,7 +56,7 @@ static bool is_dir(const struct fmt_entry *e)
 static void tell_conflict(struct apply *a, const struct fmt_entry *base,
     const struct fmt_entry *incoming, const struct fmt_entry *mine)
 {
-	struct sync_conflict c = {.path = a->path.data ? (const char *)a->path.data : "",
+	struct sync_conflict c = {.path = sync_place_text(&a->path),
 	    .base = base ? base->type : (enum fmt_type)0,
 	    .incoming = incoming ? incoming->type : (enum fmt_type)0,
 	    .mine = mine ? mine->type : (enum fmt_type)0};

@@ -92,7 +92,7 @@ static int lay_link(struct commit *c, struct sync_folder *f, const struct fmt_li
 		return 0;
 	if (!n)
 		return orch_err_set(c->err, ORCH_ECORRUPT, "%s: node %" PRIu64 " is not recorded",
-		    (const char *)c->path.data, l->ino);
+		    sync_place_text(&c->path), l->ino);
 	return n->type == FMT_DIR ? lay_dir(c, f, base, l, n, depth) : lay_file(c, f, base, l, n);
 }
 

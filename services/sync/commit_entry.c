@@ -1,5 +1,6 @@
 /* Commit: what one recorded node becomes. */
 #include "sync/commit_priv.h"
+#include "sync/place.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static int file_entry(struct commit *c, const struct fmt_node *n, struct fmt_ent
 
 static int skip(struct commit *c, const char *what)
 {
-	sync_task_skip(c->task, what, (const char *)c->path.data);
+	sync_task_skip(c->task, what, sync_place_text(&c->path));
 	return 1;
 }
 

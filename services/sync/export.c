@@ -45,7 +45,7 @@ int export_open_dir(const struct export_dir *d, struct orch_buf *path)
 		r = orch_buf_add_str(path, "");
 	if (r < 0)
 		return r;
-	return sync_place_open(d->export->spec->root_fd, (const char *)path->data, path->len);
+	return sync_place_open(d->export->spec->root_fd, sync_place_text(path), path->len);
 }
 
 void export_fail(struct export *x, const struct export_dir *d, const struct fmt_entry *e,
@@ -59,9 +59,9 @@ void export_fail(struct export *x, const struct export_dir *d, const struct fmt_
 		(void)orch_buf_add(&path, e->name, e->name_len);
 	}
 	if (err->code)
-		orch_err_wrap(err, "%s %s", what, path.data ? (char *)path.data : ".");
+		orch_err_wrap(err, "%s %s", what, path.len ? sync_place_text(&path) : ".");
 	else
-		orch_err_sys(err, -r, "%s %s", what, path.data ? (char *)path.data : ".");
+		orch_err_sys(err, -r, "%s %s", what, path.len ? sync_place_text(&path) : ".");
 	sync_task_fail(x->task, err, -r);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/path.h"
+#include "sync/place.h"
 
 #define LIST_TRIES 4
 #define NAMES_MAX  UINT32_MAX
@@ -166,7 +167,7 @@ static int stat_node(struct import_dir *d, int fd, struct import_node *n, struct
 		return 0;
 	if (r == -ENOMEM || import_path(d, name, path) < 0)
 		return -ENOMEM;
-	sync_task_unreadable(d->import->task, (const char *)path->data, -r);
+	sync_task_unreadable(d->import->task, sync_place_text(path), -r);
 	return 0;
 }
 

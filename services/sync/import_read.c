@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "view/object.h"
+#include "sync/place.h"
 
 #define PREFIX_MAX (UINT64_C(64) << 20)
 
@@ -169,9 +170,9 @@ void import_read(struct import_dir *d, int fd, struct import_node *n, struct orc
 		sync_task_fail(im->task, NULL, -r);
 		return;
 	}
-	r = read_named(d, fd, n, (const char *)buf->data, &err);
+	r = read_named(d, fd, n, sync_place_text(buf), &err);
 	if (r < 0) {
-		tell_read_failure(im, n, (const char *)buf->data, r, &err);
+		tell_read_failure(im, n, sync_place_text(buf), r, &err);
 		return;
 	}
 	n->flags &= (uint8_t)~IMPORT_READ;

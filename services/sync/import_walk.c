@@ -57,7 +57,7 @@ int import_open_dir(const struct import_dir *d, struct orch_buf *path)
 
 	if (r < 0)
 		return r;
-	return sync_place_open(d->import->spec->root_fd, (char *)path->data, path->len);
+	return sync_place_open(d->import->spec->root_fd, sync_place_text(path), path->len);
 }
 
 static void run_batch(void *arg)
@@ -251,7 +251,7 @@ static int look_at(struct import_dir *d, int fd, struct import_node *n, struct o
 
 	if (r < 0)
 		return r;
-	path = (const char *)buf->data;
+	path = sync_place_text(buf);
 	if (excluded(im, path, n->type == FMT_DIR)) {
 		drop_node(n);
 		return 0;
@@ -286,7 +286,7 @@ static int walk_open_dir(struct import_dir *d, int fd, struct orch_buf *path)
 	if (r < 0)
 		return r;
 	read_xattrs(d, fd, ".", d->parent ? &d->parent->nodes[d->index] : &im->root,
-	    (const char *)path->data);
+	    sync_place_text(path));
 	for (uint32_t i = 0; i < d->count; i++)
 		if (d->nodes[i].type == FMT_DIR && d->nodes[i].dir)
 			orch_pool_add(im->pool, walk_dir, d->nodes[i].dir);
@@ -303,12 +303,12 @@ static void tell_failure(struct import_dir *d, int r, struct orch_buf *path)
 	if (d->parent && has_vanished(r)) {
 		d->parent->nodes[d->index].flags |= IMPORT_GONE;
 	} else if ((r == -EACCES || r == -EPERM) && import_path(d, NULL, path) == 0) {
-		sync_task_unreadable(d->import->task, (const char *)path->data, -r);
+		sync_task_unreadable(d->import->task, sync_place_text(path), -r);
 	} else {
 		struct orch_err err = ORCH_ERR_INIT;
 
 		orch_err_sys(&err, -r, "folder %s",
-		    import_path(d, NULL, path) == 0 ? (const char *)path->data : "?");
+		    import_path(d, NULL, path) == 0 ? sync_place_text(path) : "?");
 		sync_task_fail(d->import->task, &err, -r);
 	}
 }
