@@ -15,7 +15,8 @@
 #include "core/clock.h"
 #include "core/fd.h"
 
-#define PACKS_MAX 65536
+#define PACKS_MAX    65536
+#define LISTINGS_MAX 100 /* in a row, while packs go away under them */
 
 /* A listing that began less than this after the folder's mtime may have missed a pack that came in
  * the same tick of the file system's clock, so it is not relied on. */
@@ -117,7 +118,8 @@ static int pack_slot(struct view_packset *s, size_t place, struct orch_err *err)
 	return 0;
 }
 
-/* Maps one more pack. A broken one is remembered as such: what it holds may lie in another. */
+/* Maps one more pack. A broken one is remembered as such: what it holds may lie in another.
+ * 1: it is gone already; what it held lies in a newer one, which this listing may have missed. */
 static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct orch_err *err)
 {
 	struct mapped m = {.n = n};
@@ -130,7 +132,7 @@ static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct
 		return 0;
 	r = orch_map_open(s->dirfd, name, &m.map, err);
 	if (r == -ENOENT)
-		return 0; /* gc was faster */
+		return 1;
 	if (r < 0)
 		return orch_err_wrap(err, "pack %s", name);
 	m.broken = fmt_pack_open(m.map.addr, m.map.len, &m.pack, NULL);
@@ -143,13 +145,14 @@ static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct
 	return 0;
 }
 
-static int packs_list(struct view_packset *s, struct orch_err *err)
+/* 1: the folder changed meanwhile: a name that came while another went may have been missed. */
+static int packs_list_once(struct view_packset *s, struct orch_err *err)
 {
 	int64_t now = orch_wall_ns();
 	struct dirent *e;
-	struct stat st;
+	struct stat st, after;
 	uint64_t n;
-	int fd, r = 0;
+	int fd, r = 0, moved = 0;
 	DIR *d;
 
 	fd = openat(s->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -161,15 +164,30 @@ static int packs_list(struct view_packset *s, struct orch_err *err)
 	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
 		if (pack_name(e->d_name, &n))
 			r = pack_add(s, e->d_name, n, err);
+		moved = r == 1 ? 1 : moved;
+		r = r == 1 ? 0 : r;
 	}
 	if (r == 0 && errno != 0)
 		r = orch_err_sys(err, errno, "list packs");
+	if (fstat(fd, &after) < 0 ||
+	    orch_timespec_ns(&after.st_mtim) != orch_timespec_ns(&st.st_mtim))
+		moved = 1;
 	closedir(d);
 	if (r == 0) {
 		s->folder_mtime_ns = orch_timespec_ns(&st.st_mtim);
 		s->listed_wall_ns = now;
 	}
-	return r;
+	return r < 0 ? r : moved;
+}
+
+/* Packs are merged by making the new one first: listed again, it is there. */
+static int packs_list(struct view_packset *s, struct orch_err *err)
+{
+	int r = 1;
+
+	for (int i = 0; r == 1 && i < LISTINGS_MAX; i++)
+		r = packs_list_once(s, err);
+	return r < 0 ? r : 0;
 }
 
 /* Whether another listing could find more. Under lock. */
