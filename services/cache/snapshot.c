@@ -260,11 +260,11 @@ int cas_snapshot_resolve(
 		if (r != -ENOENT)
 			return r;
 	}
+	r = orch_ref_name_valid(rev) ? ENOENT : ORCH_EUSAGE;
 	if (len > ORCH_DIGEST_HEX || strspn(rev, "0123456789abcdefABCDEF") != len)
-		return orch_err_set(err, orch_ref_name_valid(rev) ? ENOENT : ORCH_EUSAGE,
-		    "there is no ref or snapshot \"%.200s\"", rev);
+		return orch_err_set(err, r, "there is no ref or snapshot \"%.200s\"", rev);
 	if (len < CAS_PREFIX_MIN)
-		return orch_err_set(err, ENOENT,
+		return orch_err_set(err, r,
 		    "there is no ref \"%s\", and a snapshot's prefix has at least %d digits", rev,
 		    CAS_PREFIX_MIN);
 	return resolve_prefix(s, rev, len, out, err);

@@ -5,6 +5,14 @@ check_PROGRAMS += %D%/test-db
 %C%_test_db_SOURCES = %D%/test-db.c $(CACHE_FIXTURE)
 %C%_test_db_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
 
+check_PROGRAMS += %D%/test-diff
+%C%_test_diff_SOURCES = %D%/test-diff.c $(CACHE_FIXTURE)
+%C%_test_diff_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-pack
+%C%_test_pack_SOURCES = %D%/test-pack.c $(CACHE_FIXTURE)
+%C%_test_pack_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
 check_PROGRAMS += %D%/test-publish
 %C%_test_publish_SOURCES = %D%/test-publish.c $(CACHE_FIXTURE)
 %C%_test_publish_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
@@ -12,6 +20,10 @@ check_PROGRAMS += %D%/test-publish
 check_PROGRAMS += %D%/test-quarantine
 %C%_test_quarantine_SOURCES = %D%/test-quarantine.c $(CACHE_FIXTURE)
 %C%_test_quarantine_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-refs
+%C%_test_refs_SOURCES = %D%/test-refs.c $(CACHE_FIXTURE)
+%C%_test_refs_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
 
 check_PROGRAMS += %D%/test-store
 %C%_test_store_SOURCES = %D%/test-store.c $(CACHE_FIXTURE)
