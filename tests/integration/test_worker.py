@@ -30,7 +30,7 @@ class Store:
             os.chown(path, task["user"]["uid"], task["user"]["gid"])
         return path
 
-    def start(self, task, prefix=(), quarantine=None):
+    def start(self, task, prefix=(), quarantine=None, env=None):
         """A running worker; its quarantine is p.quarantine."""
         task = dict(task)
         quarantine = quarantine or self.quarantine(task)
@@ -38,7 +38,9 @@ class Store:
         task.setdefault("fds", fds)
         if task.get("task") != "export":
             task.setdefault("seed", SEED)
-        p = self.t.start(list(prefix) + [program("orch-worker")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        if prefix:
+            env = {"ASAN_OPTIONS": "detect_leaks=0"}  # it can't look for leaks while it is traced
+        p = self.t.start(list(prefix) + [program("orch-worker")], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, pass_fds=list(fds.values()))
         for fd in fds.values():
             os.close(fd)
@@ -294,6 +296,41 @@ def a_full_disk_is_an_error_that_says_so(t):
     last = s.finish(p)[-1]
     t.eq(last["error"]["code"], "ENOSPC")
     t.match(last["error"]["message"], "import %s" % re.escape(root))
+
+
+@test(needs="faults", timeout=600)
+def each_failed_call_is_an_error(t):
+    s = Store(t)
+    root = sample(t)
+    base = s.run({"task": "import", "dir": root})["snapshot"]
+    other = s.run({"task": "import", "dir": t.tree({"a.txt": b"new", "n/m": b"x"}), "parent": base})["snapshot"]
+    tasks = [
+        {"task": "import", "dir": t.tree({"a.txt": b"changed", "dir/b": b"2" * 300000}), "parent": base},
+        {"task": "export", "dir": None, "snapshot": base},
+        {"task": "apply", "base": base, "incoming": other, "mine": base, "conflict": "replace"},
+    ]
+    for task in tasks:
+        want = s.run(dict(task, dir=t.dir()) if task["task"] == "export" else task)
+        for kind in ("alloc", "read", "write", "openat2", "clone"):
+            n, good, bad = 0, 0, 0
+            while good < 12:  # some failures are nothing but another way to do it
+                n += 1
+                if task["task"] == "export":
+                    task["dir"] = t.dir()
+                p = s.start(task, env={"ORCH_FAULT": "%s:%d" % (kind, n)})
+                out, err = p.communicate(p.task, 60)
+                what = "%s %s:%d" % (task["task"], kind, n)
+                t.eq(err, b"", what)
+                shutil.rmtree(p.quarantine)
+                t.ok(p.returncode in (0, 1), "%s: status %d" % (what, p.returncode))
+                good = good + 1 if p.returncode == 0 else 0
+                bad += p.returncode
+                last = json.loads(out.decode().splitlines()[-1]) if out else {"error": None}
+                if p.returncode == 0:
+                    t.eq(last["result"].get("snapshot"), want.get("snapshot"), what)
+                else:
+                    t.ok("error" in last or kind in ("alloc", "write"), "%s: %s" % (what, last))
+            t.ok(bad or kind in ("clone", "openat2") or (kind, task["task"]) == ("read", "apply"), "no %s was made to fail" % kind)
 
 
 @test
