@@ -6,3 +6,4 @@ dist_check_SCRIPTS += %D%/test_api_page.py
 dist_check_SCRIPTS += %D%/test_api_refs.py
 dist_check_SCRIPTS += %D%/test_api_hostile.py
 dist_check_SCRIPTS += %D%/test_settings.py
+dist_check_SCRIPTS += %D%/test_man.py
