@@ -195,6 +195,7 @@ static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct 
 	int r;
 
 	n->pins++;
+	n->writers++; /* a seal must not take it for unwritten */
 	mnt_ns_unlock(ns);
 	r = mnt_file_content(ns, n, &c);
 	if (r == 0) {
@@ -203,6 +204,7 @@ static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct 
 	}
 	mnt_ns_lock(ns);
 	n->pins--;
+	n->writers--;
 	return r;
 }
 

@@ -251,36 +251,100 @@ const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent
 	return mnt_chain_link_below(c, c->strata_count, parent, name, len);
 }
 
-int mnt_chain_push(struct mnt_chain *c, uint64_t layer, struct mnt_log **out_old,
-    struct orch_err *err)
+int mnt_chain_reserve(struct mnt_chain *c)
 {
-	struct fmt_layer_head head = c->head;
-	struct mnt_log *log;
-	struct mnt_layer l;
-	int r = mnt_layer_open(c->layers_fd, layer, true, &l, err);
+	struct mnt_layer *layers;
+	struct fmt_overlay **strata;
+
+	if (c->layer_count >= MNT_LAYERS_MAX || c->strata_count >= MNT_STRATA_MAX)
+		return -EOVERFLOW;
+	layers = realloc(c->layers, (c->layer_count + 1) * sizeof(*layers));
+	if (layers)
+		c->layers = layers;
+	strata = realloc(c->strata, (c->strata_count + 1) * sizeof(struct fmt_overlay *));
+	if (strata)
+		c->strata = strata;
+	return layers && strata ? 0 : -ENOMEM;
+}
+
+static int next_make(int layers_fd, struct mnt_chain_next *n, struct orch_err *err)
+{
+	int r = mnt_log_create(n->layer.dirfd, &n->head, &n->log, err);
 
 	if (r < 0)
 		return r;
-	head.parent = mnt_chain_top_layer(c);
-	head.layer = layer;
-	head.segment = 1;
-	head.checkpoint = false;
-	head.wall_ns = orch_wall_ns();
-	r = mnt_log_create(l.dirfd, &head, &log, err);
+	r = mnt_log_sync(n->log);
+	if (r == 0)
+		r = orch_fd_sync(layers_fd);
 	if (r < 0) {
-		mnt_layer_close(&l);
+		mnt_log_close(n->log);
+		return orch_err_sys(err, -r, "sync");
+	}
+	return 0;
+}
+
+int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
+    struct mnt_chain_next *out, struct orch_err *err)
+{
+	struct mnt_chain_next n = {.head = *head, .stratum = fmt_overlay_new()};
+	int r = n.stratum ? mnt_layer_open(layers_fd, layer, true, &n.layer, err)
+			  : orch_err_set(err, ENOMEM, "no memory");
+
+	if (r < 0) {
+		fmt_overlay_free(n.stratum);
+		return r;
+	}
+	n.head.parent = head->layer;
+	n.head.layer = layer;
+	n.head.segment = 1;
+	n.head.checkpoint = false;
+	n.head.wall_ns = orch_wall_ns();
+	r = next_make(layers_fd, &n, err);
+	if (r < 0) {
+		mnt_layer_close(&n.layer);
+		fmt_overlay_free(n.stratum);
 		return orch_err_wrap(err, "layer %llu", (unsigned long long)layer);
 	}
-	r = stratum_add(c);
-	if (r == 0 && (r = layer_add(c, &l, c->layer_count)) < 0)
-		fmt_overlay_free(c->strata[--c->strata_count]);
-	if (r < 0) {
-		mnt_log_close(log);
-		mnt_layer_close(&l);
-		return orch_err_sys(err, -r, "layer %llu", (unsigned long long)layer);
-	}
-	*out_old = c->log;
-	c->log = log;
-	c->head = head;
+	*out = n;
 	return 0;
+}
+
+struct mnt_log *mnt_chain_push(struct mnt_chain *c, struct mnt_chain_next *next)
+{
+	struct mnt_log *old = c->log;
+
+	next->head.seq = c->head.seq;
+	next->head.next_ino = c->head.next_ino;
+	next->head.next_spool = c->head.next_spool;
+	c->layers[c->layer_count++] = next->layer;
+	c->strata[c->strata_count++] = next->stratum;
+	c->log = next->log;
+	c->head = next->head;
+	return old;
+}
+
+void mnt_chain_abandon(int layers_fd, struct mnt_chain_next *next)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	char name[24];
+
+	mnt_log_close(next->log);
+	layer_name(next->layer.id, name);
+	mnt_layer_close(&next->layer);
+	fmt_overlay_free(next->stratum);
+	if (orch_remove_tree(layers_fd, name, &err) < 0)
+		orch_log_err("mount", "layer-not-removed", &err);
+}
+
+void mnt_chain_cut(struct mnt_chain *c, struct fmt_overlay *top, const struct fmt_layer_head *head)
+{
+	for (size_t i = 0; i < c->strata_count; i++)
+		fmt_overlay_free(c->strata[i]);
+	for (size_t i = 0; i + 1 < c->layer_count; i++)
+		mnt_layer_close(&c->layers[i]);
+	c->layers[0] = c->layers[c->layer_count - 1];
+	c->layer_count = 1;
+	c->strata[0] = top;
+	c->strata_count = 1;
+	c->head = *head;
 }

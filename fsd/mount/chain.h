@@ -51,10 +51,28 @@ const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent
 const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t under,
     uint64_t parent, const char *name, size_t len) ORCH_NONNULL(1, 4);
 
-/* Makes layers/<id>/, spool/ and the log of a new top layer above what there is, with an empty
- * stratum. On failure the chain is as it was. The old log is handed out: close it. */
-int mnt_chain_push(struct mnt_chain *c, uint64_t layer, struct mnt_log **out_old,
-    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
+/* A new top layer, made but not yet in the chain. */
+struct mnt_chain_next {
+	struct mnt_layer layer;
+	struct fmt_layer_head head;
+	struct mnt_log *log;
+	struct fmt_overlay *stratum;
+};
+/* Makes layers/<id>/, spool/ and a log above the layer that *head describes, durable. Needs no lock:
+ * what was counted since is in the layers below. */
+int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
+    struct mnt_chain_next *out, struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
+/* Memory for a push. */
+int mnt_chain_reserve(struct mnt_chain *c) ORCH_NONNULL(1) ORCH_WUR;
+/* It is the top now; nothing can fail. The log of the layer below is the caller's: close it. */
+struct mnt_log *mnt_chain_push(struct mnt_chain *c, struct mnt_chain_next *next)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* It is not used: removes what was made. */
+void mnt_chain_abandon(int layers_fd, struct mnt_chain_next *next) ORCH_NONNULL(2);
+/* Everything below the top layer is in the base now: the top stratum is replaced by `top` (taken
+ * over) and the head by *head. */
+void mnt_chain_cut(struct mnt_chain *c, struct fmt_overlay *top, const struct fmt_layer_head *head)
+    ORCH_NONNULL(1, 2, 3);
 
 /* Opens layers/<id> and its spool/ (made when absent and !read_only). */
 int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,

@@ -152,7 +152,8 @@ static int make(struct mnt_ns *ns, uint64_t parent, const char *name, const stru
 	if (r == 0) {
 		n->lookups++;
 		if (out_node) {
-			n->opens = n->writers = 1;
+			n->opens = n->writers = n->write_opens = 1;
+			n->was_written = true;
 			n->content = c;
 			n->bypass = c->backing > 0;
 			ns->handles++;

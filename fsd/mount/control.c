@@ -1,4 +1,5 @@
 /* Commands of the keeper. See control.h. */
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #define CLIENTS_MAX    8
 #define REPLY_MS       5000
+#define CHANGES_STALL_MS 30000
 #define FREEZE_MS      30000
 #define FREEZE_MS_MAX  600000
 
@@ -87,6 +89,98 @@ static int do_status(struct call *call)
 	return r < 0 ? r : status_json(call, &st);
 }
 
+/* Lists may be longer than a message: what does not fit is counted. */
+struct seen {
+	struct orch_json *list;
+	size_t bytes, left_out;
+};
+
+#define SEEN_BYTES_MAX (FMT_MSG_MAX / 2)
+
+static void on_seen(void *arg, const char *path)
+{
+	struct seen *s = arg;
+
+	s->bytes += 6 * strlen(path) + 8; /* JSON may write a byte as six */
+	if (s->bytes > SEEN_BYTES_MAX || orch_json_push_str(s->list, path) < 0)
+		s->left_out++;
+}
+
+static int do_seal(struct call *call)
+{
+	orch_auto(json) struct orch_json *list = orch_json_array();
+	struct seen seen = {.list = list};
+	struct mnt_sealed sealed;
+	uint64_t layer = 0;
+	int r;
+
+	if (!fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &layer))
+		return orch_err_set(&call->err, EINVAL, "seal: no layer");
+	if (!list)
+		return orch_err_set(&call->err, ENOMEM, "no memory");
+	r = mnt_ns_seal(call->s->c->ns, layer, on_seen, &seen, &sealed, &call->err);
+	if (r < 0)
+		return r;
+	if (seen.left_out > 0)
+		orch_log(ORCH_LOG_WARN, "mount", "writers-not-listed", "count=%zu", seen.left_out);
+	r = fmt_msg_add_u64(call->reply, FMT_TAG_SEALED, sealed.sealed);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYER, layer);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, sealed.seq);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_NEXT_INO, sealed.next_ino);
+	return r < 0 ? r : add_json(call, list);
+}
+
+static int do_rebase(struct call *call)
+{
+	struct orch_digest snapshot;
+	uint64_t layer = 0;
+	size_t len;
+	const uint8_t *p = fmt_msg_get(call->msg, FMT_TAG_SNAPSHOT, &len);
+
+	if (!p || len != ORCH_DIGEST_BYTES || !fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &layer))
+		return orch_err_set(&call->err, EINVAL, "rebase: no snapshot or layer");
+	memcpy(snapshot.b, p, sizeof(snapshot.b));
+	return mnt_ns_rebase(call->s->c->ns, &snapshot, layer, &call->err);
+}
+
+/* A pipe takes PIPE_BUF bytes without blocking when it says that it is ready. */
+static int write_slowly(int fd, const struct orch_buf *b)
+{
+	for (size_t at = 0; at < b->len;) {
+		size_t n = b->len - at < PIPE_BUF ? b->len - at : PIPE_BUF;
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		ssize_t done;
+		int ready = poll(&p, 1, CHANGES_STALL_MS);
+
+		if (ready == 0)
+			return -ETIMEDOUT;
+		done = ready < 0 ? -1 : write(fd, b->data + at, n);
+		if (done < 0 && errno != EINTR && errno != EAGAIN)
+			return -errno;
+		at += done > 0 ? (size_t)done : 0;
+	}
+	return 0;
+}
+
+static int do_changes(struct call *call)
+{
+	orch_auto(buf) struct orch_buf lines = ORCH_BUF_INIT;
+	uint64_t since = 0, seq;
+	int r;
+
+	lines.max = (size_t)1 << 30;
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_SEQ, &since);
+	if (call->fd < 0)
+		return orch_err_set(&call->err, EINVAL, "changes: no descriptor came along");
+	r = mnt_ns_changes(call->s->c->ns, since, &lines, &seq, &call->err);
+	if (r < 0)
+		return r;
+	r = write_slowly(call->fd, &lines);
+	if (r < 0)
+		return orch_err_sys(&call->err, -r, "write the list of changes");
+	return fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, seq);
+}
+
 static int do_unmount(struct call *call)
 {
 	const struct mnt_control *c = call->s->c;
@@ -146,6 +240,9 @@ static const struct {
 } commands[] = {
     {FMT_MSG_HELLO, do_status},
     {FMT_MSG_STATUS, do_status},
+    {FMT_MSG_SEAL, do_seal},
+    {FMT_MSG_REBASE, do_rebase},
+    {FMT_MSG_CHANGES, do_changes},
     {FMT_MSG_UMOUNT, do_unmount},
     {FMT_MSG_FREEZE, do_freeze},
     {FMT_MSG_THAW, do_thaw},

@@ -95,6 +95,14 @@ static int base_find(struct mnt_node *dir, const char *name, size_t len, struct 
 	return r < 0 ? broken_dir(dir, &err) : base_at(dir, i, out);
 }
 
+int mnt_dir_base_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
+    struct mnt_found *out)
+{
+	int r = mnt_dir_load(ns, dir);
+
+	return r < 0 ? r : base_find(dir, name, len, out);
+}
+
 int mnt_dir_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
     struct mnt_found *out)
 {
@@ -306,6 +314,29 @@ void mnt_dir_subdirs_add(struct mnt_node *dir, int64_t delta)
 {
 	if (dir->dir.loaded && dir->dir.subdirs >= 0)
 		dir->dir.subdirs += delta;
+}
+
+#define DEPTH_MAX 4096
+
+int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *out)
+{
+	const struct mnt_name *up[DEPTH_MAX];
+	size_t depth = 0;
+	int r = 0;
+
+	for (; n != ns->root; n = n->names->parent) {
+		if (!n->names)
+			return -ENOENT;
+		if (depth == DEPTH_MAX)
+			return -ENAMETOOLONG;
+		up[depth++] = n->names;
+	}
+	while (r == 0 && depth-- > 0) {
+		r = orch_buf_add(out, up[depth]->name, up[depth]->len);
+		if (r == 0 && depth > 0)
+			r = orch_buf_add_u8(out, '/');
+	}
+	return r;
 }
 
 /* ---- readdir */

@@ -272,6 +272,8 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 		return -ESTALE;
 	if (n->content ? n->content != c : !key_is(&key, &c->key))
 		return MNT_AGAIN;
+	if (h->writer && !mnt_state_is_private(ns, mnt_ns_state(ns, n)))
+		return MNT_AGAIN; /* sealed meanwhile */
 	r = h->writer ? record_written(ns, n) : 0;
 	if (r < 0)
 		return r;
@@ -284,11 +286,13 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 	h->backing = n->bypass ? n->content->backing : 0;
 	n->opens++;
 	n->writers += h->writer;
+	n->was_written |= h->writer;
+	n->write_opens += h->writer;
 	ns->handles++;
 	return 0;
 }
 
-/* A private file with a second name is shared with a sealed layer: a seal was cut short there. */
+/* A private file with a second name (and no seal at work on it) is shared with a sealed layer: a seal was cut short there. */
 static bool is_shared(const struct mnt_content *c)
 {
 	struct stat st;
@@ -304,7 +308,7 @@ static int open_node(struct mnt_ns *ns, struct mnt_handle *h)
 
 	if (r < 0)
 		return r;
-	shared = h->writer && is_shared(c);
+	shared = h->writer && !h->node->moved && is_shared(c);
 	if (h->flags & O_TRUNC && !shared && ftruncate(c->fd, 0) < 0)
 		r = -errno;
 	mnt_ns_lock(ns);
@@ -333,8 +337,10 @@ static int open_once(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool 
 	r = open_check(ns, id, h->writer, &h->node);
 	if (r == 0 && !may_block && !quick(ns, h->node))
 		r = MNT_SLOW;
-	if (r == 0)
+	if (r == 0) {
 		h->node->pins++;
+		h->node->writers += h->writer; /* a seal must not take it for unwritten */
+	}
 	mnt_ns_unlock(ns);
 	if (r == MNT_AGAIN && (h->flags & O_TRUNC)) {
 		r = mnt_file_make_empty(ns, id);
@@ -345,6 +351,7 @@ static int open_once(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool 
 	r = open_node(ns, h);
 	mnt_ns_lock(ns);
 	h->node->pins--;
+	h->node->writers -= h->writer;
 	mnt_ns_unlock(ns);
 	return r;
 }
@@ -442,9 +449,26 @@ static int sync_spool_folder(struct mnt_ns *ns)
 	return r;
 }
 
+/* The log of a layer that was sealed a moment ago comes first: the new one stands on it. */
 static int sync_log(struct mnt_ns *ns)
 {
-	return ns->config.read_only ? 0 : mnt_log_sync(ns->chain.log);
+	struct mnt_log *previous = NULL, *log;
+	int r = 0;
+
+	if (ns->config.read_only)
+		return 0;
+	mnt_ns_lock(ns);
+	log = mnt_log_ref(ns->chain.log);
+	if (ns->previous)
+		previous = mnt_log_ref(ns->previous);
+	mnt_ns_unlock(ns);
+	if (previous)
+		r = mnt_log_sync(previous);
+	if (r == 0)
+		r = mnt_log_sync(log);
+	mnt_log_close(previous);
+	mnt_log_close(log);
+	return r;
 }
 
 int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)

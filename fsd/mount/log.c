@@ -28,7 +28,8 @@ struct segment {
 struct mnt_log {
 	pthread_mutex_t lock;      /* all below */
 	pthread_mutex_t sync_lock; /* one sync at a time; taken before lock */
-	int dirfd;
+	unsigned owners;
+	int dirfd;       /* a duplicate: a rebase may close the layer's */
 	uint64_t number; /* of the current segment */
 	struct segment now;
 	int unsynced[UNSYNCED_MAX]; /* descriptors of full segments that no sync has seen */
@@ -96,12 +97,25 @@ static struct mnt_log *log_new(int dirfd, uint64_t number)
 		return NULL;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->sync_lock, NULL);
-	l->dirfd = dirfd;
+	l->owners = 1;
+	l->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 	l->number = number;
 	l->now.fd = -1;
 	l->checkpoint_fd = -1;
 	l->folder_dirty = true;
+	if (l->dirfd < 0) {
+		free(l);
+		return NULL;
+	}
 	return l;
+}
+
+static void log_free(struct mnt_log *l)
+{
+	orch_fd_close(l->dirfd);
+	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->sync_lock);
+	free(l);
 }
 
 /* Bytes of a torn transaction must not be taken for part of a later one. */
@@ -170,7 +184,7 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 	return 0;
 undo:
 	orch_fd_close(fd);
-	free(l);
+	log_free(l);
 	return r;
 }
 
@@ -212,7 +226,7 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log 
 		return orch_err_set(err, ENOMEM, "log: no memory");
 	r = segment_make(l, head->segment, head, SEGMENT_FIRST / 2, &l->now, err);
 	if (r < 0) {
-		free(l);
+		log_free(l);
 		return r;
 	}
 	l->total = l->appended = l->now.used;
@@ -221,9 +235,27 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log 
 	return 0;
 }
 
+struct mnt_log *mnt_log_ref(struct mnt_log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->owners++;
+	pthread_mutex_unlock(&l->lock);
+	return l;
+}
+
+static bool last_owner(struct mnt_log *l)
+{
+	bool last;
+
+	pthread_mutex_lock(&l->lock);
+	last = --l->owners == 0;
+	pthread_mutex_unlock(&l->lock);
+	return last;
+}
+
 void mnt_log_close(struct mnt_log *l)
 {
-	if (!l)
+	if (!l || !last_owner(l))
 		return;
 	mnt_log_checkpoint_abort(l);
 	segment_unmap(&l->now);
@@ -232,9 +264,7 @@ void mnt_log_close(struct mnt_log *l)
 	orch_fd_close(l->now.fd);
 	for (size_t i = 0; i < l->unsynced_count; i++)
 		orch_fd_close(l->unsynced[i]);
-	pthread_mutex_destroy(&l->lock);
-	pthread_mutex_destroy(&l->sync_lock);
-	free(l);
+	log_free(l);
 }
 
 /* With l->lock held: the current segment is full. */

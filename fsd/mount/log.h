@@ -20,7 +20,9 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 /* A new layer: writes log.<head->segment> with its head, which must not exist yet. */
 int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
     struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
-/* Cuts the preallocated rest off; reports nothing, since nothing can be lost. */
+/* A second owner, for a sync that may outlast a seal. Close it too. */
+struct mnt_log *mnt_log_ref(struct mnt_log *l) ORCH_NONNULL(1);
+/* The last one cuts the preallocated rest off; reports nothing, since nothing can be lost. */
 void mnt_log_close(struct mnt_log *l);
 
 /* The transaction up to which all is known to be durable, for fmt_txn_durable; 0: not known. */

@@ -74,6 +74,7 @@ static int open_signals(struct orch_err *err)
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	sigaddset(&set, SIGPIPE);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGIO); /* of a lease that is broken while a seal looks for mappings */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return fd < 0 ? orch_err_sys(err, errno, "signalfd") : fd;
 }

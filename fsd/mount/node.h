@@ -45,7 +45,10 @@ struct mnt_node {
 	uint32_t writers;  /* handles that may write */
 	bool superseded;   /* another node has its names now; it serves the old handles only */
 	bool bypass;       /* its handles are in passthrough (all of them or none) */
+	bool moved;        /* a seal is giving the sealed layer a copy of its private file */
 	bool shared;       /* its private file has another name still: a seal was cut short */
+	bool was_written;  /* opened for writing since the last seal: a mapping may still write */
+	uint32_t write_opens; /* how often */
 	struct fmt_node own; /* its state while no layer records it; strings borrowed from packs */
 	void *own_memory;    /* what own borrows from when it is superseded; freed with the node */
 	struct mnt_dir dir;

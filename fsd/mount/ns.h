@@ -144,6 +144,22 @@ int mnt_ns_setxattr(struct mnt_ns *ns, uint64_t id, const char *name, const void
 
 int mnt_ns_statfs(struct mnt_ns *ns, struct statvfs *out) ORCH_NONNULL(1, 2) ORCH_WUR;
 
+/* Seals the top layer; changes go to `layer` (made here) from now on. One instant for names and for
+ * files without a writer; files that are open for writing stay with their writers, and the sealed
+ * layer gets a copy as it was seen: their paths are called back, NUL-terminated, after the seal. */
+struct mnt_sealed {
+	uint64_t sealed, seq, next_ino;
+};
+int mnt_ns_seal(struct mnt_ns *ns, uint64_t layer, void (*seen)(void *arg, const char *path),
+    void *arg, struct mnt_sealed *out, struct orch_err *err) ORCH_NONNULL(1, 3, 5) ORCH_WUR;
+/* The base is `snapshot` now, which holds what the layers up to `layer` made; these are not used any
+ * more. -EBUSY: another layer lies between that one and the top: the workspace stays as it is. */
+int mnt_ns_rebase(struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer,
+    struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Appends one JSON line for each path that changed after `since` (docs/api.md). */
+int mnt_ns_changes(struct mnt_ns *ns, uint64_t since, struct orch_buf *out, uint64_t *out_seq,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+
 struct mnt_ns_status {
 	uint64_t layer, parent, seq, next_ino;
 	struct orch_digest snapshot;

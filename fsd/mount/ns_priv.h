@@ -32,6 +32,7 @@ struct mnt_ns {
 	size_t doomed_count, doomed_cap;
 	pthread_mutex_t spool_sync; /* one sync of the spool folder at a time; taken before lock */
 	bool spool_dirty;           /* files were made in it since */
+	struct mnt_log *previous;   /* of a layer that was just sealed, until it is durable */
 	uint64_t no_checkpoint;    /* bytes of log below which none is tried again */
 	bool broken;               /* memory ran out between log and state: no more changes */
 };
@@ -89,6 +90,13 @@ bool mnt_dir_empty(struct mnt_ns *ns, struct mnt_node *dir, int *out_r) ORCH_NON
 /* Folders in it, -1 when too many entries would have to be read for it. */
 int64_t mnt_dir_subdirs(struct mnt_ns *ns, struct mnt_node *dir) ORCH_NONNULL(1, 2);
 void mnt_dir_subdirs_add(struct mnt_node *dir, int64_t delta) ORCH_NONNULL(1);
+/* The entry of the base; -ENOENT, -EIO. */
+int mnt_dir_base_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
+    struct mnt_found *out) ORCH_NONNULL(1, 2, 3, 5) ORCH_WUR;
+/* The path of a node from the root, without a leading '/': as one of its names says. -ENOENT: it
+ * has none. */
+int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *out)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* A base entry as a node's state. */
 void mnt_state_from_base(const struct fmt_entry *e, const struct fmt_stamp *s,
     struct fmt_node *out) ORCH_NONNULL(1, 2, 3);
@@ -120,8 +128,11 @@ void mnt_txn_pin(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);
 void mnt_txn_touch(struct mnt_ns *ns, struct mnt_node *dir, int64_t now_ns) ORCH_NONNULL(1, 2);
 /* Appends to the log, then applies. Failure: nothing happened (but see mnt_ns.broken). */
 int mnt_txn_commit(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
-/* Writes the top layer's whole state as one segment that replaces the others. */
-int mnt_txn_checkpoint(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
+/* The top layer's last record. */
+void mnt_txn_sealed(struct mnt_ns *ns, uint64_t successor) ORCH_NONNULL(1);
+/* Writes o, the top layer's whole state, as one segment that replaces the others. */
+int mnt_txn_checkpoint(struct mnt_ns *ns, const struct fmt_overlay *o,
+    const struct fmt_layer_head *head) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 /* ---- contents (file.c, copyup.c) */
 

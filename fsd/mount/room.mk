@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/busy.c %D%/busy.h \
 	%D%/chain.c %D%/chain.h \
 	%D%/change.c \
+	%D%/changes.c \
 	%D%/clean.c \
 	%D%/content.c %D%/content.h \
 	%D%/control.c %D%/control.h \
@@ -17,6 +18,8 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/notify.c %D%/notify.h \
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
 	%D%/options.c %D%/options.h \
+	%D%/rebase.c \
+	%D%/seal.c \
 	%D%/segments.c %D%/segments.h \
 	%D%/txn.c \
 	%D%/xattr.c

@@ -55,6 +55,13 @@ void mnt_txn_unlink(struct mnt_ns *ns, struct mnt_node *dir, const char *name, s
 	mnt_txn_link(ns, dir->own.ino, name, len, 0, type);
 }
 
+void mnt_txn_sealed(struct mnt_ns *ns, uint64_t successor)
+{
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_SEALED, .successor = successor};
+
+	add(ns, &rec);
+}
+
 void mnt_txn_gone(struct mnt_ns *ns, uint64_t ino)
 {
 	struct fmt_layer_record rec = {.kind = FMT_LAYER_GONE, .ino = ino};
@@ -116,16 +123,17 @@ static int put(void *priv, const void *p, size_t n)
 	return mnt_log_checkpoint_put(priv, p, n);
 }
 
-int mnt_txn_checkpoint(struct mnt_ns *ns)
+int mnt_txn_checkpoint(struct mnt_ns *ns, const struct fmt_overlay *o,
+    const struct fmt_layer_head *with)
 {
-	struct fmt_layer_head head = ns->chain.head;
+	struct fmt_layer_head head = *with;
 	struct mnt_log *log = ns->chain.log;
 	int r = mnt_log_checkpoint_begin(log, &head.segment);
 
 	head.checkpoint = true;
 	head.wall_ns = orch_wall_ns();
 	if (r == 0)
-		r = fmt_overlay_dump(mnt_chain_top(&ns->chain), &head, put, log);
+		r = fmt_overlay_dump(o, &head, put, log);
 	if (r == 0)
 		r = mnt_log_checkpoint_end(log);
 	if (r < 0)
@@ -137,15 +145,15 @@ static void checkpoint_when_due(struct mnt_ns *ns)
 {
 	const struct fmt_overlay *o = mnt_chain_top(&ns->chain);
 	uint64_t live = fmt_overlay_node_count(o) * (NODE_BYTES + LINK_BYTES);
-	uint64_t bytes;
+	uint64_t bytes, successor;
 	int r;
 
-	if (ns->chain.head.seq % 256 != 0)
+	if (ns->chain.head.seq % 256 != 0 || fmt_overlay_sealed(o, &successor))
 		return;
 	bytes = mnt_log_bytes(ns->chain.log);
 	if (bytes < CHECKPOINT_LEAST || bytes < live * CHECKPOINT_RATIO || bytes < ns->no_checkpoint)
 		return;
-	r = mnt_txn_checkpoint(ns);
+	r = mnt_txn_checkpoint(ns, o, &ns->chain.head);
 	if (r < 0) {
 		ns->no_checkpoint = bytes * 2;
 		orch_log(ORCH_LOG_WARN, "mount", "checkpoint-failed", "errno=%s",

@@ -3,6 +3,7 @@
  * to a mount's control socket.
  *
  *   mount-tool store STORE FOLDER      objects, one pack, prints the snapshot (FOLDER "-": an empty one)
+ *   mount-tool commit STORE FOLDER     the same, with FOLDER's own inode numbers: it is a mount
  *   mount-tool layer STORE ID PARENT SNAPSHOT WORKSPACE [UID GID]   layers/ID with its head
  *   mount-tool ctl SOCKET COMMAND [TAG=VALUE...]   prints status, then TAG=VALUE lines
  */
@@ -43,6 +44,7 @@ struct maker {
 	int objects;
 	struct fmt_pack_writer *pack;
 	struct orch_buf bytes;
+	bool keep_inodes;
 	uint64_t next_ino;
 	struct seen *seen;
 	size_t seen_count;
@@ -90,6 +92,11 @@ static struct orch_digest add_object(struct maker *m, int dir, const char *name,
 
 static uint64_t ino_of(struct maker *m, const struct stat *st)
 {
+	if (m->keep_inodes) {
+		if (st->st_ino >= m->next_ino)
+			m->next_ino = st->st_ino + 1;
+		return st->st_ino;
+	}
 	if (S_ISDIR(st->st_mode) || st->st_nlink == 1)
 		return m->next_ino++;
 	for (size_t i = 0; i < m->seen_count; i++)
@@ -147,6 +154,8 @@ static bool add_entry(struct maker *m, int dir, const char *name, struct fmt_tre
 	e.mode = st.st_mode & 07777;
 	e.uid = st.st_uid == 0 ? FMT_ID_OWNER : st.st_uid;
 	e.gid = st.st_gid == 0 ? FMT_ID_OWNER : st.st_gid;
+	if (!S_ISDIR(st.st_mode))
+		stamp->nlink = (uint32_t)st.st_nlink;
 	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) {
 		add_xattrs(dir, name, &xattrs);
 		e.xattrs = (struct fmt_xattrs){.p = xattrs.data, .len = xattrs.len};
@@ -164,7 +173,6 @@ static bool add_entry(struct maker *m, int dir, const char *name, struct fmt_tre
 	} else if (S_ISREG(st.st_mode)) {
 		e.type = FMT_REG;
 		e.digest = add_object(m, dir, name, &e.size);
-		stamp->nlink = (uint32_t)st.st_nlink;
 	} else if (S_ISLNK(st.st_mode)) {
 		ssize_t n = readlinkat(dir, name, target, sizeof(target));
 
@@ -231,9 +239,10 @@ static void write_pack(struct maker *m, int store)
 	close(fd);
 }
 
-static int make_store(const char *path, const char *folder)
+static int make_store(const char *path, const char *folder, bool keep_inodes)
 {
-	struct maker m = {.pack = fmt_pack_writer_new(), .next_ino = FMT_ROOT_INO + 1};
+	struct maker m = {.pack = fmt_pack_writer_new(), .next_ino = FMT_ROOT_INO + 1,
+	    .keep_inodes = keep_inodes};
 	orch_auto(buf) struct orch_buf snap = ORCH_BUF_INIT;
 	struct fmt_snapshot s = {.source = ""};
 	char hex[ORCH_DIGEST_HEX + 1];
@@ -412,7 +421,9 @@ static int ctl(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "store") == 0)
-		return make_store(argv[2], argv[3]);
+		return make_store(argv[2], argv[3], false);
+	if (argc == 4 && strcmp(argv[1], "commit") == 0)
+		return make_store(argv[2], argv[3], true);
 	if (argc >= 7 && strcmp(argv[1], "layer") == 0)
 		return make_layer(argc - 2, argv + 2);
 	if (argc >= 4 && strcmp(argv[1], "ctl") == 0)

@@ -103,6 +103,7 @@ class Mount:
             return
         if self.process.poll() is not None:
             raise Failure("orch-mount ended with %d\n%s" % (self.process.returncode, self.log()))
+        orchtest._abort_fuse(self.mnt)  # a failed test has files open
         subprocess.run(["umount", "-l", self.mnt], check=False, stderr=subprocess.DEVNULL)
         try:
             status = self.process.wait(20)

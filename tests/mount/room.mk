@@ -4,4 +4,5 @@ noinst_PROGRAMS += %D%/mount-tool
 %C%_mount_tool_LDADD = $(VIEW_LIBS)
 EXTRA_DIST += %D%/mountlib.py %D%/model.py
 dist_check_SCRIPTS += %D%/test_model.py
+dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py

@@ -1,0 +1,306 @@
+/*
+ * Rebase: the base becomes a snapshot that a commit made of the old base and the sealed layers below
+ * the top one. Inode numbers and names are the same in both, so the top layer holds; only where its
+ * records say where bytes or children are (a folder's tree, a file of a dropped spool) the new
+ * snapshot's place is put in. What the dropped layers recorded is found in the new snapshot by
+ * walking their entries, which hang together from the root.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "fsd/mount/ns_priv.h"
+
+struct fresh { /* what the new snapshot says of a node that the dropped layers recorded */
+	uint64_t ino;
+	struct fmt_node state;   /* strings borrowed from packs */
+	uint32_t recorded_links; /* names of it that the dropped layers recorded */
+};
+
+struct rebase {
+	struct mnt_ns *ns;
+	struct fmt_snapshot snapshot;
+	size_t dropped; /* strata */
+	struct fresh *v;
+	size_t count, cap;
+};
+
+static int add(struct rebase *b, const struct fmt_node *state)
+{
+	if (b->count == b->cap) {
+		size_t cap = b->cap ? b->cap * 2 : 64;
+		struct fresh *v = realloc(b->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		b->v = v;
+		b->cap = cap;
+	}
+	b->v[b->count++] = (struct fresh){.ino = state->ino, .state = *state, .recorded_links = 1};
+	return 0;
+}
+
+static int fresh_cmp(const void *a, const void *b)
+{
+	uint64_t x = ((const struct fresh *)a)->ino, y = ((const struct fresh *)b)->ino;
+
+	return x < y ? -1 : x > y;
+}
+
+static struct fresh *fresh_find(const struct rebase *b, uint64_t ino)
+{
+	struct fresh key = {.ino = ino};
+
+	return b->count == 0 ? NULL : bsearch(&key, b->v, b->count, sizeof(key), fresh_cmp);
+}
+
+/* Sorted, each number once. */
+static void fresh_sort(struct rebase *b)
+{
+	size_t out = 0;
+
+	if (b->count == 0)
+		return;
+	qsort(b->v, b->count, sizeof(*b->v), fresh_cmp);
+	for (size_t i = 1; i < b->count; i++) {
+		if (b->v[i].ino == b->v[out].ino)
+			b->v[out].recorded_links++;
+		else
+			b->v[++out] = b->v[i];
+	}
+	b->count = out + 1;
+}
+
+/* ---- the walk; needs no lock, since what is dropped does not change any more */
+
+static int entry_add(struct rebase *b, const struct fmt_tree *tree, const struct fmt_stamps *stamps,
+    const struct fmt_link *l, struct orch_err *err)
+{
+	struct fmt_entry e;
+	struct fmt_stamp s;
+	struct fmt_node state;
+	uint32_t i;
+	int r = fmt_tree_find(tree, l->name, l->name_len, &i, err);
+
+	if (r == -ENOENT) /* a kind that snapshots don't have */
+		return 0;
+	if (r == 0)
+		r = fmt_tree_entry(tree, i, &e, err);
+	if (r == 0)
+		r = fmt_stamps_get(stamps, i, &s, err);
+	if (r < 0)
+		return r;
+	if (s.ino != l->ino)
+		return orch_err_set(err, ORCH_ECORRUPT, "the snapshot has another file as %.*s",
+		    (int)l->name_len, l->name);
+	mnt_state_from_base(&e, &s, &state);
+	return add(b, &state);
+}
+
+static int folder_add(struct rebase *b, const struct fmt_node *dir, struct orch_err *err)
+{
+	const struct mnt_chain *c = &b->ns->chain;
+	struct fmt_stamps stamps;
+	struct fmt_tree tree;
+	int r = view_packset_tree(b->ns->config.packs, &dir->digest, &tree, err);
+
+	if (r == 0)
+		r = view_packset_stamps(b->ns->config.packs, &dir->stamps, &stamps, err);
+	if (r == 0 && tree.count != stamps.count)
+		r = orch_err_set(err, ORCH_ECORRUPT, "tree and stamps differ in length");
+	for (size_t k = b->dropped; r == 0 && k-- > 0;) {
+		const struct fmt_link *l;
+		uint64_t cookie = 0;
+
+		while (r == 0 && (l = fmt_overlay_links(c->strata[k], dir->ino, &cookie))) {
+			bool above = false;
+
+			for (size_t j = k + 1; j < b->dropped && !above; j++)
+				above = fmt_overlay_link(c->strata[j], dir->ino, l->name,
+				    l->name_len);
+			if (!above && l->ino != 0)
+				r = entry_add(b, &tree, &stamps, l, err);
+		}
+	}
+	return r;
+}
+
+static int walk(struct rebase *b, struct orch_err *err)
+{
+	struct fmt_stamp stamp = {.ino = FMT_ROOT_INO, .mtime_ns = b->snapshot.root_mtime_ns,
+	    .nlink = 1, .stamps = b->snapshot.stamps};
+	struct fmt_node root;
+	int r;
+
+	mnt_state_from_base(&b->snapshot.root, &stamp, &root);
+	r = add(b, &root);
+	for (size_t i = 0; r == 0 && i < b->count; i++) {
+		struct fmt_node dir = b->v[i].state; /* the array moves */
+
+		if (dir.type == FMT_DIR)
+			r = folder_add(b, &dir, err);
+	}
+	if (r == -ENOMEM)
+		orch_err_set(err, ENOMEM, "no memory");
+	fresh_sort(b);
+	return r;
+}
+
+/* ---- the new top stratum; with the lock */
+
+static void move_to_base(struct rebase *b, struct fmt_node *n)
+{
+	const struct fresh *f = fresh_find(b, n->ino);
+	uint64_t top = mnt_chain_top_layer(&b->ns->chain);
+
+	if (!f || f->state.type != n->type)
+		return;
+	n->base_links = f->state.nlink;
+	if (n->type == FMT_DIR) {
+		n->content = FMT_CONTENT_TREE;
+		n->digest = f->state.digest;
+		n->stamps = f->state.stamps;
+	} else if (n->content == FMT_CONTENT_SPOOL && n->spool_layer != top) {
+		n->content = FMT_CONTENT_OBJECT;
+		n->digest = f->state.digest;
+		n->size = f->state.size;
+		n->mtime_ns = f->state.mtime_ns;
+	}
+}
+
+static int apply_node(struct fmt_overlay *o, const struct fmt_node *n)
+{
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_NODE, .node = *n};
+
+	return fmt_overlay_apply(o, &rec, n->seq);
+}
+
+static int copy_folder(const struct fmt_overlay *from, uint64_t ino, struct fmt_overlay *to)
+{
+	const struct fmt_link *l;
+	uint64_t cookie = 0;
+	int r = 0;
+
+	while (r == 0 && (l = fmt_overlay_links(from, ino, &cookie))) {
+		struct fmt_layer_record rec = {.kind = FMT_LAYER_LINK, .link = *l};
+
+		r = fmt_overlay_apply(to, &rec, l->seq);
+	}
+	return r;
+}
+
+/* Names of a hard-linked file that no layer recorded lie in trees that may be the old ones still in
+ * memory: a record of the node is right whatever name it is reached by. */
+static int carry_linked(struct rebase *b, struct fmt_overlay *to)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->count; i++) {
+		const struct fresh *f = &b->v[i];
+
+		if (f->state.type != FMT_DIR && f->state.nlink > f->recorded_links &&
+		    !fmt_overlay_node(to, f->ino)) {
+			struct fmt_node n = f->state;
+
+			n.seq = b->ns->chain.head.seq;
+			r = apply_node(to, &n);
+		}
+	}
+	return r;
+}
+
+static int top_copy(struct rebase *b, struct fmt_overlay *to)
+{
+	const struct fmt_overlay *from = mnt_chain_top(&b->ns->chain);
+	struct fmt_layer_record counters = {.kind = FMT_LAYER_COUNTERS,
+	    .counters = {b->ns->chain.head.next_ino, b->ns->chain.head.next_spool}};
+	const struct fmt_node *n;
+	uint64_t cookie = 0;
+	int r = fmt_overlay_apply(to, &counters, 0);
+
+	while (r == 0 && (n = fmt_overlay_nodes(from, &cookie))) {
+		struct fmt_node moved = *n;
+
+		move_to_base(b, &moved);
+		r = apply_node(to, &moved);
+		if (r == 0 && n->type == FMT_DIR)
+			r = copy_folder(from, n->ino, to);
+	}
+	return r < 0 ? r : carry_linked(b, to);
+}
+
+/* Nodes that the kernel knows and that only dropped layers recorded: they are the base's now. */
+static void nodes_follow(struct rebase *b)
+{
+	struct mnt_ns *ns = b->ns;
+	struct mnt_node *n = NULL;
+	size_t bucket = 0;
+
+	while ((n = mnt_nodes_next(&ns->nodes, &bucket, n))) {
+		const struct fresh *f = n->superseded ? NULL : fresh_find(b, n->own.ino);
+
+		if (f && f->state.type == mnt_ns_state(ns, n)->type)
+			n->own = f->state;
+		n->dir = (struct mnt_dir){.subdirs = -1};
+	}
+}
+
+/* Unlinked nodes that live on are in the top layer already (a seal carries them). */
+static int swap(struct rebase *b, const struct orch_digest *snapshot, struct orch_err *err)
+{
+	struct mnt_ns *ns = b->ns;
+	struct fmt_layer_head head = ns->chain.head;
+	struct fmt_overlay *top = fmt_overlay_new();
+	int r = top ? top_copy(b, top) : -ENOMEM;
+
+	head.parent = 0;
+	head.snapshot = *snapshot;
+	if (b->snapshot.next_ino > head.next_ino)
+		ns->next_ino = head.next_ino = b->snapshot.next_ino;
+	if (r == 0)
+		r = mnt_txn_checkpoint(ns, top, &head);
+	if (r < 0) {
+		fmt_overlay_free(top);
+		return orch_err_sys(err, -r, "rebase");
+	}
+	nodes_follow(b);
+	mnt_chain_cut(&ns->chain, top, &head);
+	return 0;
+}
+
+/* The layers that go are those below the top one, all of them. */
+static int check(struct mnt_ns *ns, uint64_t layer, struct orch_err *err)
+{
+	const struct mnt_chain *c = &ns->chain;
+	int r = mnt_ns_may_change(ns);
+
+	if (r < 0)
+		return orch_err_sys(err, -r, "rebase");
+	if (c->layer_count < 2 || c->layers[c->layer_count - 2].id != layer)
+		return orch_err_set(err, EBUSY, "layer %llu is not the one below the top",
+		    (unsigned long long)layer);
+	return 0;
+}
+
+int mnt_ns_rebase(struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer,
+    struct orch_err *err)
+{
+	struct rebase b = {.ns = ns};
+	int r;
+
+	mnt_ns_lock(ns);
+	r = check(ns, layer, err);
+	b.dropped = ns->chain.strata_count - 1;
+	mnt_ns_unlock(ns);
+	if (r == 0)
+		r = view_packset_snapshot(ns->config.packs, snapshot, &b.snapshot, err);
+	if (r == 0)
+		r = walk(&b, err);
+	if (r == 0) {
+		mnt_ns_lock(ns);
+		r = check(ns, layer, err);
+		if (r == 0)
+			r = swap(&b, snapshot, err);
+		mnt_ns_unlock(ns);
+	}
+	free(b.v);
+	return r;
+}

@@ -1,0 +1,406 @@
+/*
+ * Seal: the top layer becomes immutable in one instant, the next one takes its place. A private file
+ * that may still be written (a writer has it open, or a mapping outlived its descriptor) is moved to
+ * the new layer's spool by a second name, since an open descriptor can't be stopped; afterwards,
+ * without the lock, the sealed layer's name gets a copy of its own (reflink where there is one).
+ * Killed anywhere between, the file has two names and both layers are whole: opening it for writing
+ * finds the second name and copies it up.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "fsd/mount/ns_priv.h"
+
+struct moved {
+	struct mnt_node *node; /* pinned */
+	uint64_t old_id, new_id;
+	bool writer, unlinked;
+	char *path; /* of a file with a writer */
+};
+
+struct seal {
+	struct mnt_ns *ns;
+	uint64_t old_layer;
+	int old_spool;
+	struct moved *files;
+	size_t count, cap;
+};
+
+/* ---- mappings without a descriptor: found before the instant, since there may be many files */
+
+struct suspect {
+	uint64_t id;
+	struct mnt_content_key key;
+	uint32_t write_opens;
+};
+
+/* True when somebody can still write the file through a mapping. Nobody may have it open. */
+static bool is_mapped(struct mnt_ns *ns, const struct mnt_content_key *key, int spool)
+{
+	char name[24];
+	bool mapped;
+	int fd;
+
+	mnt_contents_drop(ns->config.contents, key);
+	mnt_spool_name(key->id, name);
+	fd = openat(spool, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	/* a read lease is refused while a writer exists; a writable mapping counts as one */
+	mapped = fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
+	if (!mapped)
+		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	orch_fd_close(fd);
+	return mapped;
+}
+
+static bool is_suspect(struct mnt_ns *ns, const struct mnt_node *n)
+{
+	return n->was_written && n->writers == 0 && n->opens == 0 && !n->superseded &&
+	    mnt_state_is_private(ns, mnt_ns_state(ns, n));
+}
+
+static size_t suspects_collect(struct mnt_ns *ns, struct suspect **out)
+{
+	struct mnt_node *n = NULL;
+	size_t bucket = 0, count = 0;
+	struct suspect *v = calloc(ns->nodes.count + 1, sizeof(*v));
+
+	while (v && (n = mnt_nodes_next(&ns->nodes, &bucket, n)))
+		if (is_suspect(ns, n))
+			v[count++] = (struct suspect){n->id, mnt_state_key(mnt_ns_state(ns, n)),
+			    n->write_opens};
+	*out = v;
+	return count;
+}
+
+/* Clears was_written where no mapping is left; takes the lock. */
+static void clear_suspects(struct mnt_ns *ns)
+{
+	struct suspect *v;
+	size_t count;
+	int spool;
+
+	mnt_ns_lock(ns);
+	count = suspects_collect(ns, &v);
+	spool = mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain));
+	mnt_ns_unlock(ns);
+	for (size_t i = 0; i < count; i++) {
+		struct mnt_node *n;
+
+		if (is_mapped(ns, &v[i].key, spool))
+			continue;
+		mnt_ns_lock(ns);
+		n = mnt_ns_node(ns, v[i].id);
+		if (n && n->write_opens == v[i].write_opens && n->writers == 0)
+			n->was_written = false;
+		mnt_ns_unlock(ns);
+	}
+	free(v);
+}
+
+/* ---- the instant, with the lock held */
+
+static bool may_be_written(struct mnt_ns *ns, struct mnt_node *n, int spool)
+{
+	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
+
+	if (n->writers > 0)
+		return true;
+	if (!n->was_written)
+		return false;
+	return n->opens > 0 || is_mapped(ns, &key, spool);
+}
+
+static int add_file(struct seal *s, struct mnt_node *n, const struct fmt_node *state, bool writer)
+{
+	orch_auto(buf) struct orch_buf path = ORCH_BUF_INIT;
+
+	if (s->count == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 16;
+		struct moved *v = realloc(s->files, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		s->files = v;
+		s->cap = cap;
+	}
+	s->files[s->count] = (struct moved){.node = n, .old_id = state->spool_id,
+	    .new_id = s->ns->next_spool + s->count, .writer = writer,
+	    .unlinked = state->nlink == 0};
+	if (writer && state->nlink > 0 && mnt_node_path(s->ns, n, &path) == 0)
+		s->files[s->count].path = orch_buf_take_str(&path);
+	n->pins++;
+	s->count++;
+	return 0;
+}
+
+static int collect(struct seal *s)
+{
+	struct mnt_ns *ns = s->ns;
+	struct mnt_node *n = NULL;
+	size_t bucket = 0;
+	int r = 0;
+
+	while (r == 0 && (n = mnt_nodes_next(&ns->nodes, &bucket, n))) {
+		const struct fmt_node *state = mnt_ns_state(ns, n);
+		bool writer;
+
+		if (n->superseded || !mnt_state_is_private(ns, state))
+			continue;
+		writer = may_be_written(ns, n, s->old_spool);
+		if (writer || state->nlink == 0)
+			r = add_file(s, n, state, writer);
+	}
+	return r;
+}
+
+/* Second names in the new spool; undone when one fails. */
+static int link_files(struct seal *s, int new_spool)
+{
+	char from[24], to[24];
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < s->count; i++) {
+		mnt_spool_name(s->files[i].old_id, from);
+		mnt_spool_name(s->files[i].new_id, to);
+		if (linkat(s->old_spool, from, new_spool, to, 0) < 0) {
+			r = -errno;
+			break;
+		}
+	}
+	while (r < 0 && i-- > 0) {
+		mnt_spool_name(s->files[i].new_id, to);
+		(void)unlinkat(new_spool, to, 0);
+	}
+	return r;
+}
+
+/* Unlinked nodes that are still known live on in the new layer only; they leave with it. */
+static void carry_unlinked(struct mnt_ns *ns)
+{
+	struct mnt_node *n = NULL;
+	size_t bucket = 0;
+
+	while ((n = mnt_nodes_next(&ns->nodes, &bucket, n))) {
+		const struct fmt_node *state = mnt_ns_state(ns, n);
+
+		if (!n->superseded && state->nlink == 0)
+			mnt_txn_node(ns, state);
+	}
+}
+
+/* The first transaction of the new layer: where the moved files are now. */
+static int record_moved(struct seal *s)
+{
+	struct mnt_ns *ns = s->ns;
+
+	mnt_txn_begin(ns);
+	carry_unlinked(ns);
+	for (size_t i = 0; i < s->count; i++)
+		mnt_txn_pin(ns, s->files[i].node);
+	for (size_t i = 0; i < s->count; i++) {
+		struct fmt_node state = *mnt_ns_state(ns, s->files[i].node);
+
+		mnt_state_set_spool(ns, &state, s->files[i].new_id, state.size);
+		if (s->files[i].writer)
+			state.written_seq = mnt_txn_seq(ns);
+		mnt_txn_node(ns, &state);
+	}
+	return mnt_txn_commit(ns);
+}
+
+static void rekey_moved(struct seal *s)
+{
+	struct mnt_ns *ns = s->ns;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct moved *f = &s->files[i];
+
+		if (f->node->content)
+			mnt_content_rekey(ns->config.contents, f->node->content,
+			    mnt_chain_top_layer(&ns->chain), f->new_id);
+		f->node->moved = true;
+	}
+}
+
+/* SEALED in the old log, then the new layer on top. On failure nothing has happened. */
+static int switch_layers(struct seal *s, struct mnt_chain_next *next, struct mnt_log **out_old)
+{
+	struct mnt_ns *ns = s->ns;
+	int r;
+
+	mnt_txn_begin(ns);
+	mnt_txn_sealed(ns, next->layer.id);
+	r = mnt_txn_commit(ns);
+	if (r < 0)
+		return r;
+	*out_old = mnt_chain_push(&ns->chain, next);
+	ns->previous = mnt_log_ref(*out_old);
+	ns->spool_dirty = true;
+	return 0;
+}
+
+static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_log **out_old,
+    struct mnt_sealed *out, struct orch_err *err)
+{
+	struct mnt_ns *ns = s->ns;
+	int r = mnt_chain_reserve(&ns->chain);
+
+	if (r < 0)
+		return orch_err_sys(err, -r, "seal");
+	s->old_layer = mnt_chain_top_layer(&ns->chain);
+	s->old_spool = mnt_chain_spool(&ns->chain, s->old_layer);
+	r = collect(s);
+	if (r < 0)
+		return orch_err_sys(err, -r, "seal");
+	ns->next_spool += s->count;
+	if (ns->next_spool > ns->chain.head.next_spool)
+		ns->chain.head.next_spool = ns->next_spool;
+	r = link_files(s, next->layer.spool_fd);
+	if (r == 0)
+		r = switch_layers(s, next, out_old);
+	if (r < 0)
+		return orch_err_sys(err, -r, "seal layer %llu", (unsigned long long)s->old_layer);
+	ns->reported_seq = ns->chain.head.seq;
+	*out = (struct mnt_sealed){s->old_layer, ns->chain.head.seq, ns->chain.head.next_ino};
+	r = record_moved(s);
+	if (r < 0) /* the files are read from the sealed layer, and copied when they are written */
+		orch_log(ORCH_LOG_ERROR, "mount", "seal-not-recorded", "errno=%s",
+		    orch_err_name(-r));
+	else
+		rekey_moved(s);
+	return 0;
+}
+
+/* ---- afterwards, without the lock */
+
+/* The sealed layer gets bytes of its own under the name that both share. */
+static int give_copy(struct seal *s, const struct moved *f, int from)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	char name[24], temporary[32];
+	struct stat st;
+	int to, r;
+
+	mnt_spool_name(f->old_id, name);
+	if (f->unlinked)
+		return unlinkat(s->old_spool, name, 0) < 0 ? -errno : 0;
+	snprintf(temporary, sizeof(temporary), "tmp.%s", name);
+	to = openat(s->old_spool, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (to < 0)
+		return -errno;
+	r = fstat(from, &st) < 0 ? -errno : orch_fd_clone_or_copy(from, to, NULL, NULL, &err);
+	times[1] = st.st_mtim;
+	if (r == 0 && futimens(to, times) < 0)
+		r = -errno;
+	if (r == 0)
+		r = orch_fd_sync(to);
+	orch_fd_close(to);
+	if (r == 0)
+		r = orch_rename(s->old_spool, temporary, s->old_spool, name, 0);
+	if (r < 0)
+		(void)unlinkat(s->old_spool, temporary, 0);
+	return r;
+}
+
+static int give_copies(struct seal *s)
+{
+	struct mnt_ns *ns = s->ns;
+	int first = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct mnt_content *c;
+		int r = mnt_file_content(ns, s->files[i].node, &c);
+
+		if (r == 0) {
+			r = give_copy(s, &s->files[i], c->fd);
+			mnt_content_put(ns->config.contents, c);
+		}
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+static void release_files(struct seal *s, void (*seen)(void *arg, const char *path), void *arg,
+    bool copied)
+{
+	struct mnt_ns *ns = s->ns;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct moved *f = &s->files[i];
+
+		if (f->path && copied)
+			seen(arg, f->path);
+		free(f->path);
+		mnt_ns_lock(ns);
+		f->node->moved = false;
+		f->node->pins--;
+		mnt_ns_settle(ns, f->node);
+		mnt_ns_unlock(ns);
+	}
+	free(s->files);
+}
+
+/* The sealed layer's log is durable, then forgotten. */
+static int finish_log(struct mnt_ns *ns, struct mnt_log *old)
+{
+	int r = mnt_log_sync(old);
+
+	mnt_ns_lock(ns);
+	mnt_log_close(ns->previous);
+	ns->previous = NULL;
+	mnt_ns_unlock(ns);
+	mnt_log_close(old);
+	return r;
+}
+
+static int prepare(struct mnt_ns *ns, uint64_t layer, struct mnt_chain_next *out,
+    struct orch_err *err)
+{
+	struct fmt_layer_head head;
+	int r;
+
+	mnt_ns_lock(ns);
+	r = mnt_ns_may_change(ns);
+	head = ns->chain.head;
+	mnt_ns_unlock(ns);
+	if (r < 0)
+		return orch_err_sys(err, -r, "seal");
+	if (layer == 0 || layer == head.layer)
+		return orch_err_set(err, EINVAL, "seal: no layer to go on in");
+	return mnt_chain_prepare(ns->config.layers_fd, &head, layer, out, err);
+}
+
+int mnt_ns_seal(struct mnt_ns *ns, uint64_t layer, void (*seen)(void *arg, const char *path),
+    void *arg, struct mnt_sealed *out, struct orch_err *err)
+{
+	struct seal s = {.ns = ns};
+	struct mnt_chain_next next;
+	struct mnt_log *old = NULL;
+	int r = prepare(ns, layer, &next, err);
+
+	if (r < 0)
+		return r;
+	clear_suspects(ns);
+	mnt_ns_lock(ns);
+	r = seal_locked(&s, &next, &old, out, err);
+	mnt_ns_unlock(ns);
+	if (r < 0)
+		mnt_chain_abandon(ns->config.layers_fd, &next);
+	if (old) {
+		int copies = give_copies(&s), log = finish_log(ns, old);
+
+		if (copies < 0 || log < 0)
+			r = orch_err_sys(err, copies < 0 ? -copies : -log, "layer %llu",
+			    (unsigned long long)s.old_layer);
+	}
+	release_files(&s, seen, arg, r == 0);
+	return r;
+}
