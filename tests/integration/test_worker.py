@@ -307,7 +307,8 @@ def each_failed_call_is_an_error(t):
     tasks = [
         {"task": "import", "dir": t.tree({"a.txt": b"changed", "dir/b": b"2" * 300000}), "parent": base},
         {"task": "export", "dir": None, "snapshot": base},
-        {"task": "apply", "base": base, "incoming": other, "mine": base, "conflict": "replace"},
+        {"task": "apply", "base": base, "incoming": other, "mine": base, "conflict": "replace",
+         "wall_ns": 2000000000000000000},
     ]
     for task in tasks:
         want = s.run(dict(task, dir=t.dir()) if task["task"] == "export" else task)
