@@ -1,5 +1,500 @@
-/* A place holder: the room's owner replaces it. */
-int main(void)
+/*
+ * orch-init: the first process of a sandbox or container, or the subreaper above a plain process.
+ *
+ *   orch-init [--control FD] [--env FD] [--uid UID --gid GID] [--own DIR]... [--drop-capabilities]
+ *             [--cwd DIR] [--tty] -- COMMAND [ARG...]
+ *
+ * It runs the command as its child, forwards signals to it, reaps whatever becomes an orphan, ends
+ * all others when the command has ended, and reports the raw wait status through --control
+ * (providers/init_protocol.h); a shell as process 1 would swallow signals and turn signal 9 into 137.
+ * When the other end of --control is closed, whoever started it is gone: it kills everything.
+ * Static, nothing but libc, one thread. Its exit code is the command's, or 128 + the signal.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "providers/init_protocol.h"
+
+#define USAGE_CODE  125
+#define OWN_MAX	    8
+#define ENV_MAX	    ((size_t)16 << 20)
+#define END_WAIT_MS 5000 /* for killed processes to be gone */
+#define CAPS_MAX    64
+
+struct options {
+	int control;   /* -1: none */
+	int env;       /* -1: the environment as it is */
+	long uid, gid; /* -1: as it is */
+	const char *own[OWN_MAX];
+	size_t own_count;
+	const char *cwd;
+	bool drop_capabilities;
+	bool tty;
+	char **command;
+};
+
+struct init {
+	struct options o;
+	pid_t child;
+	bool ended;
+	int status;  /* raw, of the child */
+	int signals; /* signalfd */
+};
+
+static void report(const struct init *in, enum prv_init_kind kind, int value, int step)
 {
-	return 0;
+	struct prv_init_message m = {
+	    .magic = PRV_INIT_MAGIC,
+	    .version = PRV_INIT_VERSION,
+	    .kind = (uint16_t)kind,
+	    .value = value,
+	    .step = step,
+	};
+
+	if (in->o.control >= 0 && write(in->o.control, &m, sizeof(m)) < 0) {
+		/* nobody is left to be told */
+	}
+}
+
+static void __attribute__((noreturn)) fail_setup(const struct init *in, int step, const char *what)
+{
+	int code = errno;
+
+	fprintf(stderr, "orch-init: %s: %s\n", what, strerrordesc_np(code));
+	report(in, PRV_INIT_SETUP_FAILED, code, step);
+	_exit(USAGE_CODE);
+}
+
+static void __attribute__((noreturn)) usage(const char *what)
+{
+	fprintf(stderr, "orch-init: %s\n", what);
+	fprintf(stderr,
+	    "usage: orch-init [--control FD] [--env FD] [--uid UID --gid GID] [--own DIR]...\n"
+	    "                 [--drop-capabilities] [--cwd DIR] [--tty] -- COMMAND [ARG...]\n");
+	_exit(USAGE_CODE);
+}
+
+static long number(const char *s)
+{
+	char *end;
+	long v;
+
+	errno = 0;
+	v = strtol(s, &end, 10);
+	if (errno || end == s || *end || v < 0 || v > UINT32_MAX)
+		usage("a number is expected");
+	return v;
+}
+
+/* One option with a value; false when it is none of these. */
+static bool take_value(struct options *o, const char *name, const char *value)
+{
+	if (strcmp(name, "--control") == 0)
+		o->control = (int)number(value);
+	else if (strcmp(name, "--env") == 0)
+		o->env = (int)number(value);
+	else if (strcmp(name, "--uid") == 0)
+		o->uid = number(value);
+	else if (strcmp(name, "--gid") == 0)
+		o->gid = number(value);
+	else if (strcmp(name, "--cwd") == 0)
+		o->cwd = value;
+	else if (strcmp(name, "--own") == 0 && o->own_count < OWN_MAX)
+		o->own[o->own_count++] = value;
+	else
+		return false;
+	return true;
+}
+
+static void options_parse(struct options *o, char **argv)
+{
+	*o = (struct options){.control = -1, .env = -1, .uid = -1, .gid = -1};
+	for (argv++; *argv; argv++) {
+		if (strcmp(*argv, "--") == 0) {
+			o->command = argv + 1;
+			break;
+		}
+		if (strcmp(*argv, "--drop-capabilities") == 0)
+			o->drop_capabilities = true;
+		else if (strcmp(*argv, "--tty") == 0)
+			o->tty = true;
+		else if (argv[1] && take_value(o, argv[0], argv[1]))
+			argv++;
+		else
+			usage("unknown option");
+	}
+	if (!o->command || !*o->command)
+		usage("no command");
+}
+
+/* NAME=VALUE strings, each ended by a NUL, up to the end of the descriptor. */
+static char **environment_read(int fd)
+{
+	char *text = NULL;
+	size_t len = 0, cap = 0, count = 0, i = 0;
+	char **env;
+	ssize_t n;
+
+	do {
+		if (cap - len < 4096) {
+			cap = cap ? cap * 2 : 65536;
+			text = cap > ENV_MAX ? NULL : realloc(text, cap);
+			if (!text) {
+				errno = ENOMEM;
+				return NULL;
+			}
+		}
+		n = read(fd, text + len, cap - len - 1);
+		if (n < 0 && errno != EINTR)
+			return NULL;
+		len += n > 0 ? (size_t)n : 0;
+	} while (n != 0);
+	text[len] = '\0';
+	for (size_t at = 0; at < len; at += strlen(text + at) + 1)
+		count++;
+	env = calloc(count + 1, sizeof(*env));
+	for (size_t at = 0; env && at < len; at += strlen(text + at) + 1)
+		env[i++] = text + at;
+	return env;
+}
+
+/* Becomes the owner of the workspace, for good. */
+static void become_owner(const struct init *in)
+{
+	const struct options *o = &in->o;
+
+	for (size_t i = 0; i < o->own_count; i++)
+		if (chown(o->own[i], (uid_t)o->uid, (gid_t)o->gid) < 0)
+			fail_setup(in, PRV_INIT_STEP_OWNER, o->own[i]);
+	if (setgroups(0, NULL) < 0 || setresgid((gid_t)o->gid, (gid_t)o->gid, (gid_t)o->gid) < 0 ||
+	    setresuid((uid_t)o->uid, (uid_t)o->uid, (uid_t)o->uid) < 0)
+		fail_setup(in, PRV_INIT_STEP_OWNER, "cannot become the owner of the workspace");
+}
+
+/* Bounding set first, it needs CAP_SETPCAP. */
+static void drop_bounding(const struct init *in)
+{
+	for (unsigned long cap = 0; cap < CAPS_MAX; cap++) {
+		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) <= 0)
+			continue;
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			fail_setup(in, PRV_INIT_STEP_CAPABILITIES, "cannot drop a capability");
+	}
+}
+
+static void drop_all(const struct init *in)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) ||
+	    syscall(SYS_capset, &head, none) < 0)
+		fail_setup(in, PRV_INIT_STEP_CAPABILITIES, "cannot drop the capabilities");
+}
+
+static void set_up(struct init *in)
+{
+	struct options *o = &in->o;
+
+	if (o->control >= 0 && fcntl(o->control, F_SETFD, FD_CLOEXEC) < 0)
+		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot use the control descriptor");
+	if (o->env >= 0) {
+		char **env = environment_read(o->env);
+
+		if (!env)
+			fail_setup(in, PRV_INIT_STEP_ENVIRONMENT, "cannot read the environment");
+		close(o->env);
+		environ = env;
+	}
+	if (getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot become the subreaper");
+	if (o->drop_capabilities)
+		drop_bounding(in);
+	if (o->uid >= 0)
+		become_owner(in);
+	if (o->drop_capabilities)
+		drop_all(in);
+	/* The command has the same user: it must not trace us or look into us. */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static void set_action(int sig, void (*handler)(int))
+{
+	struct sigaction sa;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = handler;
+	sigaction(sig, &sa, NULL);
+}
+
+/* The child's half; its errors go through the pipe, which exec closes. */
+static void __attribute__((noreturn)) child_run(const struct options *o, int report_fd)
+{
+	struct prv_init_message m = {.step = PRV_INIT_STEP_NONE};
+	sigset_t none;
+
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGHUP)
+			set_action(sig, SIG_DFL);
+	if (o->tty) {
+		set_action(SIGTTOU, SIG_IGN);
+		setpgid(0, 0);
+		tcsetpgrp(STDIN_FILENO, getpgrp());
+		set_action(SIGTTOU, SIG_DFL);
+	} else {
+		setsid();
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_close_range, 3, UINT_MAX, 4u /* CLOSE_RANGE_CLOEXEC */);
+	if (o->cwd && chdir(o->cwd) < 0)
+		m.step = PRV_INIT_STEP_FOLDER;
+	else
+		execvp(o->command[0], o->command);
+	m.value = errno;
+	if (write(report_fd, &m, sizeof(m)) < 0) {
+		/* the parent then sees exit 127 */
+	}
+	_exit(m.value == ENOENT ? 127 : 126);
+}
+
+/* Starts the command; what exec says is reported. */
+static void start(struct init *in)
+{
+	struct prv_init_message m;
+	int ends[2];
+	ssize_t n;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot make a pipe");
+	report(in, PRV_INIT_READY, (int)getpid(), 0);
+	in->child = fork();
+	if (in->child < 0)
+		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot make a process");
+	if (in->child == 0)
+		child_run(&in->o, ends[1]);
+	close(ends[1]);
+	do
+		n = read(ends[0], &m, sizeof(m));
+	while (n < 0 && errno == EINTR);
+	close(ends[0]);
+	if (n == (ssize_t)sizeof(m))
+		report(in, PRV_INIT_EXEC_FAILED, m.value, m.step);
+}
+
+/* Field 4 of /proc/<pid>/stat; 0 when the process is gone. */
+static pid_t parent_of(const char *pid)
+{
+	char path[64], text[512], *p;
+	int fd, parent = 0;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	p = strrchr(text, ')');
+	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+#define TREE_MAX 65536
+
+struct tree {
+	pid_t pid[TREE_MAX], parent[TREE_MAX];
+	bool ours[TREE_MAX];
+	size_t count;
+};
+
+static bool is_ours(const struct tree *t, pid_t pid)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->pid[i] == pid)
+			return t->ours[i];
+	return false;
+}
+
+static void tree_read(struct tree *t, DIR *proc)
+{
+	struct dirent *d;
+
+	t->count = 0;
+	while (t->count < TREE_MAX && (d = readdir(proc))) {
+		if (d->d_name[0] < '1' || d->d_name[0] > '9')
+			continue;
+		t->pid[t->count] = (pid_t)strtol(d->d_name, NULL, 10);
+		t->parent[t->count] = parent_of(d->d_name);
+		t->ours[t->count] = t->parent[t->count] == getpid();
+		t->count++;
+	}
+}
+
+/* As subreaper: all descendants, and since orphans come to us, these are all there are. */
+static void signal_descendants(int sig)
+{
+	static struct tree t;
+	DIR *proc = opendir("/proc");
+	bool again = true;
+
+	if (!proc)
+		return;
+	tree_read(&t, proc);
+	closedir(proc);
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < t.count; i++)
+			if (!t.ours[i] && is_ours(&t, t.parent[i]))
+				again = t.ours[i] = true;
+	}
+	for (size_t i = 0; i < t.count; i++)
+		if (t.ours[i])
+			kill(t.pid[i], sig);
+}
+
+static void signal_all(int sig)
+{
+	if (getpid() == 1)
+		kill(-1, sig);
+	else
+		signal_descendants(sig);
+	if (sig == SIGTERM) {
+		/* a stopped process takes no SIGTERM */
+		if (getpid() == 1)
+			kill(-1, SIGCONT);
+		else
+			signal_descendants(SIGCONT);
+	}
+}
+
+/* False when there is no child any more. */
+static bool reap(struct init *in)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		if (pid == in->child) {
+			in->ended = true;
+			in->status = status;
+		}
+		if (pid == 0)
+			return true;
+		if (pid < 0)
+			return errno != ECHILD;
+	}
+}
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Kills everything until nothing is left, or the time is over (a process that hangs in the kernel). */
+static void end_others(struct init *in)
+{
+	long until = now_ms() + END_WAIT_MS;
+
+	while (reap(in) && now_ms() < until) {
+		struct pollfd p = {.fd = in->signals, .events = POLLIN};
+		struct signalfd_siginfo si;
+
+		signal_all(SIGKILL);
+		if (!reap(in))
+			return;
+		if (poll(&p, 1, 10) > 0 && read(in->signals, &si, sizeof(si)) < 0)
+			continue;
+	}
+}
+
+static void on_signal(struct init *in)
+{
+	struct signalfd_siginfo si;
+
+	if (read(in->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGCHLD)
+		reap(in);
+	else if (!in->ended) /* its group: as a terminal would */
+		kill(-in->child, (int)si.ssi_signo);
+}
+
+/* A request, or the end of who started us. */
+static void on_control(struct init *in)
+{
+	struct prv_init_message m;
+	ssize_t n = read(in->o.control, &m, sizeof(m));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		close(in->o.control);
+		in->o.control = -1;
+		signal_all(SIGKILL);
+	} else if (n == (ssize_t)sizeof(m) && m.magic == PRV_INIT_MAGIC &&
+		   m.kind == PRV_INIT_SIGNAL) {
+		signal_all(m.value);
+	}
+}
+
+static void run(struct init *in)
+{
+	while (!in->ended) {
+		struct pollfd p[2] = {
+		    {.fd = in->signals, .events = POLLIN},
+		    {.fd = in->o.control, .events = POLLIN},
+		};
+
+		if (poll(p, 2, -1) < 0)
+			continue;
+		if (p[0].revents)
+			on_signal(in);
+		if (p[1].revents)
+			on_control(in);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct init in = {.ended = false};
+	sigset_t all;
+
+	(void)argc;
+	options_parse(&in.o, argv);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	set_action(SIGPIPE, SIG_IGN); /* who started us may be gone: no signal of the command's */
+	in.signals = signalfd(-1, &all, SFD_CLOEXEC);
+	if (in.signals < 0)
+		fail_setup(&in, PRV_INIT_STEP_PROCESS, "cannot wait for signals");
+	set_up(&in);
+	start(&in);
+	run(&in);
+	end_others(&in);
+	report(&in, PRV_INIT_ENDED, in.status, 0);
+	return WIFSIGNALED(in.status) ? 128 + WTERMSIG(in.status) : WEXITSTATUS(in.status);
 }

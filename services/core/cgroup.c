@@ -306,11 +306,11 @@ static bool is_wanted(
 	case FREEZER:
 		return g->dir[V2] < 0;
 	case MEMORY:
-		return l->memory_bytes;
+		return l->memory_bytes || l->measure;
 	case CPU:
 		return l->cpu_milli;
 	case CPUACCT:
-		return l->memory_bytes || l->cpu_milli;
+		return l->cpu_milli || l->measure;
 	case PIDS:
 		return l->pids;
 	case CONTROLLERS:

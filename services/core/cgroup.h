@@ -19,6 +19,7 @@ struct orch_cgroup_limits {
 	uint64_t memory_bytes; /* with its swap, where swap is accounted */
 	uint64_t cpu_milli;    /* thousandths of a CPU: 1500 is one and a half */
 	uint64_t pids;
+	bool measure; /* memory and CPU are to be counted, also where they are not limited */
 };
 
 #define ORCH_CGROUP_MEMORY 1u

@@ -240,7 +240,8 @@ static int pipe_make(int out[2])
 }
 
 /* One output: where the child writes; *out_read is our end, or -1 when the caller gave its own. */
-static int output_make(int given, int *out_write, int *out_read)
+static int output_make(
+    int given, const struct orch_process_owner *owner, int *out_write, int *out_read)
 {
 	int ends[2];
 	int r;
@@ -255,6 +256,9 @@ static int output_make(int given, int *out_write, int *out_read)
 		return r;
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* fewer switches; refused is fine */
+	if (owner && fchown(ends[1], owner->uid, owner->gid) < 0) {
+		/* only who opens /dev/stdout again misses it */
+	}
 	*out_read = ends[0];
 	*out_write = ends[1];
 	return 0;
@@ -288,14 +292,14 @@ static int plumbing_make(struct orch_process *p, const struct orch_process_spec 
 			return -errno;
 		l->std[0] = b->null_fd;
 	}
-	r = output_make(spec->stdout_fd, &l->std[1], &p->out_fd[0]);
+	r = output_make(spec->stdout_fd, spec->pipe_owner, &l->std[1], &p->out_fd[0]);
 	b->write_end[0] = p->out_fd[0] >= 0 ? l->std[1] : -1;
 	if (r < 0)
 		return r;
 	if (spec->merge_stderr) {
 		l->std[2] = l->std[1];
 	} else {
-		r = output_make(spec->stderr_fd, &l->std[2], &p->out_fd[1]);
+		r = output_make(spec->stderr_fd, spec->pipe_owner, &l->std[2], &p->out_fd[1]);
 		b->write_end[1] = p->out_fd[1] >= 0 ? l->std[2] : -1;
 	}
 	if (r == 0)

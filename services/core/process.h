@@ -16,12 +16,20 @@
 
 struct orch_cgroup;
 
+struct orch_process_owner {
+	uid_t uid;
+	gid_t gid;
+};
+
 struct orch_process_spec {
 	const char *const *argv;   /* argv[0] is searched in PATH unless it holds '/' */
 	const char *const *envp;   /* NULL: this process's environment */
 	const char *cwd;           /* NULL: this one's */
 	int stdin_fd;              /* -1: /dev/null; borrowed */
 	int stdout_fd, stderr_fd;  /* -1: captured through on_output; borrowed otherwise */
+	/* Whom the pipes of captured output belong to, so that a program which has become that user can
+	 * open them again by /dev/stdout. NULL: this process's user. */
+	const struct orch_process_owner *pipe_owner;
 	bool merge_stderr;         /* one pipe for both, order kept; on_output stream is 1 */
 	const int *keep_fds;       /* inherited by the child under the same numbers */
 	size_t keep_fd_count;

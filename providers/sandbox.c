@@ -1,0 +1,365 @@
+/*
+ * The provider `sandbox`: the task runs under bubblewrap, in an empty root with the programs of this
+ * host read-only and its workspace as the only place that it can change for good. What it gets is
+ * listed in the tables below; everything else of the host is not there.
+ *
+ * Run by root, bubblewrap makes the mounts and orch-init then becomes the workspace's owner and drops
+ * every capability: so it needs no user namespaces and reaches workspaces below closed folders. Run
+ * by anybody else it is a user namespace in which that user is itself.
+ */
+#include "providers/host.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/path.h"
+#include "core/process.h"
+
+#define BWRAP	    "bwrap"
+#define HOME_INSIDE "/home/orch"
+#define INIT_INSIDE "/.orch/orch-init"
+
+/* Folders of programs. On a merged system most are links into /usr, and stay links. */
+static const char *const program_folders[] = {
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+
+/* What programs look up in /etc, without anything that is a secret of the host. */
+static const char *const etc_parts[] = {
+    /* the loader, alternatives */
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    /* names and addresses */
+    "resolv.conf",
+    "hosts",
+    "host.conf",
+    "gai.conf",
+    "nsswitch.conf",
+    "protocols",
+    "services",
+    "networks",
+    "rpc",
+    "ethertypes",
+    /* certificates, not private keys */
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "pki/tls/certs",
+    "pki/ca-trust",
+    "crypto-policies",
+    "gnutls",
+    /* this system, its time and language */
+    "localtime",
+    "timezone",
+    "os-release",
+    "debian_version",
+    "redhat-release",
+    "lsb-release",
+    "issue",
+    "locale.alias",
+    "locale.conf",
+    "default/locale",
+    "dpkg",
+    "mime.types",
+    "magic",
+    "magic.mime",
+    "terminfo",
+    "inputrc",
+    "login.defs",
+    "shells",
+    "environment.d",
+    /* settings of languages and tools */
+    "perl",
+    "python3",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "java",
+    "mono",
+    "fonts",
+    "xml",
+    "sgml",
+    "bash_completion.d",
+    "profile",
+    "profile.d",
+    "bash.bashrc",
+    "skel",
+    "texmf",
+    "ImageMagick-6",
+    "vulkan",
+    "OpenCL",
+    "glvnd",
+};
+
+/* Options that are the same for every task: namespaces, and the places that it has for itself. */
+static const char *const namespace_options[] = {
+    "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1", NULL};
+
+static const char *const private_places[] = {"--proc", "/proc", "--dev", "/dev", "--perms", "1777",
+    "--tmpfs", "/dev/shm", "--perms", "1777", "--tmpfs", "/tmp", "--perms", "0755", "--tmpfs",
+    HOME_INSIDE, "--dir", "/run", "--dir", "/var", "--symlink", "../tmp", "/var/tmp", NULL};
+
+/* The last: nothing but the mounts above can be written. */
+static const char *const closing_options[] = {"--remount-ro", "/dev", "--remount-ro", "/", NULL};
+
+/* What orch-init needs until it has become the owner. */
+static const char *const root_capabilities[] = {"--cap-drop", "ALL", "--cap-add", "CAP_SETUID",
+    "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_CHOWN", NULL};
+
+static int add(struct orch_strv *argv, const char *option, const char *a, const char *b)
+{
+	int r = orch_strv_add(argv, option);
+
+	if (r == 0)
+		r = orch_strv_add(argv, a);
+	if (r == 0 && b)
+		r = orch_strv_add(argv, b);
+	return r;
+}
+
+static int add_programs(struct orch_strv *argv)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(program_folders); i++) {
+		const char *path = program_folders[i];
+		char target[PATH_MAX];
+		ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+		if (n > 0) {
+			target[n] = '\0';
+			r = add(argv, "--symlink", target, path);
+		} else if (access(path, F_OK) == 0) {
+			r = add(argv, "--ro-bind", path, path);
+		}
+	}
+	return r;
+}
+
+static int add_etc(struct orch_strv *argv)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(etc_parts); i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "/etc/%s", etc_parts[i]);
+		if (access(path, R_OK) == 0)
+			r = add(argv, "--ro-bind", path, path);
+	}
+	return r;
+}
+
+static int add_file(struct prv_host_command *c, const struct orch_buf *text, const char *path)
+{
+	int fd = text->failed ? -ENOMEM : prv_host_data(c, text->data, text->len);
+
+	if (fd < 0)
+		return fd;
+	if (add(&c->argv, "--perms", "0644", NULL) < 0 ||
+	    orch_strv_add(&c->argv, "--ro-bind-data") < 0 || orch_strv_addf(&c->argv, "%d", fd) < 0)
+		return -ENOMEM;
+	return orch_strv_add(&c->argv, path);
+}
+
+/* The users of this host are none of the task's business: root, the owner, nobody. */
+static int add_users(struct prv_host_command *c, const struct prv_task *t)
+{
+	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT, groups = ORCH_BUF_INIT;
+	const struct passwd *pw = getpwuid(t->uid);
+	const struct group *gr = getgrgid(t->gid);
+	const char *user = pw ? pw->pw_name : "orch", *group = gr ? gr->gr_name : "orch";
+	int r;
+
+	orch_buf_printf(
+	    &users, "root:x:0:0:root:%s:/bin/sh\n", t->uid == 0 ? HOME_INSIDE : "/root");
+	orch_buf_printf(&groups, "root:x:0:\ntty:x:5:\n");
+	if (t->uid != 0)
+		orch_buf_printf(&users, "%s:x:%u:%u::" HOME_INSIDE ":/bin/sh\n", user,
+		    (unsigned)t->uid, (unsigned)t->gid);
+	if (t->gid != 0)
+		orch_buf_printf(&groups, "%s:x:%u:\n", group, (unsigned)t->gid);
+	orch_buf_add_str(&users, "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
+	orch_buf_add_str(&groups, "nogroup:x:65534:\n");
+	r = add_file(c, &users, "/etc/passwd");
+	return r < 0 ? r : add_file(c, &groups, "/etc/group");
+}
+
+static int add_identity(struct orch_strv *argv, const struct prv_task *t)
+{
+	if (geteuid() == 0)
+		return orch_strv_add_all(argv, root_capabilities);
+	if (orch_strv_add(argv, "--unshare-user") < 0 || orch_strv_add(argv, "--uid") < 0 ||
+	    orch_strv_addf(argv, "%u", (unsigned)t->uid) < 0 || orch_strv_add(argv, "--gid") < 0 ||
+	    orch_strv_addf(argv, "%u", (unsigned)t->gid) < 0)
+		return -ENOMEM;
+	return add(argv, "--cap-drop", "ALL", NULL);
+}
+
+static int add_mounts(struct orch_strv *argv, const struct prv_task *t, const char *inside)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->mount_count; i++)
+		r = add(argv, t->mounts[i].read_only ? "--ro-bind" : "--bind", t->mounts[i].host,
+		    t->mounts[i].inside);
+	return r < 0 ? r : add(argv, "--bind", t->workspace, inside);
+}
+
+/* All up to orch-init. */
+static int add_sandbox(
+    struct prv_host_command *c, const struct prv_task *t, const char *init, const char *inside)
+{
+	struct orch_strv *argv = &c->argv;
+	int r = orch_strv_add(argv, BWRAP);
+
+	if (r == 0)
+		r = orch_strv_add_all(argv, namespace_options);
+	if (r == 0 && !t->network)
+		r = orch_strv_add(argv, "--unshare-net");
+	if (r == 0)
+		r = add_identity(argv, t);
+	if (r == 0)
+		r = add_programs(argv);
+	if (r == 0)
+		r = add_etc(argv);
+	if (r == 0)
+		r = add_users(c, t);
+	if (r == 0)
+		r = orch_strv_add_all(argv, private_places);
+	if (r == 0)
+		r = add_mounts(argv, t, inside);
+	if (r == 0)
+		r = add(argv, "--ro-bind", init, INIT_INSIDE);
+	if (r == 0)
+		r = orch_strv_add_all(argv, closing_options);
+	return r < 0 ? r : orch_strv_add(argv, "--");
+}
+
+static int sandbox_build(
+    struct prv_host *h, const struct prv_task *t, struct prv_host_command *c, struct orch_err *err)
+{
+	const char *inside = t->workspace_inside ? t->workspace_inside : PRV_WORKSPACE_INSIDE;
+	char uid[16], gid[16];
+	const char *const as_root[] = {
+	    "--uid", uid, "--gid", gid, "--own", HOME_INSIDE, "--drop-capabilities", NULL};
+	const char *const as_user[] = {"--drop-capabilities", NULL};
+	orch_auto(free) char *init = prv_host_init_program(err);
+	orch_auto(free) char *cwd = NULL;
+	int r;
+
+	(void)h;
+	if (!init)
+		return -ENOENT;
+	snprintf(uid, sizeof(uid), "%u", (unsigned)t->uid);
+	snprintf(gid, sizeof(gid), "%u", (unsigned)t->gid);
+	if (asprintf(&cwd, "%s%s%s", inside, t->cwd ? "/" : "", t->cwd ? t->cwd : "") < 0)
+		return orch_err_sys(err, ENOMEM, "cannot start the task %s", t->run);
+	r = add_sandbox(c, t, init, inside);
+	if (r == 0)
+		r = prv_host_add_init(c, t, INIT_INSIDE, cwd, geteuid() == 0 ? as_root : as_user);
+	return r < 0 ? orch_err_sys(err, -r, "cannot start the task %s", t->run) : 0;
+}
+
+/* Tries what every task needs, on `true`. */
+static int try_bwrap(struct orch_err *err)
+{
+	static const char *const as_root[] = {BWRAP, "--unshare-ipc", "--unshare-pid", "--as-pid-1",
+	    "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "true", NULL};
+	static const char *const as_user[] = {BWRAP, "--unshare-user", "--unshare-ipc",
+	    "--unshare-pid", "--as-pid-1", "--ro-bind", "/", "/", "--proc", "/proc", "--dev",
+	    "/dev", "--", "true", NULL};
+	int r = orch_process_run(
+	    geteuid() == 0 ? as_root : as_user, NULL, orch_deadline_in_ms(5000), err);
+
+	if (r == -ENOENT)
+		return orch_err_set(err, ENOPKG,
+		    "bubblewrap (the program " BWRAP
+		    ") is not installed: apt-get install bubblewrap");
+	return r < 0 ? orch_err_wrap(err, "the sandbox does not work here") : 0;
+}
+
+static int sandbox_setup(struct prv *p, struct orch_err *err)
+{
+	orch_auto(free) char *program = prv_host_init_program(err);
+
+	(void)p;
+	return program ? try_bwrap(err) : -ENOENT;
+}
+
+/* A program that is missing is told before anything is made. */
+static int sandbox_submit(
+    struct prv *p, const struct prv_task *t, char **out_handle, struct orch_err *err)
+{
+	int r = prv_host_submit(p, t, out_handle, err);
+
+	if (r == -ENOENT && err && strstr(err->msg, BWRAP))
+		return orch_err_set(err, ENOPKG,
+		    "bubblewrap (the program " BWRAP
+		    ") is not installed: apt-get install bubblewrap");
+	return r;
+}
+
+static int sandbox_probe(struct prv *p, struct prv_probe *out, struct orch_err *err)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	bool works = sandbox_setup(p, &why) == 0;
+
+	(void)err;
+	prv_host_probe((const struct prv_host *)p, out);
+	prv_probe_set(out, PRV_FEATURE_RUN, works, "%s", why.msg);
+	prv_probe_set(out, PRV_FEATURE_ISOLATION, works, "%s", why.msg);
+	prv_probe_set(out, PRV_FEATURE_NETWORK_OFF, works, "%s", why.msg);
+	prv_probe_set(out, PRV_FEATURE_TREE_KILL, works, "%s", why.msg);
+	return 0;
+}
+
+int prv_sandbox_open(const struct prv_config *config, struct prv **out, struct orch_err *err)
+{
+	struct prv_host *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return orch_err_sys(err, ENOMEM, "cannot open the provider sandbox");
+	h->base.ops = &prv_sandbox_ops;
+	h->build = sandbox_build;
+	h->home = HOME_INSIDE;
+	r = prv_host_open(h, config, err);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
+	*out = &h->base;
+	return 0;
+}
+
+static const char *const sandbox_aliases[] = {"bubblewrap", "bwrap", NULL};
+
+const struct prv_ops prv_sandbox_ops = {
+    .name = "sandbox",
+    .aliases = sandbox_aliases,
+    .probe = sandbox_probe,
+    .setup = sandbox_setup,
+    .submit = sandbox_submit,
+    .attach = prv_host_attach,
+    .poll = prv_host_poll,
+    .cancel = prv_host_cancel,
+    .fetch = prv_host_fetch,
+    .cleanup = prv_host_cleanup,
+    .gc = prv_host_gc,
+    .list = prv_host_list,
+    .close = prv_host_close,
+};
