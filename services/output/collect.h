@@ -31,14 +31,14 @@ size_t out_changes_count(const struct out_changes *c) ORCH_NONNULL(1);
 enum out_type { OUT_FILE, OUT_SYMLINK, OUT_FOLDER };
 
 struct out_file {
-	char *path;   /* relative to the tree; any bytes but NUL */
+	char *path; /* relative to the tree; any bytes but NUL */
 	enum out_type type;
-	bool produced;    /* by this build; false: as it was when the build began */
-	uint32_t mode;    /* as stored */
-	uint64_t size;    /* files: bytes; symlinks: length of the target */
+	bool produced; /* by this build; false: as it was when the build began */
+	uint32_t mode; /* as stored */
+	uint64_t size; /* files: bytes; symlinks: length of the target */
 	int64_t mtime_ns;
 	struct orch_digest digest; /* SHA-256: of a file's bytes, of a symlink's target */
-	char *target;     /* symlinks; else NULL */
+	char *target;		   /* symlinks; else NULL */
 };
 
 struct out_output {
@@ -46,23 +46,24 @@ struct out_output {
 	bool required;
 	struct out_file *files; /* sorted by path (bytes) */
 	size_t count;
-	uint64_t bytes;         /* of files */
-	size_t produced;        /* how many of `count` */
+	uint64_t bytes;	 /* of files */
+	size_t produced; /* how many of `count` */
 };
 
 struct out_collection {
 	struct out_output *v; /* one for each name of the specs, in their order */
 	size_t count;
-	size_t files;         /* of all */
+	size_t files; /* of all */
 	uint64_t bytes;
 	uint64_t shared_bytes; /* of these: not copied, extents are shared */
-	char **skipped;       /* paths that matched but can't be kept: sockets, fifos, devices, too long */
+	char *
+	    *skipped; /* paths that matched but can't be kept: sockets, fifos, devices, too long */
 	size_t skipped_count;
 };
 
 struct out_collect_options {
 	const struct out_changes *changes; /* NULL: unknown, everything counts as produced */
-	const volatile bool *cancel;       /* may be NULL; set by any thread: ends with ORCH_ECANCELLED */
+	const volatile bool *cancel; /* may be NULL; set by any thread: ends with ORCH_ECANCELLED */
 	void (*progress)(void *priv, size_t files, uint64_t bytes); /* may be NULL */
 	void *priv;
 };

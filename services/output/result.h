@@ -35,7 +35,7 @@ struct out_phase {
 	const char *name;
 	enum out_phase_state state;
 	uint64_t begin_ns, end_ns; /* since the run began, monotonic */
-	const char *detail;        /* one line; NULL: none */
+	const char *detail;	   /* one line; NULL: none */
 };
 
 struct out_pair { /* for tables and for free-form members */
@@ -49,14 +49,14 @@ struct out_tests {
 
 struct out_resources {
 	bool known;
-	uint64_t user_ns, system_ns; /* CPU time */
-	uint64_t peak_bytes;         /* memory; 0: unknown */
+	uint64_t user_ns, system_ns;	    /* CPU time */
+	uint64_t peak_bytes;		    /* memory; 0: unknown */
 	uint64_t read_bytes, written_bytes; /* 0: unknown */
 };
 
 struct out_cache {
 	const char *key;
-	bool hit;              /* the build began with what an earlier one had left */
+	bool hit;	       /* the build began with what an earlier one had left */
 	const char *from;      /* the run or snapshot it began with; NULL */
 	const char *why;       /* one sentence: why this, or why nothing */
 	uint64_t source_files; /* of the source; how many of them were read, how many had changed */
@@ -65,17 +65,17 @@ struct out_cache {
 };
 
 struct out_result {
-	const char *run;         /* its name */
+	const char *run; /* its name */
 	enum out_state state;
-	int exit_code;           /* of the command; -1: it did not end by itself */
-	int signal;              /* that ended it; 0: none */
-	const char *reason;      /* why it did not succeed, one or two sentences; NULL */
-	const char *next_step;   /* what to do about it; NULL */
+	int exit_code;	       /* of the command; -1: it did not end by itself */
+	int signal;	       /* that ended it; 0: none */
+	const char *reason;    /* why it did not succeed, one or two sentences; NULL */
+	const char *next_step; /* what to do about it; NULL */
 	int64_t wall_begin_ns;
 	uint64_t duration_ns;
-	unsigned attempts;       /* how often the command was started */
-	const char *const *argv; /* of the command, NULL-terminated; NULL: none */
-	const char *reproduce;   /* a shell line that repeats this run; NULL */
+	unsigned attempts;			  /* how often the command was started */
+	const char *const *argv;		  /* of the command, NULL-terminated; NULL: none */
+	const char *reproduce;			  /* a shell line that repeats this run; NULL */
 	const char *engine, *provider, *platform; /* NULL: not said */
 	const char *source, *branch, *commit;
 	const char *source_snapshot, *start_snapshot, *result_snapshot; /* NULL or "": none */
@@ -87,7 +87,7 @@ struct out_result {
 	const struct out_phase *phases;
 	size_t phase_count;
 	const struct out_collection *outputs; /* NULL: nothing was collected */
-	const char *log_name;    /* in the run's folder: "build.log"; NULL */
+	const char *log_name;		      /* in the run's folder: "build.log"; NULL */
 	uint64_t log_bytes;
 	const struct out_pair *warnings; /* name: where from; value: the sentence */
 	size_t warning_count;
@@ -104,13 +104,13 @@ int out_result_check(const struct orch_json *j, struct orch_err *err) ORCH_NONNU
 int out_manifest_check(const struct orch_json *j, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 /* result.json, manifest.json, report.html in the folder, each whole or not at all. */
-int out_result_write(int dirfd, const struct out_result *r, struct orch_err *err) ORCH_NONNULL(2)
-    ORCH_WUR;
-int out_manifest_write(int dirfd, const struct out_result *r, struct orch_err *err) ORCH_NONNULL(2)
-    ORCH_WUR;
+int out_result_write(int dirfd, const struct out_result *r, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
+int out_manifest_write(int dirfd, const struct out_result *r, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
 /* Reads the end of r->log_name in the same folder; a log that can't be read is said in the report. */
-int out_report_write(int dirfd, const struct out_result *r, struct orch_err *err) ORCH_NONNULL(2)
-    ORCH_WUR;
+int out_report_write(int dirfd, const struct out_result *r, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
 
 /* Pure: the page; log: the log's last bytes (any bytes), whole: whether that is all of it. */
 int out_report_html(const struct out_result *r, const char *log, size_t log_len, bool whole,

@@ -21,10 +21,11 @@ void out_specs_free(struct out_specs *s);
  * begins with '.' or '-', an empty glob, one with a component "..", a last word behind a comma that is
  * neither "required" nor "optional" (a comma that belongs to the glob may be written [,]). A leading
  * "./" is dropped; a leading '/' means the top of the workspace. */
-int out_specs_add(struct out_specs *s, const char *text, struct orch_err *err) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int out_specs_add(struct out_specs *s, const char *text, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 
-size_t out_specs_count(const struct out_specs *s) ORCH_NONNULL(1); /* names, in order of first use */
+size_t out_specs_count(const struct out_specs *s)
+    ORCH_NONNULL(1); /* names, in order of first use */
 const char *out_specs_name(const struct out_specs *s, size_t i) ORCH_NONNULL(1);
 bool out_specs_required(const struct out_specs *s, size_t i) ORCH_NONNULL(1);
 /* The line of name i that decides about a path: the last that matches it or a folder above it; -1:
