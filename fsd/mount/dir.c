@@ -128,8 +128,8 @@ bool mnt_dir_below_has(struct mnt_ns *ns, struct mnt_node *dir, const char *name
 	    dir->own.ino, name, len);
 	struct mnt_found found;
 
-	if (link)
-		return link->ino != 0;
+	if (link) /* a whiteout too: strata are merged when they are replayed, and the base has the name */
+		return true;
 	/* when the base can't be read, a whiteout is the answer that is never wrong */
 	return mnt_dir_load(ns, dir) < 0 || base_find(dir, name, len, &found) != -ENOENT;
 }

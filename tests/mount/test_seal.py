@@ -204,7 +204,8 @@ def random_changes_between_seals_and_commits(t):
         x.run(150)
         layer += 1
         m.ok("seal", layer=layer)
-        Model(m.mnt, native, seed + 100 + i).run(60)
+        y = Model(m.mnt, native, seed + 100 + i)
+        y.run(60)
         if i % 3 == 2:
             m.layer = layer
             f = fork(t, m, layer - 1, 1000 + i)
@@ -214,7 +215,11 @@ def random_changes_between_seals_and_commits(t):
             t.eq(r["status"], "0", str(r))
             m.snapshot = snapshot
         x.close_all()
-        compare(m.mnt, native, "seed %d round %d" % (seed, i))
+        try:
+            compare(m.mnt, native, "seed %d round %d" % (seed, i))
+        except Failure:
+            print("\n".join(map(str, x.trace[-100:] + ["SEAL"] + y.trace)))
+            raise
         if i % 4 == 3:
             m.remount(kill=True)
             compare(m.mnt, native, "seed %d round %d remounted" % (seed, i))
