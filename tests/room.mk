@@ -8,7 +8,7 @@ LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/unit
 PY_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_COMPILER = $(PYTHON3) -B
 AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
-	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions=$(top_srcdir)/tests/lib/lsan.supp}"; \
+	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions='$(abs_top_srcdir)/tests/lib/lsan.supp'}"; \
 	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS;
 
 # TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
