@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "core/clock.h"
+#include "sync/place.h"
 
 /* The owner of a group vanished before it was read: this name is read in its place. */
 static int read_again(struct import_dir *d, struct import_node *n)
@@ -18,8 +18,11 @@ static int read_again(struct import_dir *d, struct import_node *n)
 	if (fd < 0)
 		return fd;
 	n->group->owner = n;
-	if (n->type == FMT_REG)
-		import_read(d, fd, n, &path);
+	if (n->type != FMT_REG)
+		return 0;
+	import_read(d, fd, n, &path);
+	if (!(n->flags & IMPORT_GONE))
+		import_read_xattrs(d, fd, import_name(d, n), n, sync_place_text(&path));
 	return 0;
 }
 

@@ -91,6 +91,9 @@ void import_dir_free(struct import_dir *d);
 
 /* import_walk.c: fills im->root; 0 or the task's failure. */
 int import_walk(struct import *im, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* Of one entry; what can't be read is told and left out. */
+void import_read_xattrs(struct import_dir *d, int fd, const char *name, struct import_node *n,
+    const char *path) ORCH_NONNULL(1, 3, 4, 5);
 
 /* import_read.c: the content of one file; failures go to the task, a vanished one is marked. */
 void import_read(struct import_dir *d, int fd, struct import_node *n, struct orch_buf *path)

@@ -149,7 +149,7 @@ static int join_group(struct import *im, struct import_node *n, bool *out_follow
 	return r;
 }
 
-static void read_xattrs(
+void import_read_xattrs(
     struct import_dir *d, int fd, const char *name, struct import_node *n, const char *path)
 {
 	orch_auto(buf) struct orch_buf x = {.max = FMT_XATTRS_MAX};
@@ -187,7 +187,7 @@ static int look_at_file(struct import_dir *d, int fd, struct import_node *n, con
 		atomic_fetch_add(&im->task->bytes, n->size);
 	}
 	if (!no_xattrs)
-		read_xattrs(d, fd, import_name(d, n), n, path);
+		import_read_xattrs(d, fd, import_name(d, n), n, path);
 	return 0;
 }
 
@@ -285,7 +285,7 @@ static int walk_open_dir(struct import_dir *d, int fd, struct orch_buf *path)
 	r = import_path(d, NULL, path);
 	if (r < 0)
 		return r;
-	read_xattrs(d, fd, ".", d->parent ? &d->parent->nodes[d->index] : &im->root,
+	import_read_xattrs(d, fd, ".", d->parent ? &d->parent->nodes[d->index] : &im->root,
 	    sync_place_text(path));
 	for (uint32_t i = 0; i < d->count; i++)
 		if (d->nodes[i].type == FMT_DIR && d->nodes[i].dir)
