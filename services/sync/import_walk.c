@@ -108,7 +108,8 @@ static int start_reads(struct import_dir *d, int fd)
 	bool split = false;
 
 	for (uint32_t i = 0; i < d->count; i++) {
-		if (!(d->nodes[i].flags & IMPORT_READ))
+		/* a folder's node belongs to the task of that folder by now */
+		if (d->nodes[i].type != FMT_REG || !(d->nodes[i].flags & IMPORT_READ))
 			continue;
 		if (b && (b->count == BATCH_FILES || b->bytes + d->nodes[i].size > BATCH_BYTES))
 			flush_batch(&b, fd, false, &split);
