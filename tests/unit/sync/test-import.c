@@ -251,7 +251,7 @@ static void test_store_is_not_entered(void **state)
 /* A writer that never rests. */
 struct writer {
 	char path[1200];
-	volatile bool stop;
+	_Atomic bool stop;
 };
 
 static void *write_on(void *arg)
@@ -290,7 +290,7 @@ static void test_file_that_grows(void **state)
 
 struct churner {
 	char dir[1200];
-	volatile bool stop;
+	_Atomic bool stop;
 };
 
 static void *churn(void *arg)
