@@ -279,7 +279,9 @@ static int open_pack(struct cas_adopt *a, struct orch_err *err)
 	if (r < 0)
 		return orch_err_sys(err, -r, "quarantine: pack");
 	r = fmt_pack_open(a->pack_map.addr, a->pack_map.len, &a->pack, err);
-	return r < 0 ? orch_err_wrap(err, "quarantine") : 0;
+	if (r < 0)
+		orch_err_wrap(err, "quarantine");
+	return r;
 }
 
 int cas_adopt_check_pack(

@@ -20,7 +20,7 @@
 #define IDS_AT_ONCE  64
 #define LOG_PREFIX   "log."
 #define HEAD_BYTES   ((size_t)4096) /* the first frame is far smaller */
-#define LOG_MAX      ((size_t)4 << 30)
+#define LOG_MAX	     ((size_t)4 << 30)
 #define READS_MAX    3
 
 static const struct cas_key next_key = {CAS_KIND_META, "layer", 5};
@@ -139,9 +139,9 @@ int cas_layer_create(
 		int ignored = orch_remove_tree(s->tmp_fd, temp, NULL);
 
 		(void)ignored;
-		return orch_err_wrap(err, "make layer %s", name);
+		orch_err_wrap(err, "make layer %s", name);
 	}
-	return 0;
+	return r;
 }
 
 /* ---- reading a head ---- */
@@ -202,8 +202,8 @@ static int read_rest(const struct orch_buf *log, struct cas_layer *out, size_t p
 
 /* Read, not mapped: its mount process cuts the log when it ends, and a mapping would then kill the
  * reader with SIGBUS. */
-static int load_log(int dirfd, const char *name, bool whole, struct orch_buf *out,
-    struct orch_err *err)
+static int load_log(
+    int dirfd, const char *name, bool whole, struct orch_buf *out, struct orch_err *err)
 {
 	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n;
@@ -257,8 +257,8 @@ static int open_layer(struct cas_store *s, uint64_t id, struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "layer %s", name) : fd;
 }
 
-static int get_layer(struct cas_store *s, uint64_t id, bool whole, struct cas_layer *out,
-    struct orch_err *err)
+static int get_layer(
+    struct cas_store *s, uint64_t id, bool whole, struct cas_layer *out, struct orch_err *err)
 {
 	struct cas_layer x = {.id = id};
 	orch_auto(fd) int fd = open_layer(s, id, err);

@@ -60,7 +60,9 @@ int cas_record_get(struct cas_store *s, const char *ns, const char *key, struct 
 	if (r < 0)
 		return r;
 	r = cas_json_value(value.data, value.len, out, err);
-	return r < 0 ? orch_err_wrap(err, "record %s/%s", ns, key) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "record %s/%s", ns, key);
+	return r;
 }
 
 enum how { PUT, CREATE, REMOVE };

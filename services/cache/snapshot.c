@@ -185,7 +185,9 @@ int cas_snapshot_get(struct cas_store *s, const struct orch_digest *id, struct c
 		return r;
 	r = cas_snapshot_parse(id->b, ORCH_DIGEST_BYTES, value.data, value.len, out, err);
 	orch_digest_format(id, hex);
-	return r < 0 ? (orch_err_wrap(err, "the record of snapshot %s", hex), r) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "the record of snapshot %s", hex);
+	return r;
 }
 
 int cas_snapshot_known(struct cas_store *s, const struct orch_digest *id, struct orch_err *err)

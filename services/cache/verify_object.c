@@ -64,16 +64,24 @@ static bool mtime_is_right(const struct found *f)
 	       (f->st.st_mtim.tv_nsec == 0 && got == want - want % (int64_t)ORCH_NS_PER_S);
 }
 
-static int put_record(struct verify *v, const struct cas_object *o)
+/* is_new: it had none, so it is counted now. */
+static int put_record(struct verify *v, const struct cas_object *o, bool is_new)
 {
+	struct cas_counters c;
 	struct cas_batch *b = cas_batch_new();
 	int r;
 
 	if (!b)
 		return -ENOMEM;
 	pthread_mutex_lock(&v->s->change_lock);
+	c = v->s->counters;
+	c.objects += is_new;
+	c.object_bytes += is_new ? o->size : 0;
 	cas_object_put(b, o);
+	cas_counters_put(b, &c);
 	r = cas_db_commit(v->s->db, b, NULL);
+	if (r == 0)
+		v->s->counters = c;
 	pthread_mutex_unlock(&v->s->change_lock);
 	cas_batch_free(b);
 	return r;
@@ -88,7 +96,7 @@ static int has_no_record(struct found *f)
 	if (cas_object_load(f->v->s, &f->object.digest, &o, NULL) != -ENOENT || !idle)
 		return 0;
 	return verify_bad(f->v, CAS_BAD_OBJECT, f->path + 6, "the database does not know it",
-	    f->v->spec->repair && put_record(f->v, &f->object) == 0);
+	    f->v->spec->repair && put_record(f->v, &f->object, true) == 0);
 }
 
 /* A record that can't be read is mended here, or else told by the database's part. */
@@ -105,7 +113,7 @@ static int compare_record(struct found *f)
 	    o.fingerprint.hi == f->object.fingerprint.hi)
 		return 0;
 	return verify_bad(f->v, CAS_BAD_DATABASE, f->path + 6, "the object's record is wrong",
-	    f->v->spec->repair && put_record(f->v, &f->object) == 0);
+	    f->v->spec->repair && put_record(f->v, &f->object, false) == 0);
 }
 
 static int check_content(struct found *f)
@@ -231,7 +239,7 @@ static int see_first(void *priv, int dirfd, const char *name)
 struct missing {
 	struct verify *v;
 	struct cas_batch *gone;
-	size_t count;
+	uint64_t count, bytes;
 };
 
 static int see_record(void *priv, const struct cas_db_item *item)
@@ -250,9 +258,26 @@ static int see_record(void *priv, const struct cas_db_item *item)
 	key = (struct cas_key){CAS_KIND_OBJECT, o.digest.b, ORCH_DIGEST_BYTES};
 	cas_batch_remove(m->gone, &key);
 	m->count++;
+	m->bytes += o.size;
 	return verify_bad(m->v, CAS_BAD_OBJECT, hex,
 	    m->v->spec->repair ? "it was missing; its record was removed" : "it is missing",
 	    m->v->spec->repair);
+}
+
+/* change_lock is held. */
+static int forget_missing(struct missing *m, struct orch_err *err)
+{
+	struct cas_store *s = m->v->s;
+	struct cas_counters c = s->counters;
+	int r;
+
+	c.objects -= m->count < c.objects ? m->count : c.objects;
+	c.object_bytes -= m->bytes < c.object_bytes ? m->bytes : c.object_bytes;
+	cas_counters_put(m->gone, &c);
+	r = cas_db_commit(s->db, m->gone, err);
+	if (r == 0)
+		s->counters = c;
+	return r;
 }
 
 static int find_missing(struct verify *v, struct orch_err *err)
@@ -266,7 +291,7 @@ static int find_missing(struct verify *v, struct orch_err *err)
 	r = cas_db_each(v->s->db, &all, see_record, &m, err);
 	if (r == 0 && v->spec->repair && m.count > 0) {
 		pthread_mutex_lock(&v->s->change_lock);
-		r = cas_db_commit(v->s->db, m.gone, err);
+		r = forget_missing(&m, err);
 		pthread_mutex_unlock(&v->s->change_lock);
 	}
 	cas_batch_free(m.gone);

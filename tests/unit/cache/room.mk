@@ -9,6 +9,10 @@ check_PROGRAMS += %D%/test-diff
 %C%_test_diff_SOURCES = %D%/test-diff.c $(CACHE_FIXTURE)
 %C%_test_diff_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
 
+check_PROGRAMS += %D%/test-layer
+%C%_test_layer_SOURCES = %D%/test-layer.c $(CACHE_FIXTURE)
+%C%_test_layer_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
 check_PROGRAMS += %D%/test-pack
 %C%_test_pack_SOURCES = %D%/test-pack.c $(CACHE_FIXTURE)
 %C%_test_pack_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
@@ -28,3 +32,7 @@ check_PROGRAMS += %D%/test-refs
 check_PROGRAMS += %D%/test-store
 %C%_test_store_SOURCES = %D%/test-store.c $(CACHE_FIXTURE)
 %C%_test_store_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-verify
+%C%_test_verify_SOURCES = %D%/test-verify.c $(CACHE_FIXTURE)
+%C%_test_verify_LDADD = $(TEST_LIBS) $(CACHE_LIBS)

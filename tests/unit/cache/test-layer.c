@@ -1,0 +1,219 @@
+/* Folders of layers: numbers that never come again, whole or not there, who names whom. */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cache/layer.h"
+#include "cache/record.h"
+#include "core/fd.h"
+
+static uint64_t make(struct fx *f, uint64_t parent, const struct orch_digest *snapshot)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct fmt_layer_head head = {.parent = parent, .segment = 1, .next_ino = 9, .seq = 1};
+	struct orch_buf frame = ORCH_BUF_INIT;
+	uint64_t id;
+
+	FX_OK(cas_layer_new_id(f->s, &id, &err), &err);
+	head.layer = id;
+	snprintf(head.workspace, sizeof(head.workspace), "w%d", (int)id);
+	if (snapshot)
+		head.snapshot = *snapshot;
+	FX_OK(fmt_layer_head_frame(&head, &frame), NULL);
+	FX_OK(cas_layer_create(f->s, id, frame.data, frame.len, &err), &err);
+	assert_int_equal(cas_layer_create(f->s, id, frame.data, frame.len, NULL), -EEXIST);
+	orch_buf_fini(&frame);
+	return id;
+}
+
+static void use(struct fx *f, const char *name, uint64_t layer)
+{
+	struct orch_json *j = orch_json_object();
+
+	FX_OK(orch_json_set_u64(j, "layer", layer), NULL);
+	FX_OK(cas_record_put(f->s, "workspace", name, j, NULL), NULL);
+	orch_json_free(j);
+}
+
+static void test_create_and_get(void **state)
+{
+	struct fx *f = *state;
+	struct orch_digest snapshot = fx_publish(f, 1, 1, NULL);
+	uint64_t id = make(f, 7, &snapshot);
+	struct cas_layer x;
+	char path[100];
+
+	FX_OK(cas_layer_get(f->s, id, &x, NULL), NULL);
+	assert_int_equal(x.head.parent, 7);
+	assert_int_equal(x.head.next_ino, 9);
+	assert_true(orch_digest_eq(&x.head.snapshot, &snapshot));
+	assert_false(x.sealed);
+	snprintf(path, sizeof(path), "layers/%d/spool", (int)id);
+	assert_true(fx_exists(f, path));
+	assert_int_equal(cas_layer_get(f->s, id + 1, &x, NULL), -ENOENT);
+}
+
+static void test_numbers_never_come_again(void **state)
+{
+	struct fx *f = *state;
+	uint64_t last = 0, id;
+
+	for (int i = 0; i < 200; i++) {
+		if (i % 50 == 49) {
+			fx_close(f);
+			fx_open(f);
+		}
+		id = i % 10 == 0 ? make(f, 0, NULL) : 0;
+		if (id) {
+			FX_OK(cas_layer_remove(f->s, id, NULL), NULL);
+		} else {
+			FX_OK(cas_layer_new_id(f->s, &id, NULL), NULL);
+		}
+		assert_true(id > last);
+		last = id;
+	}
+}
+
+static void seal(struct fx *f, uint64_t id, uint64_t successor)
+{
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_SEALED, .successor = successor};
+	struct orch_buf b = ORCH_BUF_INIT;
+	char path[400];
+	size_t at;
+	int fd;
+
+	FX_OK(fmt_txn_begin(&b, 2, &at), NULL);
+	FX_OK(fmt_txn_add(&b, &rec), NULL);
+	FX_OK(fmt_txn_end(&b, at), NULL);
+	snprintf(path, sizeof(path), "%s/layers/%d/log.1", f->store, (int)id);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	FX_OK(orch_fd_write_all(fd, b.data, b.len), NULL);
+	close(fd);
+	orch_buf_fini(&b);
+}
+
+static void test_list_counts_users(void **state)
+{
+	struct fx *f = *state;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL), c = make(f, a, NULL);
+	struct cas_layer *v;
+	size_t count;
+
+	seal(f, a, b);
+	use(f, "one", b);
+	use(f, "two", c);
+	FX_OK(cas_layer_list(f->s, CAS_LAYER_BYTES | CAS_LAYER_SEALED, &v, &count, NULL), NULL);
+	assert_int_equal(count, 3);
+	assert_int_equal(v[0].id, a);
+	assert_int_equal(v[0].children, 2);
+	assert_int_equal(v[0].records, 0);
+	assert_true(v[0].sealed);
+	assert_int_equal(v[0].successor, b);
+	assert_true(v[0].bytes > 0);
+	assert_int_equal(v[1].children, 0);
+	assert_int_equal(v[1].records, 1);
+	assert_false(v[1].sealed);
+	free(v);
+}
+
+static void test_remove_and_sweep(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL), c = make(f, b, NULL);
+	uint64_t lone = make(f, 0, NULL);
+	struct cas_layer x;
+	size_t count;
+
+	use(f, "one", c);
+	assert_int_equal(cas_layer_remove(f->s, a, &err), -EBUSY);
+	assert_int_equal(cas_layer_remove(f->s, c, &err), -EBUSY);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 1);
+	assert_int_equal(cas_layer_get(f->s, lone, &x, NULL), -ENOENT);
+	FX_OK(cas_record_remove(f->s, "workspace", "one", NULL), NULL);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 3);
+	assert_int_equal(cas_layer_get(f->s, a, &x, NULL), -ENOENT);
+	FX_OK(cas_layer_remove(f->s, a, &err), &err);
+}
+
+static void test_damaged_layer_keeps_others(void **state)
+{
+	struct fx *f = *state;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL);
+	struct cas_layer x, *v;
+	size_t count;
+	char path[100];
+
+	snprintf(path, sizeof(path), "layers/%d/log.1", (int)b);
+	fx_flip(f, path, 40);
+	assert_int_equal(cas_layer_get(f->s, b, &x, NULL), -ORCH_ECORRUPT);
+	FX_OK(cas_layer_list(f->s, 0, &v, &count, NULL), NULL);
+	assert_int_equal(count, 2);
+	assert_int_equal(v[0].status, 0);
+	assert_int_equal(v[1].status, -ORCH_ECORRUPT);
+	free(v);
+	assert_int_equal(cas_layer_remove(f->s, a, NULL), -EBUSY);
+	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
+	assert_int_equal(count, 0);
+}
+
+#ifdef ORCH_FAULT_INJECTION
+#include "core/fault.h"
+
+static void test_creation_is_whole_or_not(void **state)
+{
+	static const char *const kinds[] = {"fsync", "rename", "write"};
+	struct fx *f = *state;
+
+	for (size_t k = 0; k < ORCH_ARRAY_LEN(kinds); k++) {
+		int failed = 0, r = -1;
+
+		for (int n = 1; r != 0 && n < 20; n++) {
+			char spec[30], path[100];
+			struct cas_layer x;
+			uint64_t id;
+
+			FX_OK(cas_layer_new_id(f->s, &id, NULL), NULL);
+			snprintf(spec, sizeof(spec), "%s:%d:ENOSPC", kinds[k], n);
+			assert_int_equal(orch_fault_set(spec), 0);
+			r = cas_layer_create(f->s, id, "12345678", 8, NULL);
+			assert_int_equal(orch_fault_set(NULL), 0);
+			failed += r < 0;
+			snprintf(path, sizeof(path), "tmp/layer-%d", (int)id);
+			assert_false(fx_exists(f, path));
+			if (r < 0 && cas_layer_get(f->s, id, &x, NULL) != -ENOENT) {
+				/* only the last sync failed: it is there, and whole */
+				snprintf(path, sizeof(path), "layers/%d/log.1", (int)id);
+				assert_true(fx_exists(f, path));
+				snprintf(path, sizeof(path), "layers/%d/spool", (int)id);
+				assert_true(fx_exists(f, path));
+			}
+		}
+		assert_int_equal(r, 0);
+		assert_true(failed > 0);
+	}
+}
+#endif
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    T(test_create_and_get),
+	    T(test_numbers_never_come_again),
+	    T(test_list_counts_users),
+	    T(test_remove_and_sweep),
+	    T(test_damaged_layer_keeps_others),
+#ifdef ORCH_FAULT_INJECTION
+	    T(test_creation_is_whole_or_not),
+#endif
+	};
+
+	return tap_run(tests);
+}
