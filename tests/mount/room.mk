@@ -6,3 +6,4 @@ EXTRA_DIST += %D%/mountlib.py %D%/model.py
 dist_check_SCRIPTS += %D%/test_model.py
 dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py
+dist_check_SCRIPTS += %D%/test_fidelity.py
