@@ -17,3 +17,5 @@ check_PROGRAMS += %D%/test-msg
 %C%_test_msg_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/test-scan
 %C%_test_scan_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/test-no-memory
+%C%_test_no_memory_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
