@@ -26,7 +26,7 @@ struct cas_layer {
 	uint32_t children;	    /* layers that name it as parent */
 	uint32_t records;	    /* keeper's records with this "layer" */
 };
-#define CAS_LAYER_BYTES  1u /* fill in bytes: one stat for each file */
+#define CAS_LAYER_BYTES	 1u /* fill in bytes: one stat for each file */
 #define CAS_LAYER_SEALED 2u /* fill in sealed and successor: reads every log to its end */
 int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, size_t *out_count,
     struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR; /* free(*out) */

@@ -23,6 +23,7 @@
 #include "view/object.h"
 
 #define CLAIMED	      ".adopt"
+#define UNRECORDED    ".moved" /* objects were moved, and the database could not be written */
 #define CLAIMED_BYTES (CAS_QUARANTINE_ID_BYTES + 6)
 #define SYNC_EACH_MAX 64 /* above it one syncfs is cheaper than an fsync each */
 
@@ -349,32 +350,81 @@ static int record_moved(struct cas_store *s, const struct cas_manifest *m, struc
 	return r;
 }
 
-static int recover_one(void *priv, int tmp_fd, const char *name)
+static bool has_suffix(const char *name, const char *suffix)
 {
-	struct cas_store *s = priv;
-	size_t len = strlen(name), end = strlen(CLAIMED);
+	size_t len = strlen(name), end = strlen(suffix);
+
+	return len > end && strcmp(name + len - end, suffix) == 0;
+}
+
+static int recover_folder(struct cas_store *s, int fd)
+{
 	struct orch_err err = ORCH_ERR_INIT;
 	struct cas_adopt a;
+	int r = cas_adopt_open(&a, s, fd, &err);
+
+	if (r == 0)
+		r = record_moved(s, &a.manifest, &err);
+	cas_adopt_fini(&a);
+	if (r < 0)
+		orch_log_err("cache", "recover", &err);
+	return r;
+}
+
+struct recover {
+	struct cas_store *s;
+	bool at_start; /* no publish is running: claimed folders are left over, too */
+};
+
+/* A manifest that was never finished moved nothing: at the start what is left is removed anyway. */
+static int recover_one(void *priv, int tmp_fd, const char *name)
+{
+	struct recover *x = priv;
 	int fd, r;
 
-	if (len <= end || strcmp(name + len - end, CLAIMED) != 0)
+	if (!has_suffix(name, UNRECORDED) && !(x->at_start && has_suffix(name, CLAIMED)))
 		return 0;
 	fd = openat(tmp_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	r = cas_adopt_open(&a, s, fd, &err);
-	if (r == 0)
-		r = record_moved(s, &a.manifest, &err);
-	cas_adopt_fini(&a);
-	/* a manifest that was never finished moved nothing: what is left is removed all the same */
+	r = recover_folder(x->s, fd);
+	if (r == 0 && !x->at_start)
+		r = orch_remove_tree(tmp_fd, name, NULL);
 	if (r < 0)
-		orch_log_err("cache", "recover", &err);
+		atomic_store(&x->s->unrecorded, true);
 	return 0;
 }
 
 int cas_publish_recover(struct cas_store *s, struct orch_err *err)
 {
-	return cas_dir_each(s->root_fd, "tmp", recover_one, s, err);
+	struct recover x = {s, true};
+
+	return cas_dir_each(s->root_fd, "tmp", recover_one, &x, err);
+}
+
+void cas_publish_retry(struct cas_store *s)
+{
+	struct recover x = {s, false};
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (atomic_exchange(&s->unrecorded, false) &&
+	    cas_dir_each(s->root_fd, "tmp", recover_one, &x, &err) < 0)
+		orch_log_err("cache", "recover", &err);
+}
+
+/* Of a publish that failed after it had moved objects. When the database can't be written either,
+ * the manifest is kept for a later try. */
+static void record_failed(struct cas_adopt *a, const char *claimed)
+{
+	char kept[CLAIMED_BYTES + 8];
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (record_moved(a->s, &a->manifest, &err) == 0)
+		return;
+	orch_log_err("cache", "record of moved objects", &err);
+	snprintf(kept, sizeof(kept), "%s%s", claimed, UNRECORDED);
+	(void)renameat(a->s->tmp_fd, claimed, a->s->tmp_fd, kept);
+	atomic_store(&a->s->unrecorded, true);
 }
 
 /* ---- the scan index, and the whole ---- */
@@ -433,10 +483,9 @@ static void after_commit(struct cas_adopt *a, const struct cas_publish *p)
 		orch_log_err("cache", "merge of packs", &err);
 }
 
-static int publish_claimed(struct cas_adopt *a, const struct cas_publish *p,
+static int publish_claimed(struct cas_adopt *a, const struct cas_publish *p, const char *claimed,
     struct cas_published *out, struct orch_err *err)
 {
-	struct orch_err ignored = ORCH_ERR_INIT;
 	int r;
 
 	a->flags = p->flags;
@@ -451,8 +500,8 @@ static int publish_claimed(struct cas_adopt *a, const struct cas_publish *p,
 		r = commit(a, p, out, err);
 	if (r == 0)
 		after_commit(a, p);
-	else if (record_moved(a->s, &a->manifest, &ignored) < 0)
-		orch_log_err("cache", "record of moved objects", &ignored);
+	else
+		record_failed(a, claimed);
 	atomic_fetch_sub(&a->s->publishing, 1u);
 	return r;
 }
@@ -467,13 +516,14 @@ int cas_publish(struct cas_store *s, const struct cas_publish *p, struct cas_pub
 
 	if (p->ref && !orch_ref_name_valid(p->ref))
 		return orch_err_set(err, ORCH_EUSAGE, "\"%.200s\" is not a name for a ref", p->ref);
+	cas_publish_retry(s);
 	fd = claim(s, p->quarantine, claimed, err);
 	if (fd < 0)
 		return fd;
 	cas_step(s, "claimed");
 	r = cas_adopt_open(&a, s, fd, err);
 	if (r == 0)
-		r = publish_claimed(&a, p, &result, err);
+		r = publish_claimed(&a, p, claimed, &result, err);
 	cas_adopt_fini(&a);
 	if (orch_remove_tree(s->tmp_fd, claimed, NULL) < 0)
 		orch_log(ORCH_LOG_WARN, "cache", "leftover", "folder=tmp/%s", claimed);

@@ -32,6 +32,7 @@ struct cas_store {
 	    change_lock; /* refs, snapshot records, keeper's records, counters, layers */
 	struct cas_counters counters;
 	atomic_uint publishing; /* publishes between their first rename and their commit */
+	atomic_bool unrecorded; /* tmp/ holds objects for cas_publish_retry */
 	uint64_t layer_next, layer_limit; /* numbers that are reserved in the database */
 
 	/* Tests only: called at each named step of publishing. */
@@ -142,5 +143,7 @@ int cas_adopt_check_pack(
 
 /* publish.c: after a crash, records the objects that a cut-off publish had moved into place. */
 int cas_publish_recover(struct cas_store *s, struct orch_err *err) ORCH_WUR;
+/* The same for publishes that failed while the database could not be written. */
+void cas_publish_retry(struct cas_store *s);
 
 #endif

@@ -191,6 +191,7 @@ int cas_verify(struct cas_store *s, const struct cas_verify_spec *spec, struct c
 	struct verify v = {.s = s, .spec = spec};
 	int r = 0;
 
+	cas_publish_retry(s);
 	pthread_mutex_init(&v.lock, NULL);
 	atomic_init(&v.stop, 0);
 	pthread_mutex_lock(&s->change_lock);
