@@ -16,7 +16,7 @@ extern const struct prv_ops prv_local_ops;
 int prv_sandbox_open(const struct prv_config *config, struct prv **out, struct orch_err *err);
 int prv_local_open(const struct prv_config *config, struct prv **out, struct orch_err *err);
 
-#define PRV_HOST_FDS_MAX 16
+#define PRV_HOST_FDS_MAX 96
 
 /* A command line that is being made, and the descriptors that the child inherits (ours to close). */
 struct prv_host_command {

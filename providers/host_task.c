@@ -326,7 +326,9 @@ int prv_host_task_attach(struct prv_host_task *t, uint64_t offset, const struct 
 	if (r < 0 || t->result.state == PRV_ENDED)
 		return r;
 	r = pump(t, sink, from, deadline_ns, cancel_fd, err);
-	return r < 0 ? orch_err_wrap(err, "%s", t->handle) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "%s", t->handle);
+	return r;
 }
 
 int prv_host_task_cancel(
@@ -348,7 +350,9 @@ int prv_host_task_cancel(
 		orch_process_kill(t->process, SIGKILL);
 		r = pump(t, sink, t->log_bytes, orch_deadline_in_ms(KILLED_MS), -1, err);
 	}
-	return r < 0 ? orch_err_wrap(err, "cannot end %s", t->handle) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "cannot end %s", t->handle);
+	return r;
 }
 
 void prv_host_task_poll(struct prv_host_task *t, struct prv_result *out)
@@ -426,6 +430,7 @@ int prv_host_keep(struct prv_host_command *c, int fd)
 	return fd;
 }
 
+/* bubblewrap and orch-init read from where the descriptor stands: at the start. */
 int prv_host_data(struct prv_host_command *c, const void *p, size_t n)
 {
 	int fd = memfd_create("orch", MFD_CLOEXEC);

@@ -111,7 +111,9 @@ static int load_json(
 	if (code < 0)
 		return code;
 	code = orch_json_parse(text.data ? (char *)text.data : "", text.len, out, err);
-	return code < 0 ? orch_err_wrap(err, "%s", name) : 0;
+	if (code < 0)
+		orch_err_wrap(err, "%s", name);
+	return code;
 }
 
 static void set_proc(struct orch_json *j, const char *key, const struct orch_proc_id *id)
@@ -205,9 +207,9 @@ static int result_parse(const struct orch_json *j, struct prv_result *out, struc
 	const char *outcome = NULL;
 	int64_t exit_code = -1, sig = 0;
 	size_t len;
-	int code = orch_json_get_str(j, "outcome", &outcome, err);
 
-	if (code < 0 || orch_json_get_int(j, "exit_code", &exit_code, err) < 0 ||
+	if (orch_json_get_str(j, "outcome", &outcome, err) < 0 ||
+	    orch_json_get_int(j, "exit_code", &exit_code, err) < 0 ||
 	    orch_json_get_int(j, "signal", &sig, err) < 0 ||
 	    orch_json_get_int(j, "started", &r.wall_started_ns, err) < 0 ||
 	    orch_json_get_int(j, "ended", &r.wall_ended_ns, err) < 0 ||
@@ -216,7 +218,7 @@ static int result_parse(const struct orch_json *j, struct prv_result *out, struc
 	    orch_json_get_u64(j, "log_bytes", &r.log_bytes, err) < 0 ||
 	    orch_json_get_bool(j, "core_dumped", &r.core_dumped, err) < 0 ||
 	    orch_json_get_bytes(j, "message", &message, &len, err) < 0)
-		return orch_err_wrap(err, "the result of a task");
+		return orch_err_set(err, ORCH_EFORMAT, "the result of a task cannot be understood");
 	if (prv_outcome_parse(outcome, &r.outcome) < 0)
 		return orch_err_set(
 		    err, ORCH_EFORMAT, "the result of a task: unknown outcome %s", outcome);

@@ -9,7 +9,9 @@
  */
 #include "providers/host.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -24,9 +26,10 @@
 #include "core/path.h"
 #include "core/process.h"
 
-#define BWRAP	    "bwrap"
-#define HOME_INSIDE "/home/orch"
-#define INIT_INSIDE "/.orch/orch-init"
+#define BWRAP	       "bwrap"
+#define HOME_INSIDE    "/home/orch"
+#define INIT_INSIDE    "/.orch/orch-init"
+#define COPY_MAX_BYTES (1 << 20)
 
 /* Folders of programs. On a merged system most are links into /usr, and stay links. */
 static const char *const program_folders[] = {
@@ -130,6 +133,23 @@ static int add(struct orch_strv *argv, const char *option, const char *a, const 
 	return r;
 }
 
+/* The folders above path, open to everybody: bubblewrap would make them for its own user only. */
+static int add_parents(struct orch_strv *argv, const char *path)
+{
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/'))
+		if (add(argv, "--perms", "0755", "--dir") < 0 ||
+		    orch_strv_addf(argv, "%.*s", (int)(slash - path), path) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int add_bind(struct orch_strv *argv, bool read_only, const char *host, const char *inside)
+{
+	int r = add_parents(argv, inside);
+
+	return r < 0 ? r : add(argv, read_only ? "--ro-bind" : "--bind", host, inside);
+}
+
 static int add_programs(struct orch_strv *argv)
 {
 	int r = 0;
@@ -143,13 +163,36 @@ static int add_programs(struct orch_strv *argv)
 			target[n] = '\0';
 			r = add(argv, "--symlink", target, path);
 		} else if (access(path, F_OK) == 0) {
-			r = add(argv, "--ro-bind", path, path);
+			r = add_bind(argv, true, path, path);
 		}
 	}
 	return r;
 }
 
-static int add_etc(struct orch_strv *argv)
+/* What reads from the descriptor becomes a file of the read-only root: a mount for each would cost
+ * 0.2 ms, since bubblewrap reads the table of mounts for every one. */
+static int add_file(struct prv_host_command *c, int fd, const char *path)
+{
+	if (fd < 0)
+		return fd;
+	if (add_parents(&c->argv, path) < 0 || add(&c->argv, "--perms", "0644", NULL) < 0 ||
+	    orch_strv_add(&c->argv, "--file") < 0 || orch_strv_addf(&c->argv, "%d", fd) < 0)
+		return -ENOMEM;
+	return orch_strv_add(&c->argv, path);
+}
+
+static int add_etc_part(struct prv_host_command *c, const char *path)
+{
+	struct stat st;
+
+	if (access(path, R_OK) < 0 || stat(path, &st) < 0)
+		return 0;
+	if (S_ISREG(st.st_mode) && st.st_size <= COPY_MAX_BYTES)
+		return add_file(c, prv_host_keep(c, open(path, O_RDONLY | O_CLOEXEC)), path);
+	return add_bind(&c->argv, true, path, path);
+}
+
+static int add_etc(struct prv_host_command *c)
 {
 	int r = 0;
 
@@ -157,22 +200,16 @@ static int add_etc(struct orch_strv *argv)
 		char path[128];
 
 		snprintf(path, sizeof(path), "/etc/%s", etc_parts[i]);
-		if (access(path, R_OK) == 0)
-			r = add(argv, "--ro-bind", path, path);
+		r = add_etc_part(c, path);
 	}
 	return r;
 }
 
-static int add_file(struct prv_host_command *c, const struct orch_buf *text, const char *path)
+static int add_text(struct prv_host_command *c, const struct orch_buf *text, const char *path)
 {
 	int fd = text->failed ? -ENOMEM : prv_host_data(c, text->data, text->len);
 
-	if (fd < 0)
-		return fd;
-	if (add(&c->argv, "--perms", "0644", NULL) < 0 ||
-	    orch_strv_add(&c->argv, "--ro-bind-data") < 0 || orch_strv_addf(&c->argv, "%d", fd) < 0)
-		return -ENOMEM;
-	return orch_strv_add(&c->argv, path);
+	return fd < 0 ? fd : add_file(c, fd, path);
 }
 
 /* The users of this host are none of the task's business: root, the owner, nobody. */
@@ -194,8 +231,40 @@ static int add_users(struct prv_host_command *c, const struct prv_task *t)
 		orch_buf_printf(&groups, "%s:x:%u:\n", group, (unsigned)t->gid);
 	orch_buf_add_str(&users, "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
 	orch_buf_add_str(&groups, "nogroup:x:65534:\n");
-	r = add_file(c, &users, "/etc/passwd");
-	return r < 0 ? r : add_file(c, &groups, "/etc/group");
+	r = add_text(c, &users, "/etc/passwd");
+	return r < 0 ? r : add_text(c, &groups, "/etc/group");
+}
+
+static bool is_process(const char *name)
+{
+	return name[0] >= '0' && name[0] <= '9';
+}
+
+/*
+ * Who is root may write kernel settings below /proc without any capability, and with core_pattern run
+ * a program of its own outside: everything there that belongs to no process is made read-only.
+ */
+static int add_kernel_settings(struct orch_strv *argv)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	int r = 0;
+
+	if (!proc)
+		return -errno;
+	while (r == 0 && (d = readdir(proc))) {
+		char path[300];
+		struct stat st;
+
+		if (d->d_name[0] == '.' || is_process(d->d_name) ||
+		    fstatat(dirfd(proc), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s", d->d_name);
+		if (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && (st.st_mode & 0222)))
+			r = add(argv, "--ro-bind", path, path);
+	}
+	closedir(proc);
+	return r;
 }
 
 static int add_identity(struct orch_strv *argv, const struct prv_task *t)
@@ -214,9 +283,8 @@ static int add_mounts(struct orch_strv *argv, const struct prv_task *t, const ch
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < t->mount_count; i++)
-		r = add(argv, t->mounts[i].read_only ? "--ro-bind" : "--bind", t->mounts[i].host,
-		    t->mounts[i].inside);
-	return r < 0 ? r : add(argv, "--bind", t->workspace, inside);
+		r = add_bind(argv, t->mounts[i].read_only, t->mounts[i].host, t->mounts[i].inside);
+	return r < 0 ? r : add_bind(argv, false, t->workspace, inside);
 }
 
 /* All up to orch-init. */
@@ -235,15 +303,17 @@ static int add_sandbox(
 	if (r == 0)
 		r = add_programs(argv);
 	if (r == 0)
-		r = add_etc(argv);
+		r = add_etc(c);
 	if (r == 0)
 		r = add_users(c, t);
 	if (r == 0)
 		r = orch_strv_add_all(argv, private_places);
 	if (r == 0)
+		r = add_kernel_settings(argv);
+	if (r == 0)
 		r = add_mounts(argv, t, inside);
 	if (r == 0)
-		r = add(argv, "--ro-bind", init, INIT_INSIDE);
+		r = add_bind(argv, true, init, INIT_INSIDE);
 	if (r == 0)
 		r = orch_strv_add_all(argv, closing_options);
 	return r < 0 ? r : orch_strv_add(argv, "--");
@@ -289,7 +359,9 @@ static int try_bwrap(struct orch_err *err)
 		return orch_err_set(err, ENOPKG,
 		    "bubblewrap (the program " BWRAP
 		    ") is not installed: apt-get install bubblewrap");
-	return r < 0 ? orch_err_wrap(err, "the sandbox does not work here") : 0;
+	if (r < 0)
+		orch_err_wrap(err, "the sandbox does not work here");
+	return r;
 }
 
 static int sandbox_setup(struct prv *p, struct orch_err *err)

@@ -9,3 +9,5 @@ check_PROGRAMS += %D%/test-local
 check_PROGRAMS += %D%/test-sandbox
 %C%_test_sandbox_SOURCES = %D%/test-sandbox.c %D%/conformance.c
 %C%_test_sandbox_LDADD = $(TEST_LIBS) $(PROVIDERS_LIBS)
+check_PROGRAMS += %D%/test-confinement
+%C%_test_confinement_LDADD = $(TEST_LIBS) $(PROVIDERS_LIBS)
