@@ -1,13 +1,13 @@
 /*
- * Collecting outputs. Two steps for each name: a walk that only lists what its globs take (folders
- * where nothing can match are not opened), then a copy of each. Paths of the tree are resolved
- * beneath it without following any link; so are the places in the output folder, since a link that was
- * collected before may lie there.
+ * Collecting outputs: a walk that only lists (collect_list.h), then a copy of each file, several at a
+ * time. Paths of the tree are resolved beneath it without following any link; so are the places in the
+ * output folder, since a link that was collected before may lie there.
+ * Lock: `lock` of a copier guards the sums and the first error; nothing else is locked below it.
  */
 #include "output/collect.h"
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,25 +16,12 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/path.h"
+#include "core/pool.h"
+#include "output/collect_list.h"
 
 #define STORED_MODE 0777u /* no set-id bits: who collects is not who built */
-
-struct folder {	    /* waits to be walked */
-	char *path; /* "" is the top */
-	int line;
-};
-
-struct walk {
-	int tree;
-	dev_t dev;
-	const struct out_specs *specs;
-	size_t spec;
-	const struct out_collect_options *options;
-	struct out_collection *all;
-	struct out_output *out;
-	struct folder *stack;
-	size_t depth, stack_cap, files_cap;
-};
+#define COPIES_MAX  8	  /* at once */
+#define QUEUE_MAX   64	  /* each waiting copy holds a descriptor */
 
 static bool cancelled(const struct out_collect_options *o)
 {
@@ -46,182 +33,24 @@ static int no_memory(struct orch_err *err)
 	return orch_err_set(err, ENOMEM, "no memory for the list of outputs");
 }
 
-/* ---- the list ---- */
-
-/* Takes path over, also on failure. */
-static int push(struct walk *w, char *path, int line)
-{
-	size_t cap = w->stack_cap == 0 ? 64 : w->stack_cap * 2;
-	struct folder *v;
-
-	if (w->depth == w->stack_cap) {
-		v = reallocarray(w->stack, cap, sizeof(*v));
-		if (v == NULL) {
-			free(path);
-			return -ENOMEM;
-		}
-		w->stack = v;
-		w->stack_cap = cap;
-	}
-	w->stack[w->depth++] = (struct folder){path, line};
-	return 0;
-}
-
-static int add_file(struct walk *w, char *path, enum out_type type)
-{
-	size_t cap = w->files_cap == 0 ? 64 : w->files_cap * 2;
-	struct out_file *v;
-
-	if (w->all->files + w->out->count >= OUT_FILES_MAX) {
-		free(path);
-		return -EOVERFLOW;
-	}
-	if (w->out->count == w->files_cap) {
-		v = reallocarray(w->out->files, cap, sizeof(*v));
-		if (v == NULL) {
-			free(path);
-			return -ENOMEM;
-		}
-		w->out->files = v;
-		w->files_cap = cap;
-	}
-	w->out->files[w->out->count++] = (struct out_file){.path = path, .type = type};
-	return 0;
-}
-
-static int add_skipped(struct out_collection *c, char *path)
-{
-	char **v = reallocarray(c->skipped, c->skipped_count + 1, sizeof(*v));
-
-	if (v == NULL) {
-		free(path);
-		return -ENOMEM;
-	}
-	c->skipped = v;
-	v[c->skipped_count++] = path;
-	return 0;
-}
-
-static char *child_path(const char *dir, const char *name)
-{
-	return dir[0] == '\0' ? strdup(name) : orch_path_join(dir, name);
-}
-
-/* One name of a folder; *out_taken: something of it belongs to the output. */
-static int walk_child(
-    struct walk *w, int dirfd, const struct folder *dir, const char *name, bool *out_taken)
-{
-	struct stat st;
-	char *path;
-	int line;
-	bool takes;
-
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	path = child_path(dir->path, name);
-	if (path == NULL)
-		return -ENOMEM;
-	line = out_specs_line(w->specs, w->spec, path, S_ISDIR(st.st_mode), dir->line);
-	takes = out_specs_takes(w->specs, w->spec, line);
-	if (S_ISDIR(st.st_mode) && (takes || out_specs_below(w->specs, w->spec, path))) {
-		*out_taken = true;
-		if (st.st_dev != w->dev || strlen(path) > ORCH_PATH_MAX - ORCH_NAME_MAX - 1)
-			return takes ? add_skipped(w->all, path) : (free(path), 0);
-		return push(w, path, line);
-	}
-	if (S_ISDIR(st.st_mode) || !takes) {
-		free(path);
-		return 0;
-	}
-	*out_taken = true;
-	if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
-		return add_file(w, path, S_ISREG(st.st_mode) ? OUT_FILE : OUT_SYMLINK);
-	return add_skipped(w->all, path);
-}
-
-static DIR *folder_open(struct walk *w, const char *path)
-{
-	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-	int fd = path[0] == '\0' ? openat(w->tree, ".", flags)
-				 : orch_open_nolinks(w->tree, path, flags, 0);
-	DIR *d;
-
-	if (path[0] == '\0' && fd < 0)
-		fd = -errno;
-	if (fd < 0) {
-		errno = -fd;
-		return NULL;
-	}
-	d = fdopendir(fd);
-	if (d == NULL)
-		orch_fd_close(fd);
-	return d;
-}
-
-static int walk_folder(struct walk *w, const struct folder *f, struct orch_err *err)
-{
-	DIR *d = folder_open(w, f->path);
-	bool taken = false;
-	struct dirent *e;
-	char *copy;
-	int r = 0;
-
-	if (d == NULL)
-		return errno == ENOENT ? 0 : orch_err_sys(err, errno, "folder %s", f->path);
-	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = walk_child(w, dirfd(d), f, e->d_name, &taken);
-	}
-	if (r == 0)
-		r = -errno;
-	closedir(d);
-	if (r == 0 && !taken && f->path[0] != '\0' && out_specs_takes(w->specs, w->spec, f->line)) {
-		copy = strdup(f->path);
-		r = copy == NULL ? -ENOMEM : add_file(w, copy, OUT_FOLDER);
-	}
-	if (r == -EOVERFLOW)
-		return orch_err_set(
-		    err, EOVERFLOW, "outputs have more than %d files", OUT_FILES_MAX);
-	return r < 0 ? orch_err_sys(err, -r, "folder %s", f->path[0] == '\0' ? "." : f->path) : 0;
-}
-
-static int file_cmp(const void *a, const void *b)
-{
-	return strcmp(((const struct out_file *)a)->path, ((const struct out_file *)b)->path);
-}
-
-static int list_output(struct walk *w, struct orch_err *err)
-{
-	char *top = strdup("");
-	int r;
-
-	if (top == NULL || push(w, top, -1) < 0)
-		return no_memory(err);
-	for (r = 0; r == 0 && w->depth > 0;) {
-		struct folder f = w->stack[--w->depth];
-
-		r = cancelled(w->options) ? orch_err_set(err, ORCH_ECANCELLED, "cancelled")
-					  : walk_folder(w, &f, err);
-		free(f.path);
-	}
-	while (w->depth > 0)
-		free(w->stack[--w->depth].path);
-	free(w->stack);
-	if (w->out->count > 1)
-		qsort(w->out->files, w->out->count, sizeof(*w->out->files), file_cmp);
-	return r;
-}
-
-/* ---- the copies ---- */
-
 struct copier {
 	int tree, to;
 	const struct out_collect_options *options;
-	struct out_collection *all;
-	struct out_output *out;
-	int parent;	   /* open folder in the output folder; -1 */
-	char *parent_path; /* which one, relative to it */
-	unsigned long temp;
+	struct orch_pool *pool;
+	struct out_collection *all; /* sums: lock */
+	struct out_output *out;	    /* sums: lock */
+	int parent;		    /* open folder in the output folder; -1 */
+	char *parent_path;	    /* which one, relative to it */
+	pthread_mutex_t lock;
+	unsigned long temp;    /* lock */
+	int failed;	       /* lock; -errno of the first copy that failed */
+	struct orch_err first; /* lock; what it said */
+};
+
+struct copy { /* of one file; in another thread */
+	struct copier *c;
+	struct out_file *f;
+	int parent; /* owned: the folder that it goes to */
 };
 
 /* Makes and opens each folder of a path, none of them through a link. fd or -errno. */
@@ -281,18 +110,20 @@ static const char *base_name(const char *path)
 
 static void temp_name(struct copier *c, char out[64])
 {
-	snprintf(out, 64, ".orch-tmp-%ld-%lu", (long)getpid(), c->temp++);
+	unsigned long n;
+
+	pthread_mutex_lock(&c->lock);
+	n = c->temp++;
+	pthread_mutex_unlock(&c->lock);
+	snprintf(out, 64, ".orch-tmp-%ld-%lu", (long)getpid(), n);
 }
 
 /* The copy has its name: everything or nothing. */
-static int publish(
-    struct copier *c, const char *temp, const struct out_file *f, struct orch_err *err)
+static int publish(int parent, const char *temp, const struct out_file *f, struct orch_err *err)
 {
-	int r = orch_rename(c->parent, temp, c->parent, base_name(f->path), 0);
+	int r = orch_rename(parent, temp, parent, base_name(f->path), 0);
 
-	if (r < 0)
-		return orch_err_sys(err, -r, "output %s/%s", c->out->name, f->path);
-	return 0;
+	return r < 0 ? orch_err_sys(err, -r, "rename") : 0;
 }
 
 static int fill_file(struct copier *c, int from, int to, struct out_file *f, struct orch_err *err)
@@ -304,6 +135,8 @@ static int fill_file(struct copier *c, int from, int to, struct out_file *f, str
 
 	if (fstat(from, &st) < 0)
 		return orch_err_sys(err, errno, "stat");
+	if (!S_ISREG(st.st_mode))
+		return orch_err_set(err, ENXIO, "it is no file any more");
 	r = orch_fd_clone_or_copy(from, to, c->options->cancel, &how, err);
 	if (r == 0)
 		r = orch_hash_fd(to, 0, &f->digest, NULL, &f->size, err);
@@ -314,12 +147,15 @@ static int fill_file(struct copier *c, int from, int to, struct out_file *f, str
 	times[0] = times[1] = st.st_mtim;
 	if (fchmod(to, f->mode) < 0 || futimens(to, times) < 0)
 		return orch_err_sys(err, errno, "mode and time");
-	if (how == ORCH_COPY_REFLINKED)
+	if (how == ORCH_COPY_REFLINKED) {
+		pthread_mutex_lock(&c->lock);
 		c->all->shared_bytes += f->size;
+		pthread_mutex_unlock(&c->lock);
+	}
 	return 0;
 }
 
-static int copy_file(struct copier *c, struct out_file *f, struct orch_err *err)
+static int copy_file(struct copier *c, int parent, struct out_file *f, struct orch_err *err)
 {
 	orch_auto(fd) int from =
 	    orch_open_nolinks(c->tree, f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
@@ -330,31 +166,29 @@ static int copy_file(struct copier *c, struct out_file *f, struct orch_err *err)
 	if (from < 0)
 		return orch_err_sys(err, -from, "open");
 	temp_name(c, temp);
-	to = openat(c->parent, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	to = openat(parent, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (to < 0)
 		return orch_err_sys(err, errno, "create in the output folder");
 	r = fill_file(c, from, to, f, err);
 	if (r == 0)
-		r = publish(c, temp, f, err);
+		r = publish(parent, temp, f, err);
 	if (r < 0)
-		unlinkat(c->parent, temp, 0);
+		unlinkat(parent, temp, 0);
 	return r;
 }
 
-static int copy_symlink(struct copier *c, struct out_file *f, struct orch_err *err)
+/* Reads the link itself into f. */
+static int read_symlink(struct copier *c, struct out_file *f, struct stat *st, struct orch_err *err)
 {
 	orch_auto(fd) int from =
 	    orch_open_nolinks(c->tree, f->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-	struct timespec times[2];
-	char target[PATH_MAX], temp[64];
-	struct stat st;
+	char target[PATH_MAX];
 	ssize_t n;
-	int r;
 
 	if (from < 0)
 		return orch_err_sys(err, -from, "open");
 	n = readlinkat(from, "", target, sizeof(target) - 1);
-	if (n < 0 || fstat(from, &st) < 0)
+	if (n < 0 || fstat(from, st) < 0)
 		return orch_err_sys(err, errno, "read the symlink");
 	target[n] = '\0';
 	f->target = strdup(target);
@@ -362,25 +196,38 @@ static int copy_symlink(struct copier *c, struct out_file *f, struct orch_err *e
 		return no_memory(err);
 	f->size = (uint64_t)n;
 	f->mode = 0777;
-	f->mtime_ns = orch_timespec_ns(&st.st_mtim);
+	f->mtime_ns = orch_timespec_ns(&st->st_mtim);
 	orch_sha256(target, (size_t)n, &f->digest);
+	return 0;
+}
+
+static int copy_symlink(struct copier *c, int parent, struct out_file *f, struct orch_err *err)
+{
+	struct timespec times[2];
+	struct stat st;
+	char temp[64];
+	int r = read_symlink(c, f, &st, err);
+
+	if (r < 0)
+		return r;
 	temp_name(c, temp);
-	if (symlinkat(target, c->parent, temp) < 0)
+	if (symlinkat(f->target, parent, temp) < 0)
 		return orch_err_sys(err, errno, "make the symlink");
 	times[0] = times[1] = st.st_mtim;
-	if (utimensat(c->parent, temp, times, AT_SYMLINK_NOFOLLOW) < 0)
+	if (utimensat(parent, temp, times, AT_SYMLINK_NOFOLLOW) < 0)
 		r = orch_err_sys(err, errno, "time of the symlink");
 	else
-		r = publish(c, temp, f, err);
+		r = publish(parent, temp, f, err);
 	if (r < 0)
-		unlinkat(c->parent, temp, 0);
+		unlinkat(parent, temp, 0);
 	return r;
 }
 
-static int copy_folder(struct copier *c, struct out_file *f, struct orch_err *err)
+static int copy_folder(struct copier *c, int parent, struct out_file *f, struct orch_err *err)
 {
 	orch_auto(fd) int from =
 	    orch_open_nolinks(c->tree, f->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	orch_auto(fd) int to = -1;
 	struct timespec times[2];
 	struct stat st;
 
@@ -391,88 +238,160 @@ static int copy_folder(struct copier *c, struct out_file *f, struct orch_err *er
 	f->mode = st.st_mode & STORED_MODE;
 	f->mtime_ns = orch_timespec_ns(&st.st_mtim);
 	times[0] = times[1] = st.st_mtim;
-	if (mkdirat(c->parent, base_name(f->path), 0755) < 0 && errno != EEXIST)
-		return orch_err_sys(err, errno, "make the folder");
-	if (fchmodat(c->parent, base_name(f->path), f->mode | 0700, 0) < 0 ||
-	    utimensat(c->parent, base_name(f->path), times, AT_SYMLINK_NOFOLLOW) < 0)
+	to = folders_make(parent, base_name(f->path));
+	if (to < 0)
+		return orch_err_sys(err, -to, "make the folder");
+	if (fchmod(to, f->mode | 0700) < 0 || futimens(to, times) < 0)
 		return orch_err_sys(err, errno, "mode and time");
 	return 0;
 }
 
-static int copy_one(struct copier *c, struct out_file *f, struct orch_err *err)
+static void copy_count(struct copier *c, struct out_file *f)
 {
+	f->produced = c->options->changes == NULL ||
+		      out_changes_has(c->options->changes, f->path, strlen(f->path));
+	pthread_mutex_lock(&c->lock);
+	c->out->produced += f->produced;
+	c->all->files++;
+	if (f->type == OUT_FILE) {
+		c->out->bytes += f->size;
+		c->all->bytes += f->size;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void copy_failed(struct copier *c, const struct out_file *f, int r, struct orch_err *err)
+{
+	orch_err_wrap(err, "output %s: %s", c->out->name, f->path);
+	pthread_mutex_lock(&c->lock);
+	if (c->failed == 0) {
+		c->failed = r;
+		c->first = *err;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void copy_run(void *arg)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct copy *job = arg;
+	struct copier *c = job->c;
+	struct out_file *f = job->f;
+	int r;
+
+	switch (f->type) {
+	case OUT_FILE:
+		r = copy_file(c, job->parent, f, &err);
+		break;
+	case OUT_SYMLINK:
+		r = copy_symlink(c, job->parent, f, &err);
+		break;
+	default:
+		r = copy_folder(c, job->parent, f, &err);
+		break;
+	}
+	if (r == 0)
+		copy_count(c, f);
+	else
+		copy_failed(c, f, r, &err);
+	orch_fd_close(job->parent);
+	free(job);
+}
+
+static int copy_add(struct copier *c, struct out_file *f, struct orch_err *err)
+{
+	struct copy *job;
 	int r = parent_open(c, f->path, err);
 
 	if (r < 0)
 		return r;
-	if (f->type == OUT_FILE)
-		r = copy_file(c, f, err);
-	else
-		r = f->type == OUT_SYMLINK ? copy_symlink(c, f, err) : copy_folder(c, f, err);
-	if (r < 0) {
-		orch_err_wrap(err, "output %s: %s", c->out->name, f->path);
-		return r;
+	job = malloc(sizeof(*job));
+	if (job == NULL)
+		return no_memory(err);
+	*job = (struct copy){c, f, fcntl(c->parent, F_DUPFD_CLOEXEC, 0)};
+	if (job->parent < 0) {
+		free(job);
+		return orch_err_sys(err, errno, "output folder %s", c->parent_path);
 	}
-	f->produced = c->options->changes == NULL ||
-		      out_changes_has(c->options->changes, f->path, strlen(f->path));
-	c->out->produced += f->produced;
-	c->out->bytes += f->type == OUT_FILE ? f->size : 0;
-	c->all->files++;
-	c->all->bytes += f->type == OUT_FILE ? f->size : 0;
+	orch_pool_add(c->pool, copy_run, job);
 	return 0;
+}
+
+/* Whether to go on; tells how far it is. */
+static bool copy_going(struct copier *c)
+{
+	uint64_t bytes;
+	size_t files;
+	bool going;
+
+	pthread_mutex_lock(&c->lock);
+	going = c->failed == 0;
+	files = c->all->files;
+	bytes = c->all->bytes;
+	pthread_mutex_unlock(&c->lock);
+	if (going && c->options->progress != NULL)
+		c->options->progress(c->options->priv, files, bytes);
+	return going && !cancelled(c->options);
 }
 
 static int copy_output(struct copier *c, struct orch_err *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < c->out->count; i++) {
-		if (cancelled(c->options))
-			r = orch_err_set(err, ORCH_ECANCELLED, "cancelled");
-		else
-			r = copy_one(c, &c->out->files[i], err);
-		if (r == 0 && c->options->progress != NULL)
-			c->options->progress(c->options->priv, c->all->files, c->all->bytes);
-	}
+	for (size_t i = 0; r == 0 && i < c->out->count && copy_going(c); i++)
+		r = copy_add(c, &c->out->files[i], err);
+	orch_pool_drain(c->pool);
 	orch_fd_close(c->parent);
 	free(c->parent_path);
+	c->parent = -1;
+	c->parent_path = NULL;
+	if (r == 0 && cancelled(c->options))
+		r = orch_err_set(err, ORCH_ECANCELLED, "cancelled");
+	if (r == 0 && c->failed < 0) {
+		if (err != NULL)
+			*err = c->first;
+		r = c->failed;
+	}
+	(void)copy_going(c);
+	return r;
+}
+
+static int collect_all(struct copier *k, const struct out_specs *specs, struct orch_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k->all->count; i++) {
+		k->out = &k->all->v[i];
+		k->out->required = out_specs_required(specs, i);
+		k->out->name = strdup(out_specs_name(specs, i));
+		if (k->out->name == NULL)
+			return no_memory(err);
+		r = out_list(k->tree, specs, i, k->options, k->all, k->out, err);
+		if (r == 0)
+			r = copy_output(k, err);
+	}
 	return r;
 }
 
 int out_collect(int tree, const struct out_specs *specs, int to,
     const struct out_collect_options *options, struct out_collection *out, struct orch_err *err)
 {
-	struct out_collection c = {0};
-	struct stat st;
-	int r = 0;
+	struct out_collection c = {.count = out_specs_count(specs)};
+	unsigned threads = orch_cpu_count() < COPIES_MAX ? orch_cpu_count() : COPIES_MAX;
+	struct copier k = {.tree = tree, .to = to, .options = options, .all = &c, .parent = -1};
+	int r;
 
-	if (fstat(tree, &st) < 0)
-		return orch_err_sys(err, errno, "workspace");
-	c.count = out_specs_count(specs);
 	c.v = calloc(c.count + 1, sizeof(*c.v));
-	if (c.v == NULL)
+	k.pool = orch_pool_new(threads, QUEUE_MAX);
+	if (c.v == NULL || k.pool == NULL) {
+		orch_pool_free(k.pool);
+		free(c.v);
 		return no_memory(err);
-	for (size_t i = 0; r == 0 && i < c.count; i++) {
-		struct walk w = {.tree = tree,
-		    .dev = st.st_dev,
-		    .specs = specs,
-		    .spec = i,
-		    .options = options,
-		    .all = &c,
-		    .out = &c.v[i]};
-		struct copier k = {.tree = tree,
-		    .to = to,
-		    .options = options,
-		    .all = &c,
-		    .out = &c.v[i],
-		    .parent = -1};
-
-		c.v[i].required = out_specs_required(specs, i);
-		c.v[i].name = strdup(out_specs_name(specs, i));
-		r = c.v[i].name == NULL ? no_memory(err) : list_output(&w, err);
-		if (r == 0)
-			r = copy_output(&k, err);
 	}
+	pthread_mutex_init(&k.lock, NULL);
+	r = collect_all(&k, specs, err);
+	orch_pool_free(k.pool);
+	pthread_mutex_destroy(&k.lock);
 	if (r < 0) {
 		out_collection_fini(&c);
 		return r;

@@ -1,9 +1,10 @@
 /*
  * Collecting: copies what a build left, as its specs ask, from the final tree into the output folder:
  * <output folder>/<NAME>/<path relative to the tree>. Modes (without set-id bits) and mtimes are kept,
- * symlinks stay symlinks, empty folders that match are made, other files are skipped by name. Each file is written under a
- * temporary name and renamed; extents are shared where the file system can. No symlink of the tree is ever
- * followed. Blocks on I/O; one thread a call.
+ * symlinks stay symlinks, empty folders that match are made, other files are skipped by name. Each
+ * file is written under a temporary name and renamed; extents are shared where the file system can. No
+ * symlink of the tree is ever followed. Blocks on I/O; several files are copied at a time, callbacks
+ * come from the caller's thread.
  */
 #ifndef ORCH_OUTPUT_COLLECT_H
 #define ORCH_OUTPUT_COLLECT_H

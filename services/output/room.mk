@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/liboutput.a
 	%D%/build_log.c %D%/build_log.h \
 	%D%/changes.c \
 	%D%/collect.c %D%/collect.h \
+	%D%/collect_list.c %D%/collect_list.h \
 	%D%/html.c %D%/html.h \
 	%D%/report.c \
 	%D%/result.c %D%/result.h \

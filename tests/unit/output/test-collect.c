@@ -181,6 +181,50 @@ static void test_again_and_cancel(void **state)
 	place_free(&to);
 }
 
+static void count_calls(void *priv, size_t files, uint64_t bytes)
+{
+	size_t *last = priv;
+
+	assert_true(files >= *last);
+	*last = files;
+}
+
+static void test_many(void **state)
+{
+	struct place tree = place_new(), to = place_new();
+	size_t last = 0;
+	struct out_collect_options options = {.progress = count_calls, .priv = &last};
+	struct out_specs *s = out_specs_new();
+	struct orch_err err = ORCH_ERR_INIT;
+	struct out_collection c;
+	char name[32];
+
+	for (int i = 0; i < 600; i++) {
+		snprintf(name, sizeof(name), "d%d/f%03d", i % 7, i);
+		put_file(tree.fd, name, name);
+	}
+	assert_int_equal(out_specs_add(s, "o=/d*", NULL), 0);
+	assert_int_equal(out_collect(tree.fd, s, to.fd, &options, &c, &err), 0);
+	assert_int_equal(c.files, 600);
+	assert_int_equal(last, 600);
+	for (size_t i = 0; i < c.files; i++) {
+		struct orch_digest d;
+
+		orch_sha256(c.v[0].files[i].path, strlen(c.v[0].files[i].path), &d);
+		assert_true(orch_digest_eq(&d, &c.v[0].files[i].digest));
+		assert_true(i == 0 || strcmp(c.v[0].files[i - 1].path, c.v[0].files[i].path) < 0);
+	}
+	out_collection_fini(&c);
+	/* one of them can't be put in place: it is named */
+	assert_int_equal(unlinkat(to.fd, "o/d3/f003", 0), 0);
+	assert_int_equal(orch_mkdirs(to.fd, "o/d3/f003/in-the-way", 0755, NULL), 0);
+	assert_true(out_collect(tree.fd, s, to.fd, &options, &c, &err) < 0);
+	assert_non_null(strstr(err.msg, "output o: d3/f003"));
+	out_specs_free(s);
+	place_free(&tree);
+	place_free(&to);
+}
+
 static void test_changes(void **state)
 {
 	struct out_changes *c = out_changes_new();
@@ -208,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(test_links),
 	    cmocka_unit_test(test_odd_files),
 	    cmocka_unit_test(test_again_and_cancel),
+	    cmocka_unit_test(test_many),
 	    cmocka_unit_test(test_changes),
 	};
 
