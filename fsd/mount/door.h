@@ -25,7 +25,7 @@ struct mnt_notify mnt_door_notify(struct mnt_door *d) ORCH_NONNULL(1);
 int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct mnt_ns *ns,
     struct mnt_contents *contents, struct orch_pool *pool, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3, 4, 5) ORCH_WUR;
-/* Starts the threads. ended_fd (an eventfd) becomes readable when the kernel has unmounted. */
+/* Starts the threads and waits for the kernel's hello. ended_fd (an eventfd) becomes readable when the kernel has unmounted. */
 int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* Unmounts. -EBUSY: somebody uses it (not with lazy). */
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

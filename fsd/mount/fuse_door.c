@@ -18,6 +18,7 @@
 #include "fsd/mount/notify.h"
 
 #define THREADS       2
+#define HELLO_S       30
 #define FOREVER_S     (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
 #define MAX_WRITE     (1u << 20)
 #define READ_INLINE   (64u << 10) /* below this a copy is cheaper than a splice */
@@ -51,7 +52,9 @@ struct mnt_door {
 	unsigned thread_count;
 	bool notifying, mounted, passthrough;
 	int ended_fd;
-	pthread_mutex_t freeze_lock; /* frozen, parked */
+	pthread_mutex_t freeze_lock; /* all below */
+	pthread_cond_t greeted;      /* the kernel has said hello (INIT), or will never */
+	bool hello, gone;
 	bool frozen;
 	struct parked *parked, **parked_last;
 };
@@ -780,6 +783,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want_passthrough(d, conn);
 	orch_log(ORCH_LOG_INFO, "mount", "connected", "data=%s protocol=%u.%u",
 	    mnt_door_data_path(d), conn->proto_major, conn->proto_minor);
+	pthread_mutex_lock(&d->freeze_lock);
+	d->hello = true;
+	pthread_cond_broadcast(&d->greeted);
+	pthread_mutex_unlock(&d->freeze_lock);
 }
 
 static const struct fuse_lowlevel_ops ops = {
@@ -834,6 +841,7 @@ int mnt_door_new(struct mnt_door **out)
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&d->freeze_lock, NULL);
+	pthread_cond_init(&d->greeted, NULL);
 	d->parked_last = &d->parked;
 	d->ended_fd = -1;
 	*out = d;
@@ -1016,8 +1024,29 @@ static void *serve(void *arg)
 	}
 	free(buf.mem);
 	fuse_session_exit(d->session);
+	pthread_mutex_lock(&d->freeze_lock);
+	d->gone = true;
+	pthread_cond_broadcast(&d->greeted);
+	pthread_mutex_unlock(&d->freeze_lock);
 	(void)!write(d->ended_fd, &one, sizeof(one));
 	return NULL;
+}
+
+/* The kernel's first request decides how data goes; it is sent at the mount. */
+static int wait_hello(struct mnt_door *d, struct orch_err *err)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += HELLO_S;
+	pthread_mutex_lock(&d->freeze_lock);
+	while (r == 0 && !d->hello && !d->gone)
+		r = pthread_cond_timedwait(&d->greeted, &d->freeze_lock, &until);
+	if (!d->hello && r == 0)
+		r = ENOTCONN;
+	pthread_mutex_unlock(&d->freeze_lock);
+	return r == 0 ? 0 : orch_err_sys(err, r, "the kernel does not connect");
 }
 
 int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err)
@@ -1035,7 +1064,7 @@ int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err)
 			break;
 		d->thread_count++;
 	}
-	return d->thread_count > 0 ? 0 : orch_err_sys(err, r, "thread");
+	return d->thread_count > 0 ? wait_hello(d, err) : orch_err_sys(err, r, "thread");
 }
 
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
@@ -1090,6 +1119,7 @@ void mnt_door_free(struct mnt_door *d)
 		free(p);
 	}
 	mnt_queue_free(d->queue);
+	pthread_cond_destroy(&d->greeted);
 	pthread_mutex_destroy(&d->freeze_lock);
 	free(d->mountpoint);
 	free(d);

@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Open files, their contents and what several processes see of them: what the model test has not in its alphabet."""
+import ctypes
+import fcntl
+import mmap
+
+from mountlib import Mount
+from orchtest import *
+
+SOURCE = {"a": b"base a", "dir/b": b"base b" * 1000, "exe": b"#!/bin/sh\necho hi\n", "big": b"0123456789abcdef" * 65536}
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def put(path, data, mode="wb"):
+    with open(path, mode) as f:
+        f.write(data)
+
+
+def get(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def both(function):
+    """A test of both ways that data can take."""
+    def with_passthrough(t):
+        m = Mount(t, t.tree(SOURCE))
+        m.start()
+        t.match(m.log(), "data=passthrough")
+        function(t, m)
+
+    def through_the_process(t):
+        m = Mount(t, t.tree(SOURCE), args=["--no-passthrough"])
+        m.start()
+        t.match(m.log(), "data=process")
+        function(t, m)
+    with_passthrough.__name__ = function.__name__
+    through_the_process.__name__ = function.__name__ + "_through_the_process"
+    test(needs="fuse root passthrough")(with_passthrough)
+    test(needs="fuse root")(through_the_process)
+    return function
+
+
+@both
+def an_unlinked_file_lives_until_its_last_close(t, m):
+    for name in ("a", "new"):
+        if name == "new":
+            put(m.mnt + "/new", b"base a")
+        f = open(m.mnt + "/" + name, "r+b", buffering=0)
+        g = open(m.mnt + "/" + name, "rb", buffering=0)
+        os.unlink(m.mnt + "/" + name)
+        t.eq(os.fstat(f.fileno()).st_nlink, 0)
+        f.write(b"BASE")
+        t.eq(g.read(), b"BASE a")
+        os.chmod(f.fileno(), 0o600)
+        t.eq(os.fstat(g.fileno()).st_mode & 0o777, 0o600)
+        reopened = open("/proc/self/fd/%d" % f.fileno(), "rb")
+        t.eq(reopened.read(), b"BASE a")
+        for x in (f, g, reopened):
+            x.close()
+    spool = m.store + "/layers/1/spool"
+    wait_until(lambda: not os.listdir(spool), what="the spool to be empty")
+
+
+@both
+def unlinked_open_files_are_gone_after_a_kill(t, m):
+    f = open(m.mnt + "/x", "wb", buffering=0)
+    f.write(b"1" * 100)
+    os.unlink(m.mnt + "/x")
+    put(m.mnt + "/y", b"2")
+    m.kill()
+    f.close()
+    m.start()
+    wait_until(lambda: len(os.listdir(m.store + "/layers/1/spool")) == 1, what="one file in the spool")
+    t.eq(get(m.mnt + "/y"), b"2")
+
+
+@both
+def rename_over_an_open_file(t, m):
+    f = open(m.mnt + "/a", "rb")
+    put(m.mnt + "/n", b"new")
+    os.rename(m.mnt + "/n", m.mnt + "/a")
+    t.eq(get(m.mnt + "/a"), b"new")
+    t.eq(f.read(), b"base a")
+    t.eq(os.fstat(f.fileno()).st_nlink, 0)
+    f.close()
+
+
+@both
+def a_reader_and_a_writer_of_a_base_file(t, m):
+    """The reader keeps a consistent file, the name has the new content for everybody else at once."""
+    ino = os.stat(m.mnt + "/a").st_ino
+    r = open(m.mnt + "/a", "rb", buffering=0)
+    view = mmap.mmap(r.fileno(), 6, prot=mmap.PROT_READ)
+    with open(m.mnt + "/a", "r+b", buffering=0) as w:
+        w.write(b"CHANGED")
+        t.eq(get(m.mnt + "/a"), b"CHANGED")
+        t.eq(os.stat(m.mnt + "/a").st_ino, ino)
+        t.eq(os.stat(m.mnt + "/a").st_size, 7)
+        t.eq(os.fstat(w.fileno()).st_size, 7)
+        t.ok(os.pread(r.fileno(), 10, 0) in (b"base a", b"CHANGED"), "neither the old nor the new content")
+        t.ok(view[:6] in (b"base a", b"CHANGE"))
+    with open(m.mnt + "/a", "ab", buffering=0) as w:
+        w.write(b"!")
+    t.eq(get(m.mnt + "/a"), b"CHANGED!")
+    os.fchmod(r.fileno(), 0o600)
+    t.eq(os.stat(m.mnt + "/a").st_mode & 0o777, 0o600)
+    os.truncate(m.mnt + "/a", 3)
+    t.eq(get(m.mnt + "/a"), b"CHA")
+    view.close()
+    r.close()
+    m.remount(kill=True)
+    t.eq(get(m.mnt + "/a"), b"CHA")
+
+
+@both
+def truncation_of_a_base_file_that_is_read(t, m):
+    r = open(m.mnt + "/dir/b", "rb", buffering=0)
+    os.truncate(m.mnt + "/dir/b", 0)
+    t.eq(get(m.mnt + "/dir/b"), b"")
+    r2 = open(m.mnt + "/big", "rb", buffering=0)
+    os.truncate(m.mnt + "/big", 100000)
+    t.eq(len(get(m.mnt + "/big")), 100000)
+    r3 = open(m.mnt + "/a", "rb", buffering=0)
+    put(m.mnt + "/a", b"again")
+    t.eq(get(m.mnt + "/a"), b"again")
+    for x in (r, r2, r3):
+        x.close()
+
+
+@both
+def other_names_of_a_copied_file_follow(t, m):
+    src = t.tree({"x": b"one file"})
+    os.link(src + "/x", src + "/y")
+    os.mkdir(src + "/d")
+    os.link(src + "/x", src + "/d/z")
+    h = Mount(t, src, args=m.args)
+    h.start()
+    names = ["/x", "/y", "/d/z"]
+    for n in names:
+        t.eq(os.stat(h.mnt + n).st_nlink, 3)
+    r = open(h.mnt + "/y", "rb")
+    put(h.mnt + "/x", b"!", "ab")
+    for n in names:
+        wait_until(lambda n=n: get(h.mnt + n) == b"one file!", what="the new content of " + n)
+    t.eq(len({os.stat(h.mnt + n).st_ino for n in names}), 1)
+    r.close()
+    os.unlink(h.mnt + "/y")
+    h.remount(kill=True)
+    t.eq([os.stat(h.mnt + n).st_nlink for n in ("/x", "/d/z")], [2, 2])
+    put(h.mnt + "/d/z", b"?", "ab")
+    t.eq(get(h.mnt + "/x"), b"one file!?")
+
+
+@both
+def mappings_see_writes_and_files_see_mappings(t, m):
+    put(m.mnt + "/map", b"\0" * 8192)
+    with open(m.mnt + "/map", "r+b", buffering=0) as f:
+        view = mmap.mmap(f.fileno(), 8192)
+        before = os.fstat(f.fileno()).st_mtime_ns
+        view[4096:4099] = b"abc"
+        view.flush()
+        t.eq(os.pread(f.fileno(), 3, 4096), b"abc")
+        t.eq(get(m.mnt + "/map")[4096:4099], b"abc")
+        os.pwrite(f.fileno(), b"xyz", 10)
+        t.eq(view[10:13], b"xyz")
+        view.close()
+    wait_until(lambda: os.stat(m.mnt + "/map").st_mtime_ns > before, what="the mtime to move")
+    with open(m.mnt + "/big", "r+b") as f:  # private mapping of a base file
+        view = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY)
+        view[0:1] = b"X"
+        t.eq(get(m.mnt + "/big")[:1], b"0")
+        view.close()
+
+
+@both
+def a_file_without_a_name_gets_one(t, m):
+    try:
+        fd = os.open(m.mnt, os.O_TMPFILE | os.O_RDWR, 0o640)
+    except OSError as e:
+        if e.errno == errno.EOPNOTSUPP:
+            skip("tmpfile", "libfuse without O_TMPFILE")
+        raise
+    os.write(fd, b"data")
+    t.eq(os.fstat(fd).st_nlink, 0)
+    os.link("/proc/self/fd/%d" % fd, m.mnt + "/named", follow_symlinks=True)
+    t.eq(os.fstat(fd).st_nlink, 1)
+    os.close(fd)
+    fd = os.open(m.mnt, os.O_TMPFILE | os.O_RDWR, 0o640)
+    os.write(fd, b"lost")
+    os.close(fd)
+    m.remount(kill=True)
+    t.eq(get(m.mnt + "/named"), b"data")
+    wait_until(lambda: len(os.listdir(m.store + "/layers/1/spool")) == 1, what="one file in the spool")
+
+
+@both
+def programs_run_and_can_not_be_written_meanwhile(t, m):
+    shutil.copy("/bin/sleep", m.mnt + "/sleep")
+    os.chmod(m.mnt + "/exe", 0o755)
+    t.eq(t.run([m.mnt + "/exe"]).stdout, "hi\n")
+    p = t.start([m.mnt + "/sleep", "30"])
+    wait_until(lambda: os.readlink("/proc/%d/exe" % p.pid).startswith(m.mnt), what="exec")
+    t.raises(errno.ETXTBSY, open, m.mnt + "/sleep", "r+b")
+    p.kill()
+    p.wait()
+    put(m.mnt + "/sleep", b"", "r+b")
+
+
+@both
+def holes_and_allocations(t, m):
+    with open(m.mnt + "/sparse", "w+b", buffering=0) as f:
+        os.pwrite(f.fileno(), b"x" * 4096, 10 << 20)
+        t.eq(os.lseek(f.fileno(), 0, os.SEEK_DATA), 10 << 20)
+        t.eq(os.lseek(f.fileno(), 10 << 20, os.SEEK_HOLE), (10 << 20) + 4096)
+        t.ok(os.stat(m.mnt + "/sparse").st_blocks * 512 < 1 << 20, "it takes the disk of its data")
+        os.posix_fallocate(f.fileno(), 0, 12 << 20)
+        t.eq(os.stat(m.mnt + "/sparse").st_size, 12 << 20)
+        t.ok(os.stat(m.mnt + "/sparse").st_blocks * 512 >= 12 << 20)
+        libc_punch(t, f.fileno(), 10 << 20, 4096)
+        t.eq(os.pread(f.fileno(), 4, 10 << 20), b"\0" * 4)
+
+
+def libc_punch(t, fd, at, length):
+    r = LIBC.fallocate(fd, 3, ctypes.c_long(at), ctypes.c_long(length))
+    t.eq(r, 0, "fallocate PUNCH_HOLE")
+
+
+@both
+def contents_are_copied_inside(t, m):
+    with open(m.mnt + "/big", "rb") as a, open(m.mnt + "/copy", "wb") as b:
+        left = os.stat(m.mnt + "/big").st_size
+        while left > 0:
+            n = os.copy_file_range(a.fileno(), b.fileno(), left)
+            t.ok(n > 0, "nothing copied")
+            left -= n
+    t.eq(get(m.mnt + "/copy"), get(m.mnt + "/big"))
+    t.run(["cp", "--sparse=always", m.mnt + "/big", m.mnt + "/copy2"])
+    t.run(["cmp", m.mnt + "/big", m.mnt + "/copy2"])
+
+
+@both
+def several_append_at_once(t, m):
+    script = "for i in $(seq 500); do echo $1$i; done >> \"$2\""
+    children = [t.start(["sh", "-c", script, "sh", x * 20, m.mnt + "/log"]) for x in "abcd"]
+    for c in children:
+        t.eq(c.wait(), 0)
+    lines = get(m.mnt + "/log").decode().split()
+    t.eq(sorted(lines), sorted(x * 20 + str(i) for x in "abcd" for i in range(1, 501)))
+
+
+@both
+def locks_are_between_processes(t, m):
+    put(m.mnt + "/lock", b"")
+    for lock in ("flock", "lockf"):
+        with open(m.mnt + "/lock", "r+b") as f:
+            getattr(fcntl, lock)(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            other = "import fcntl,sys; fcntl.%s(open(sys.argv[1],'r+b'), fcntl.LOCK_EX|fcntl.LOCK_NB)" % lock
+            t.ok(t.run([sys.executable, "-c", other, m.mnt + "/lock"], status=None).status != 0, lock)
+        t.run([sys.executable, "-c", other, m.mnt + "/lock"])
+
+
+@both
+def fsync_says_when_it_is_there(t, m):
+    with open(m.mnt + "/f", "wb") as f:
+        f.write(b"1")
+        f.flush()
+        os.fsync(f.fileno())
+        os.fdatasync(f.fileno())
+    d = os.open(m.mnt + "/dir", os.O_RDONLY)
+    os.fsync(d)
+    os.close(d)
+    t.run(["sync", "-f", m.mnt])
+
+
+@both
+def direct_io_reads_and_writes(t, m):
+    buf = mmap.mmap(-1, 8192)
+    buf.write(b"d" * 8192)
+    fd = os.open(m.mnt + "/direct", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    t.eq(os.pwritev(fd, [buf], 0), 8192)
+    t.eq(os.preadv(fd, [buf], 4096), 4096)
+    os.close(fd)
+    t.eq(get(m.mnt + "/direct"), b"d" * 8192)
+
+
+main()
