@@ -5,7 +5,7 @@
 #include "request.h"
 
 /* api_daemon.c */
-fsd_handler fsd_api_health, fsd_api_daemon, fsd_api_stop, fsd_api_metrics;
+fsd_handler fsd_api_health, fsd_api_daemon, fsd_api_stop, fsd_api_upgrade, fsd_api_metrics;
 /* api_ref.c */
 fsd_handler fsd_api_ref_list, fsd_api_ref_get, fsd_api_ref_put, fsd_api_ref_delete;
 /* api_snapshot.c */

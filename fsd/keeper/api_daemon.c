@@ -6,6 +6,7 @@
 #include "api.h"
 #include "cache/stat.h"
 #include "core/clock.h"
+#include "core/process.h"
 #include "daemon.h"
 #include "http_server.h"
 #include "json_value.h"
@@ -14,6 +15,7 @@
 #include "ws_mount.h"
 
 #define STOP_LOOK_MS 200
+#define TRY_MS       10000
 
 int fsd_api_health(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
@@ -110,6 +112,49 @@ int fsd_api_stop(struct fsd_request *r, struct orch_json **out, struct orch_err 
 		return rc;
 	}
 	fsd_daemon_stop(r->daemon);
+	return 0;
+}
+
+/* ---- upgrade ---- */
+
+/* What lies at our path must at least start. */
+static int try_program(struct orch_err *err)
+{
+	orch_auto(free) char *program = fsd_daemon_program(err);
+	const char *argv[] = {program, "--version", NULL};
+
+	if (!program)
+		return -err->code;
+	if (orch_process_run(argv, NULL, orch_deadline_in_ms(TRY_MS), err) < 0)
+		return orch_err_wrap(err, "the new program does not start");
+	return 0;
+}
+
+/* The program at our path takes our place, process, socket and all. Running transfers are waited
+ * for; mounts do not notice. */
+int fsd_api_upgrade(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	struct fsd_daemon *d = r->daemon;
+	struct pollfd p = {.fd = r->cancel_fd, .events = POLLIN};
+	int rc;
+
+	(void)out;
+	if (!fsd_peer_is_admin(&r->peer))
+		return orch_err_set(err, EPERM, "only root or the daemon's user may upgrade it");
+	rc = try_program(err);
+	if (rc < 0)
+		return rc;
+	d->stopping = true;
+	while (rc == 0 && fsd_workers_running(d->workers)) {
+		rc = fsd_request_cancelled(r, err);
+		poll(&p, 1, STOP_LOOK_MS);
+	}
+	if (rc < 0) {
+		d->stopping = false;
+		return rc;
+	}
+	d->replace = true;
+	fsd_daemon_stop(d);
 	return 0;
 }
 

@@ -33,6 +33,27 @@ void fsd_daemon_stop(struct fsd_daemon *d)
 		return; /* full: asked already */
 }
 
+char *fsd_daemon_program(struct orch_err *err)
+{
+	static const char deleted[] = " (deleted)";
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *copy;
+
+	if (n < 0) {
+		orch_err_sys(err, errno, "/proc/self/exe");
+		return NULL;
+	}
+	path[n] = '\0';
+	/* Replaced while it runs. */
+	if ((size_t)n > sizeof(deleted) && strcmp(path + n - sizeof(deleted) + 1, deleted) == 0)
+		path[n - (ssize_t)sizeof(deleted) + 1] = '\0';
+	copy = strdup(path);
+	if (!copy)
+		orch_err_set(err, ENOMEM, "no memory");
+	return copy;
+}
+
 /* ---- coming up ---- */
 
 static int open_log(const struct fsd_settings *s, bool background, struct orch_err *err)
@@ -97,16 +118,18 @@ static int open_parts(struct fsd_daemon *d, struct orch_err *err)
 	return rc < 0 ? rc : fsd_adopt(d, err);
 }
 
-static int serve(struct fsd_daemon *d, struct orch_err *err)
+/* listen_fd: -1, or one that was handed over. */
+static int serve(struct fsd_daemon *d, int listen_fd, struct orch_err *err)
 {
 	struct fsd_listen_spec spec = {.path = d->settings->socket, .group = d->settings->group};
 	struct fsd_http_config http = {
+	    .listen_fd = listen_fd,
 	    .connections_max = (unsigned)d->settings->connections_max,
 	    .client_timeout_s = (unsigned)d->settings->client_timeout_s,
 	    .routes = fsd_routes,
 	    .daemon = d,
 	};
-	int rc = fsd_listen_open(&spec, &http.listen_fd, err);
+	int rc = listen_fd < 0 ? fsd_listen_open(&spec, &http.listen_fd, err) : 0;
 
 	if (rc < 0)
 		return rc;
@@ -181,7 +204,29 @@ static void say_ready(int fd)
 	orch_fd_close(fd);
 }
 
-static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, struct orch_err *err)
+/* Everything ends but the mounts that are in use. */
+static int shut_down(struct fsd_daemon *d, struct fsd_watch *watch, bool own_socket)
+{
+	orch_auto(fd) int listener = -1;
+
+	d->stopping = true;
+	if (!d->replace && own_socket)
+		unlink(d->settings->socket);
+	listener = fsd_http_stop(d->http);
+	d->http = NULL;
+	fsd_watch_stop(watch);
+	if (!d->replace) {
+		unmount_idle(d);
+		return 0;
+	}
+	d->listen_fd = listener;
+	listener = -1;
+	return FSD_DAEMON_REPLACE;
+}
+
+/* listen_fd: of somebody else's, or -1. */
+static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, int listen_fd, bool own_socket,
+    struct orch_err *err)
 {
 	struct fsd_watch *watch = NULL;
 	const char *why;
@@ -192,7 +237,7 @@ static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, struct orch_er
 	if (rc == 0)
 		rc = fsd_watch_start(d, &watch, err);
 	if (rc == 0)
-		rc = serve(d, err);
+		rc = serve(d, listen_fd, err);
 	if (rc < 0) {
 		fsd_watch_stop(watch);
 		return rc;
@@ -203,13 +248,7 @@ static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, struct orch_er
 	say_ready(ready_fd);
 	why = wait_end(d, signal_fd);
 	orch_log(ORCH_LOG_INFO, MODULE, "ending", "reason=%s", why);
-	d->stopping = true;
-	unlink(d->settings->socket);
-	fsd_http_stop(d->http);
-	d->http = NULL;
-	fsd_watch_stop(watch);
-	unmount_idle(d);
-	return 0;
+	return shut_down(d, watch, own_socket);
 }
 
 /* SIGTERM and SIGINT are read from a descriptor; they stay blocked in all threads. */
@@ -229,13 +268,23 @@ static int open_signals(struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "signalfd") : fd;
 }
 
-int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, struct orch_err *err)
+int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, int *out_listen_fd,
+    struct orch_err *err)
 {
 	struct fsd_listen_spec spec = {.path = s->socket, .group = s->group};
-	struct fsd_daemon d = {.settings = s, .stop_fd = -1, .started_wall_ns = orch_wall_ns()};
+	struct fsd_daemon d = {
+	    .settings = s,
+	    .stop_fd = -1,
+	    .listen_fd = -1,
+	    .started_wall_ns = orch_wall_ns(),
+	};
 	orch_auto(fd) int signal_fd = -1;
-	int rc = fsd_listen_check(&spec, err);
+	int listen_fd = -1;
+	bool own_socket = true;
+	int rc = fsd_listen_inherit(&spec, &listen_fd, &own_socket, err);
 
+	if (rc == 0)
+		rc = fsd_listen_check(&spec, err);
 	if (rc < 0)
 		return rc;
 	signal_fd = open_signals(err);
@@ -243,14 +292,15 @@ int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, struct orch_err *
 		return signal_fd;
 	umask(022);
 	d.run_dir = fsd_listen_folder(s->socket);
-	rc = d.run_dir ? run(&d, ready_fd, signal_fd, err) :
+	rc = d.run_dir ? run(&d, ready_fd, signal_fd, listen_fd, own_socket, err) :
 			 orch_err_set(err, ENOMEM, "no memory");
 	fsd_registry_free(d.registry);
 	fsd_workers_free(d.workers);
 	cas_store_close(d.store);
 	orch_fd_close(d.stop_fd);
 	free(d.run_dir);
-	if (rc == 0)
+	*out_listen_fd = d.listen_fd;
+	if (rc >= 0)
 		orch_log(ORCH_LOG_INFO, MODULE, "ended", "pid=%d", (int)getpid());
 	return rc;
 }

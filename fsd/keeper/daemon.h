@@ -19,17 +19,25 @@ struct fsd_daemon {
 	struct fsd_workers *workers;
 	int64_t started_wall_ns;
 	char *run_dir;     /* folder of the control socket */
+	int listen_fd;     /* for a successor, once the server has ended; else -1 */
 	int stop_fd;       /* eventfd: somebody asked for the end */
+	volatile bool replace; /* the end is for a successor: see FSD_DAEMON_REPLACE */
 	volatile bool stopping; /* no new workspaces, mounts and workers */
 };
+
+/* fsd_daemon_run's way to say: execute the program again. *out_listen_fd, the caller's, is for
+ * fsd_listen_bequeath; mounts go on and are adopted. */
+#define FSD_DAEMON_REPLACE 1
 
 /* Serves until SIGTERM, SIGINT, a stop request or the idle time-out. ready_fd: -1, or where
  * "ready\n" is written once the daemon answers. Signals must not be used by anybody else.
  * -errno with a message when it could not come up. */
-int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, struct orch_err *err)
-    ORCH_NONNULL(1) ORCH_WUR;
+int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, int *out_listen_fd,
+    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
 
 /* Asks for the end; returns at once. */
 void fsd_daemon_stop(struct fsd_daemon *d) ORCH_NONNULL(1);
+/* The program that would be executed: this one's path, where a newer one may lie now. malloc'd. */
+char *fsd_daemon_program(struct orch_err *err) ORCH_WUR;
 
 #endif

@@ -564,20 +564,19 @@ static void drain(struct fsd_http *h)
 	pthread_mutex_unlock(&h->lock);
 }
 
-void fsd_http_stop(struct fsd_http *h)
+int fsd_http_stop(struct fsd_http *h)
 {
 	MHD_socket listener;
 
 	if (!h)
-		return;
+		return -1;
 	listener = MHD_quiesce_daemon(h->mhd);
 	drain(h);
 	MHD_stop_daemon(h->mhd);
-	if (listener != MHD_INVALID_SOCKET)
-		orch_fd_close(listener);
 	pthread_cond_destroy(&h->drained);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
+	return listener == MHD_INVALID_SOCKET ? -1 : listener;
 }
 
 void fsd_http_stat(struct fsd_http *h, struct fsd_http_stat *out)

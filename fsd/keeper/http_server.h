@@ -22,8 +22,9 @@ struct fsd_http_config {
 
 int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
-/* No new connections; running requests are cancelled; returns when their handlers have. */
-void fsd_http_stop(struct fsd_http *h);
+/* No new connections; running requests are cancelled; returns when their handlers have. The
+ * listening socket, still listening, is the caller's again: its number, or -1. h NULL: -1. */
+int fsd_http_stop(struct fsd_http *h) ORCH_WUR;
 
 struct fsd_http_stat {
 	uint64_t requests, errors; /* so far; errors: answers of 5xx */

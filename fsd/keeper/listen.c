@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -124,5 +125,69 @@ int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_er
 		return rc;
 	*out_fd = fd;
 	fd = -1;
+	return 0;
+}
+
+/* ---- sockets that were handed over: sd_listen_fds(3), without its library ---- */
+
+#define INHERITED_FD 3
+#define REPLACED_ENV "ORCH_FSD_REPLACED"
+
+static bool env_is(const char *name, unsigned long value)
+{
+	const char *text = getenv(name);
+	char *end = NULL;
+
+	return text && *text && strtoul(text, &end, 10) == value && !*end;
+}
+
+static int check_inherited(const char *path, struct orch_err *err)
+{
+	struct sockaddr_un addr = {0};
+	socklen_t len = sizeof(addr);
+	int listening = 0;
+	socklen_t size = sizeof(listening);
+
+	if (getsockopt(INHERITED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 ||
+	    !listening || getsockname(INHERITED_FD, (struct sockaddr *)&addr, &len) < 0 ||
+	    addr.sun_family != AF_UNIX)
+		return orch_err_set(err, EINVAL,
+		    "descriptor 3 is not a listening Unix socket, though LISTEN_FDS says so");
+	if (strncmp(addr.sun_path, path, sizeof(addr.sun_path)) != 0)
+		return orch_err_set(err, EINVAL, "the socket handed over is %.108s, not %s",
+		    addr.sun_path, path);
+	if (fcntl(INHERITED_FD, F_SETFD, FD_CLOEXEC) < 0)
+		return orch_err_sys(err, errno, "descriptor 3");
+	return 0;
+}
+
+int fsd_listen_inherit(const struct fsd_listen_spec *s, int *out_fd, bool *out_ours,
+    struct orch_err *err)
+{
+	bool given = env_is("LISTEN_PID", (unsigned long)getpid()) && env_is("LISTEN_FDS", 1);
+	bool ours = getenv(REPLACED_ENV) != NULL;
+	int rc = given ? check_inherited(s->path, err) : 0;
+
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	unsetenv(REPLACED_ENV);
+	if (rc < 0 || !given)
+		return rc;
+	*out_fd = INHERITED_FD;
+	*out_ours = ours;
+	return 1;
+}
+
+int fsd_listen_bequeath(int fd)
+{
+	char pid[24];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (fd == INHERITED_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, INHERITED_FD) < 0)
+		return -errno;
+	if (setenv("LISTEN_PID", pid, 1) < 0 || setenv("LISTEN_FDS", "1", 1) < 0 ||
+	    setenv(REPLACED_ENV, "1", 1) < 0)
+		return -errno;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef FSD_KEEPER_LISTEN_H
 #define FSD_KEEPER_LISTEN_H
 
+#include <stdbool.h>
 #include "core/err.h"
 
 struct fsd_listen_spec {
@@ -16,6 +17,15 @@ int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err) ORCH
 /* Makes the folder and the socket, mode 0660, listening. *out_fd is the caller's. */
 int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
+/* A listening socket on s->path that was handed over: by systemd (LISTEN_FDS) or by this program
+ * when it replaced itself. 1: *out_fd is the caller's, *out_ours tells whether the file is ours to
+ * remove; 0: none was; -EINVAL: one for another path. Takes the variables out of the environment;
+ * before any thread. */
+int fsd_listen_inherit(const struct fsd_listen_spec *s, int *out_fd, bool *out_ours,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* Makes fd the socket that _inherit finds after exec. -errno */
+int fsd_listen_bequeath(int fd) ORCH_WUR;
+
 /* The folder of the socket, malloc'd; NULL: no memory. */
 char *fsd_listen_folder(const char *path) ORCH_NONNULL(1) ORCH_WUR;
 

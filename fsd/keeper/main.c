@@ -3,7 +3,9 @@
 #include <unistd.h>
 #include "background.h"
 #include "core/log.h"
+#include "core/strv.h"
 #include "daemon.h"
+#include "listen.h"
 #include "settings.h"
 
 static int fail(const struct orch_err *err)
@@ -12,13 +14,42 @@ static int fail(const struct orch_err *err)
 	return err->code == EINVAL ? 2 : 1;
 }
 
-/* In the background the first process tells what went wrong. */
-static int serve(const struct fsd_settings *s, int ready_fd)
+/* The same command line in the same process, for a program that was replaced. It is in the
+ * background already if it was to be. */
+static int replace(int listen_fd, int argc, char *const *argv)
 {
 	struct orch_err err = ORCH_ERR_INIT;
+	orch_auto(free) char *program = fsd_daemon_program(&err);
+	orch_auto(strv) struct orch_strv v = ORCH_STRV_INIT;
+	int rc = program ? 0 : -ENOMEM;
+
+	for (int i = 0; rc == 0 && i < argc; i++)
+		rc = orch_strv_add(&v, argv[i]);
+	if (rc == 0)
+		rc = orch_strv_add(&v, "--foreground");
+	if (rc == 0)
+		rc = fsd_listen_bequeath(listen_fd);
+	if (rc == 0) {
+		execv(program, orch_strv_argv(&v));
+		orch_err_sys(&err, errno, "%s", program);
+	} else if (!err.code) {
+		orch_err_sys(&err, -rc, "hand over");
+	}
+	orch_log_err("keeper", "replace", &err);
+	return 1;
+}
+
+/* In the background the first process tells what went wrong. */
+static int serve(const struct fsd_settings *s, int ready_fd, int argc, char *const *argv)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	int rc, listen_fd = -1;
 
 	orch_log_setup(STDERR_FILENO, s->log_level, s->log_format);
-	if (fsd_daemon_run(s, ready_fd, &err) >= 0)
+	rc = fsd_daemon_run(s, ready_fd, &listen_fd, &err);
+	if (rc == FSD_DAEMON_REPLACE)
+		return replace(listen_fd, argc, argv);
+	if (rc >= 0)
 		return 0;
 	if (ready_fd < 0)
 		return fail(&err);
@@ -26,7 +57,7 @@ static int serve(const struct fsd_settings *s, int ready_fd)
 	return 1;
 }
 
-static int run(const struct fsd_settings *s)
+static int run(const struct fsd_settings *s, int argc, char *const *argv)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	int ready_fd = -1;
@@ -45,7 +76,7 @@ static int run(const struct fsd_settings *s)
 		if (rc <= 0)
 			return rc < 0 ? fail(&err) : 0;
 	}
-	return serve(s, ready_fd);
+	return serve(s, ready_fd, argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -54,7 +85,7 @@ int main(int argc, char **argv)
 	struct orch_err err = ORCH_ERR_INIT;
 	int status;
 
-	status = fsd_settings_load(&s, argc, argv, &err) < 0 ? fail(&err) : run(&s);
+	status = fsd_settings_load(&s, argc, argv, &err) < 0 ? fail(&err) : run(&s, argc, argv);
 	fsd_settings_fini(&s);
 	return status;
 }

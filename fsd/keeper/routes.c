@@ -10,6 +10,7 @@ const struct fsd_route fsd_routes[] = {
     {"GET", "/metrics", fsd_api_metrics, NULL, NULL, FSD_ROUTE_TEXT},
     {"GET", "/v1/daemon", fsd_api_daemon, NULL, NULL, 0},
     {"POST", "/v1/daemon/stop", fsd_api_stop, "force:b?", NULL, 0},
+    {"POST", "/v1/daemon/upgrade", fsd_api_upgrade, NULL, NULL, 0},
 
     {"GET", "/v1/snapshots", fsd_api_snapshot_list, NULL, NULL, 0},
     {"GET", REV, fsd_api_snapshot_get, NULL, NULL, 0},

@@ -62,10 +62,22 @@ static int verify_place(const struct fsd_ws_record *rec, struct orch_err *err)
 	return rc < 0 ? rc : 0;
 }
 
+/* A child of ours from before this program replaced another; 0 when it is nobody's child. */
+static int reap_inherited(int pidfd)
+{
+	siginfo_t si = {0};
+
+	if (waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED | WNOHANG) < 0 || si.si_pid == 0)
+		return 0;
+	return si.si_code == CLD_EXITED ? W_EXITCODE(si.si_status, 0) : W_EXITCODE(0, si.si_status);
+}
+
 static void reap(struct fsd_ws *ws, int *out_status)
 {
 	int status = 0;
 
+	if (!ws->process && ws->pidfd >= 0)
+		status = reap_inherited(ws->pidfd);
 	if (ws->process && orch_process_wait(ws->process, orch_deadline_in_ms(END_MS), -1,
 			       &status, NULL) < 0)
 		status = 0;

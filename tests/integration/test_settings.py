@@ -153,4 +153,25 @@ def the_log_may_be_json_in_a_file(t):
     t.ok(any(x["event"] == "ended" for x in lines))
 
 
+@test
+def a_socket_may_be_handed_over(t):
+    import socket
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(t.path("s"))
+    s.listen(5)
+    code = ("import os,sys; os.dup2(%d, 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
+            "os.execv(sys.argv[1], sys.argv[1:])" % s.fileno())
+    argv = [sys.executable, "-c", code, program("orch-fsd"), *base(t)]
+    p = t.start(argv, pass_fds=[s.fileno()])
+    d = t.daemon()
+    wait_until(d.answers)
+    p.terminate()
+    t.eq(p.wait(20), 0)
+    t.ok(os.path.exists(t.path("s")), "it belongs to who made it")
+    r = t.start(argv[:4] + base(t, socket=t.path("other")), pass_fds=[s.fileno()], stderr=subprocess.PIPE)
+    t.match(r.stderr.read().decode(), "handed over is .*/s, not .*/other")
+    t.eq(r.wait(20), 2)
+    s.close()
+
+
 main()

@@ -8,4 +8,5 @@ dist_check_SCRIPTS += %D%/test_folders.py
 dist_check_SCRIPTS += %D%/test_model.py
 dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py
+dist_check_SCRIPTS += %D%/test_keeper_seal.py
 dist_check_SCRIPTS += %D%/test_fidelity.py

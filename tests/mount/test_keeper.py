@@ -249,6 +249,43 @@ def stop_waits_for_busy_mounts_or_ends_them(t):
 
 
 @test(needs="fuse")
+def an_upgrade_keeps_mounts_process_and_socket(t):
+    d = started(t)
+    w = create(t, d, "w")
+    wrong, done = [], threading.Event()
+
+    def ask_on():
+        while not done.is_set():
+            try:
+                r = d.http("GET", "/v1/daemon")
+                if r.status != 200:
+                    wrong.append(str(r))
+            except Exception as e:  # noqa: BLE001
+                wrong.append(repr(e))
+    with open(w["path"] + "/open", "w") as f:
+        for n in range(3):
+            before = ask(t, d, "GET", "/v1/daemon")
+            x = threading.Thread(target=ask_on, daemon=True)
+            done.clear()
+            x.start()
+            ask(t, d, "POST", "/v1/daemon/upgrade")
+            wait_until(lambda: ask(t, d, "GET", "/v1/daemon")["started"] != before["started"], what="the successor")
+            done.set()
+            x.join()
+            t.eq(ask(t, d, "GET", "/v1/daemon")["pid"], before["pid"])
+            t.eq(show(t, d, "w")["pid"], w["pid"])
+            f.write("x")
+            f.flush()
+    t.eq(wrong, [])
+    t.eq(read(w["path"] + "/open"), "xxx")
+    os.kill(w["pid"], signal.SIGKILL)
+    wait_until(lambda: show(t, d, "w")["state"] == "created", what="the watcher")
+    t.match(show(t, d, "w")["error"], "ended|killed")
+    t.ok(not os.path.exists("/proc/%d" % w["pid"]), "it was reaped")
+    t.eq(d.stop(), 0)
+
+
+@test(needs="fuse")
 def many_at_once(t):
     d = started(t)
     wrong = []

@@ -1,0 +1,321 @@
+"""Fork, commit and changes through the control API, with keepers and mounts that die in between."""
+from orchtest import *
+
+
+def ask(t, d, method, path, body=None, status=200, code=None):
+    r = d.http(method, path, body)
+    t.eq(r.status, status, "%s %s: %s" % (method, path, r))
+    if code:
+        t.eq(r.json()["error"]["code"], code)
+    return r.json()
+
+
+def lines(r):
+    return [json.loads(x) for x in r.body.split(b"\n") if x]
+
+
+def stream(t, d, method, path, body=None):
+    r = d.http(method, path, body)
+    last = lines(r)[-1]
+    t.ok("result" in last, "%s %s: %s" % (method, path, r))
+    return last["result"]
+
+
+def started(t, files=None, args=()):
+    d = t.daemon(args)
+    d.start()
+    stream(t, d, "POST", "/v1/snapshots/import", {"dir": t.tree(files or {"a": "one", "d/b": "two"}), "ref": "main"})
+    return d
+
+
+def create(t, d, name, **body):
+    return ask(t, d, "POST", "/v1/workspaces", dict(body, name=name, **({} if "from" in body else {"from": "main"})))
+
+
+def fork(t, d, source, name, **body):
+    return ask(t, d, "POST", "/v1/workspaces/%s/fork" % source, dict(body, name=name))
+
+
+def commit(t, d, name, **body):
+    return stream(t, d, "POST", "/v1/workspaces/%s/commit" % name, body)
+
+
+def drop(t, d, name):
+    ask(t, d, "DELETE", "/v1/workspaces/" + name)
+
+
+def show(t, d, name):
+    return ask(t, d, "GET", "/v1/workspaces/" + name)
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def layers(d):
+    return len(os.listdir(d.store + "/layers"))
+
+
+def verify(t, d):
+    t.eq(stream(t, d, "POST", "/v1/store/verify")["bad"], [])
+
+
+@test(needs="fuse")
+def a_fork_is_the_state_of_an_instant(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "before")
+    os.unlink(w["path"] + "/a")
+    f = fork(t, d, "w", "f")
+    t.eq((f["last_write_seen"], f["state"], f["owner"]), ([], "mounted", w["owner"]))
+    write(w["path"] + "/new", "after")
+    t.eq((sorted(os.listdir(f["path"])), read(f["path"] + "/new")), (["d", "new"], "before"))
+    write(f["path"] + "/d/b", "fork's")
+    t.eq((read(w["path"] + "/d/b"), read(w["path"] + "/new")), ("two", "after"))
+    g = fork(t, d, "f", "g")
+    t.eq((read(g["path"] + "/d/b"), read(g["path"] + "/new")), ("fork's", "before"))
+    for name in ("w", "f"):
+        drop(t, d, name)
+    t.eq(read(g["path"] + "/new"), "before")
+    ask(t, d, "POST", "/v1/workspaces/g/umount", {})
+    g = ask(t, d, "POST", "/v1/workspaces/g/mount")
+    t.eq((read(g["path"] + "/d/b"), read(g["path"] + "/new")), ("fork's", "before"))
+    verify(t, d)
+    drop(t, d, "g")
+    t.eq(layers(d), 0)
+
+
+@test(needs="fuse")
+def a_file_with_a_writer_is_named(t):
+    d = started(t)
+    w = create(t, d, "w")
+    with open(w["path"] + "/log", "w") as f:
+        f.write("half")
+        f.flush()
+        k = fork(t, d, "w", "k")
+        t.eq([x.lstrip("/") for x in k["last_write_seen"]], ["log"])
+        f.write(" whole")
+    t.eq((read(k["path"] + "/log"), read(w["path"] + "/log")), ("half", "half whole"))
+
+
+@test(needs="fuse")
+def forks_of_what_is_not_mounted_or_read_only(t):
+    d = started(t)
+    place = t.dir()
+    w = create(t, d, "w", at=place)
+    write(place + "/new", "x")
+    ask(t, d, "POST", "/v1/workspaces/w/umount", {})
+    f = fork(t, d, "w", "f")
+    t.eq(read(f["path"] + "/new"), "x")
+    t.eq((show(t, d, "w")["state"], show(t, d, "w")["path"]), ("created", place))
+    g = fork(t, d, "w", "g", mount=False)
+    t.eq((g["state"], "pid" in g), ("created", False))
+    create(t, d, "r", read_only=True)
+    h = fork(t, d, "r", "h")
+    write(h["path"] + "/made", "y")
+    t.eq(h["read_only"], False)
+    for name in "wfgrh":
+        drop(t, d, name)
+    t.eq(layers(d), 0)
+
+
+@test(needs="fuse")
+def a_commit_and_the_workspace_goes_on(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "x")
+    os.rename(w["path"] + "/d", w["path"] + "/e")
+    inode, before = os.stat(w["path"] + "/new").st_ino, show(t, d, "w")
+    made = commit(t, d, "w", ref="build/k", record={"outcome": "good"})
+    snap = ask(t, d, "GET", "/v1/snapshots/build%2Fk")
+    t.eq((snap["id"], snap["parent"], snap["record"]), (made["id"], before["snapshot"], {"outcome": "good"}))
+    after = show(t, d, "w")
+    t.eq((after["snapshot"], after["pid"]), (made["id"], before["pid"]))
+    t.ok(after["seq"] >= before["seq"] and after["layer"] != before["layer"])
+    t.eq((layers(d), os.stat(w["path"] + "/new").st_ino), (1, inode))
+    write(w["path"] + "/later", "y")
+    t.eq(sorted(os.listdir(w["path"])), ["a", "e", "later", "new"])
+    out = t.path("out")
+    stream(t, d, "POST", "/v1/snapshots/build%2Fk/export", {"dir": out})
+    t.eq((sorted(os.listdir(out)), read(out + "/e/b"), read(out + "/new")), (["a", "e", "new"], "two", "x"))
+    second = commit(t, d, "w", ref="build/k", expect=made["id"])
+    r = d.http("POST", "/v1/workspaces/w/commit", {"ref": "build/k", "expect": made["id"]})
+    t.eq((r.status, r.json()["error"]["code"]), (409, "ECONFLICT"))
+    third = commit(t, d, "w")
+    t.eq(third["id"], second["id"], "nothing changed: the same name")
+    x = create(t, d, "x", **{"from": "build/k"})
+    t.eq((read(x["path"] + "/later"), os.stat(x["path"] + "/new").st_ino), ("y", inode))
+    verify(t, d)
+
+
+@test(needs="fuse")
+def a_commit_of_what_is_not_mounted(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "x")
+    ask(t, d, "POST", "/v1/workspaces/w/umount", {})
+    made = commit(t, d, "w", ref="r")
+    w = show(t, d, "w")
+    t.eq((w["state"], w["snapshot"]), ("created", made["id"]))
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(read(w["path"] + "/new"), "x")
+    t.eq(layers(d), 1)
+
+
+@test(needs="fuse")
+def forks_survive_the_commit_of_their_source(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "x")
+    f = fork(t, d, "w", "f")
+    commit(t, d, "w", ref="r")
+    t.eq(read(f["path"] + "/new"), "x")
+    ask(t, d, "POST", "/v1/workspaces/f/umount", {})
+    f = ask(t, d, "POST", "/v1/workspaces/f/mount")
+    t.eq(read(f["path"] + "/new"), "x")
+    commit(t, d, "f", ref="r2")
+    t.eq(layers(d), 2)
+    drop(t, d, "w")
+    drop(t, d, "f")
+    t.eq(layers(d), 0)
+    verify(t, d)
+
+
+@test(needs="fuse")
+def changes_are_listed(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "x")
+    os.unlink(w["path"] + "/a")
+    got = lines(d.http("GET", "/v1/workspaces/w/changes"))
+    t.eq({x["path"].lstrip("/"): x["change"] for x in got[:-1] if x["path"].strip("/")}, {"new": "created", "a": "removed"})
+    seq = got[-1]["result"]["seq"]
+    t.eq(got[-1]["result"]["count"], len(got) - 1)
+    t.eq(lines(d.http("GET", "/v1/workspaces/w/changes?since=%d" % seq))[-1]["result"]["count"], 0)
+    write(w["path"] + "/d/b", "changed")
+    got = lines(d.http("GET", "/v1/workspaces/w/changes?since=%d" % seq))
+    t.ok(("d/b", "modified") in [(x["path"].lstrip("/"), x["change"]) for x in got[:-1]], str(got))
+    ask(t, d, "POST", "/v1/workspaces/w/umount", {})
+    again = lines(d.http("GET", "/v1/workspaces/w/changes?since=%d" % seq))
+    t.eq([x["path"] for x in again[:-1]], [x["path"] for x in got[:-1]])
+    t.eq(d.http("GET", "/v1/workspaces/w/changes?since=x").status, 400)
+
+
+@test(needs="fuse")
+def a_cancelled_commit_leaves_the_workspace_whole(t):
+    d = started(t)
+    w = create(t, d, "w")
+    for i in range(200):
+        with open(w["path"] + "/%d" % i, "wb") as f:
+            f.write(os.urandom(100000))
+    import socket
+    for delay in (0, 0.02, 0.05, 0.1):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(d.socket)
+        s.sendall(b"POST /v1/workspaces/w/commit HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"ref\":\"gone\"}"[:-1] + b"")
+        time.sleep(delay)
+        s.close()
+    wait_until(lambda: not d.pids("orch-worker"), what="the end of the workers")
+    t.eq(len(os.listdir(w["path"])), 202)
+    made = commit(t, d, "w", ref="r")
+    t.eq(made["files"], 203)
+    t.eq(os.listdir(d.store + "/tmp"), [])
+    verify(t, d)
+
+
+@test(needs="fuse", timeout=300)
+def keepers_killed_during_forks_and_commits(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/n", "0")
+    for n in range(12):
+        x = threading.Thread(target=lambda: quiet(lambda: (
+            d.http("POST", "/v1/workspaces/w/fork", {"name": "f%d" % n}),
+            d.http("POST", "/v1/workspaces/w/commit", {"ref": "r"}))))
+        x.start()
+        time.sleep(0.004 * n)
+        d.kill()
+        x.join()
+        wait_until(lambda: not d.pids("orch-worker"), what="the end of the worker")
+        d.start()
+        t.eq(read(w["path"] + "/n"), str(n))
+        write(w["path"] + "/n", str(n + 1))
+        t.eq(show(t, d, "w")["state"], "mounted")
+        for f in ask(t, d, "GET", "/v1/workspaces")["workspaces"]:
+            if f["name"] != "w":
+                f = ask(t, d, "POST", "/v1/workspaces/%s/mount" % f["name"])
+                t.ok(int(read(f["path"] + "/n")) <= n)
+                if n % 2:
+                    drop(t, d, f["name"])
+    commit(t, d, "w", ref="last")
+    verify(t, d)
+    for f in ask(t, d, "GET", "/v1/workspaces")["workspaces"]:
+        drop(t, d, f["name"])
+    d.restart()
+    t.eq(layers(d), 0)
+    d.stop()
+    t.eq(d.pids(), [], "nothing runs any more")
+
+
+def quiet(f):
+    with contextlib.suppress(Exception):
+        f()
+
+
+@test(needs="fuse", timeout=300)
+def everything_killed_at_random(t):
+    d = started(t)
+    w = create(t, d, "w")
+    for n in range(8):
+        x = threading.Thread(target=lambda: quiet(lambda: (
+            d.http("POST", "/v1/workspaces/w/fork", {"name": "f%d" % n, "mount": False}),
+            d.http("POST", "/v1/workspaces/w/commit", {"ref": "r"}))))
+        write(w["path"] + "/n", str(n))
+        x.start()
+        time.sleep(0.007 * n)
+        d.kill()
+        for p in d.pids():
+            os.kill(p, signal.SIGKILL)
+        x.join()
+        wait_until(lambda: not d.pids(), what="the end of all")
+        d.start()
+        w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+        t.eq(read(w["path"] + "/n"), str(n))
+    verify(t, d)
+
+
+@test(needs="fuse", timeout=300)
+def many_forks_at_once(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/n", "x" * 100000)
+    wrong = []
+
+    def one(i):
+        try:
+            f = fork(t, d, "w", "f%d" % i)
+            if len(read(f["path"] + "/n")) != 100000:
+                wrong.append(i)
+            write(f["path"] + "/mine", str(i))
+        except Exception as e:  # noqa: BLE001
+            wrong.append(repr(e))
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(16)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    t.eq(wrong, [])
+    t.eq([read(d.mounts + "/f%d/mine" % i) for i in range(16)], [str(i) for i in range(16)])
+    for i in range(16):
+        drop(t, d, "f%d" % i)
+    drop(t, d, "w")
+    t.eq(layers(d), 0)
+
+
+main()
