@@ -93,13 +93,12 @@ static void look_libfuse(struct shim_cli *cli, struct shim_finding *f)
 
 static void look_passthrough(struct shim_cli *cli, struct shim_finding *f)
 {
-	struct utsname u;
-	bool kernel = kernel_at_least(6, 9, &u);
-
 #ifndef ORCH_FUSE_PASSTHROUGH
 	set(f, false, "built with a libfuse before 3.17");
 #else
-	if (!kernel)
+	struct utsname u;
+
+	if (!kernel_at_least(6, 9, &u))
 		FOUND(f, "Linux %s", u.release);
 	else if (!is_privileged())
 		set(f, false, "the kernel allows it to root alone");

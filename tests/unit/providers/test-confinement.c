@@ -182,6 +182,21 @@ static void as_another_owner(void **state)
 	assert_int_equal(st.st_gid, STRANGER);
 }
 
+/* orch-init where the ordinary user can reach it: the build may be below a closed folder. */
+static void init_to_folder(void)
+{
+	char from[4200], to[128];
+	int a, b;
+
+	snprintf(from, sizeof(from), "%s/orch-init", getenv("ORCH_LIBEXECDIR"));
+	snprintf(to, sizeof(to), "%s/orch-init", folder);
+	a = open(from, O_RDONLY | O_CLOEXEC);
+	b = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	assert_int_equal(orch_fd_clone_or_copy(a, b, NULL, NULL, NULL), 0);
+	close(a);
+	close(b);
+}
+
 static void by_an_ordinary_user(void **state)
 {
 	int status;
@@ -191,6 +206,7 @@ static void by_an_ordinary_user(void **state)
 		print_message("# as_who_runs_it shows it\n");
 		skip();
 	}
+	init_to_folder();
 	assert_int_equal(chown(folder, STRANGER, STRANGER), 0);
 	assert_int_equal(chown(workspace, STRANGER, STRANGER), 0);
 	pid = fork();
@@ -200,6 +216,7 @@ static void by_an_ordinary_user(void **state)
 
 		if (setgroups(0, NULL) < 0 || setgid(STRANGER) < 0 || setuid(STRANGER) < 0)
 			_exit(100);
+		setenv("ORCH_LIBEXECDIR", folder, 1);
 		p = open_sandbox();
 		if (p->ops->setup(p, &err) < 0) {
 			printf("# %s\n", err.msg);
