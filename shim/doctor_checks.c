@@ -93,12 +93,15 @@ static void look_libfuse(struct shim_cli *cli, struct shim_finding *f)
 
 static void look_passthrough(struct shim_cli *cli, struct shim_finding *f)
 {
-#ifndef ORCH_FUSE_PASSTHROUGH
-	set(f, false, "built with a libfuse before 3.17");
-#else
 	struct utsname u;
+	bool kernel = kernel_at_least(6, 9, &u);
 
-	if (!kernel_at_least(6, 9, &u))
+#ifndef ORCH_FUSE_PASSTHROUGH
+	set(f, false,
+	    kernel ? "built with a libfuse before 3.17"
+		   : "built with a libfuse before 3.17, and Linux is before 6.9");
+#else
+	if (!kernel)
 		FOUND(f, "Linux %s", u.release);
 	else if (!is_privileged())
 		set(f, false, "the kernel allows it to root alone");
