@@ -151,7 +151,8 @@ static int take_line(struct exchange *x, const char *p, size_t n)
 	if (x->last)
 		return orch_err_set(
 		    x->err, ORCH_EFORMAT, "the daemon's answer goes on after its result");
-	if (orch_json_get(line, "result") || orch_json_get(line, "error")) {
+	/* an event may have a text called "error"; the last line has an object */
+	if (orch_json_get(line, "result") || orch_json_get(orch_json_get(line, "error"), "code")) {
 		x->last = orch_take(line);
 		return 0;
 	}
