@@ -58,12 +58,28 @@ static int on_event(void *priv, const struct orch_json *line)
 		shim_say(SHIM_SAY_WARN, "%s", shim_get(line, "message"));
 		return 0;
 	}
-	return call->on_line ? call->on_line(call->priv, line) : 0;
+	return call->on_line && !event[0] ? call->on_line(call->priv, line) : 0;
 }
 
 static int connect_once(struct shim_cli *cli, struct orch_err *err)
 {
 	return cli->client ? 0 : orch_http_client_new(cli->socket, &cli->client, err);
+}
+
+static uint64_t deadline_of(const struct shim_cli *cli, const struct shim_call *call)
+{
+	uint64_t own = ORCH_FOREVER;
+
+	if (call->timeout_ms != UINT64_MAX)
+		own = orch_deadline_in_ms(call->timeout_ms ? call->timeout_ms : CALL_MS);
+	return !call->ignore_cancel && cli->deadline_ns < own ? cli->deadline_ns : own;
+}
+
+static int cancel_fd_of(const struct shim_cli *cli, const struct shim_call *call)
+{
+	if (call->ignore_cancel)
+		return -1;
+	return call->patient ? shim_cancel_late_fd() : cli->cancel_fd;
 }
 
 int shim_call(struct shim_cli *cli, const struct shim_call *call, struct orch_json **out,
@@ -76,10 +92,8 @@ int shim_call(struct shim_cli *cli, const struct shim_call *call, struct orch_js
 	    .method = call->method,
 	    .path = path,
 	    .body = call->body,
-	    .deadline_ns = call->timeout_ms == UINT64_MAX
-			       ? ORCH_FOREVER
-			       : orch_deadline_in_ms(call->timeout_ms ? call->timeout_ms : CALL_MS),
-	    .cancel_fd = call->ignore_cancel ? -1 : cli->cancel_fd,
+	    .deadline_ns = deadline_of(cli, call),
+	    .cancel_fd = cancel_fd_of(cli, call),
 	    .on_event = on_event,
 	    .priv = &copy,
 	};

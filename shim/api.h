@@ -15,9 +15,10 @@ struct shim_call {
 	const char *parts[3];
 	const struct orch_json *body;
 	uint64_t timeout_ms; /* 0: a minute; UINT64_MAX: no limit, for streams */
-	bool ignore_cancel;  /* for undo: a signal does not end it */
-	const char *label;   /* streams: what the progress line says; NULL: no progress line */
-	/* Streams: lines that are not progress and not warnings; NULL: dropped. Negative cancels. */
+	bool patient; /* a signal ends it only two seconds later: what it makes is known then */
+	bool ignore_cancel; /* for undo: a signal does not end it */
+	const char *label;  /* streams: what the progress line says; NULL: no progress line */
+	/* Streams: lines that are no events; NULL: dropped. Negative cancels. */
 	int (*on_line)(void *priv, const struct orch_json *line);
 	void *priv;
 };

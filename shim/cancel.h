@@ -11,6 +11,8 @@
 
 /* Installs the handlers; SIGPIPE is ignored from now on. The descriptor stays open for ever. */
 int shim_cancel_install(struct orch_err *err) ORCH_WUR;
+/* Readable two seconds after the first signal: for steps that are better ended than cut off. */
+int shim_cancel_late_fd(void);
 bool shim_cancelled(void);
 const volatile bool *shim_cancel_flag(void); /* for work that looks at a flag between steps */
 bool shim_cancel_forced(void);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "core/clock.h"
 #include "core/log.h"
 #include "shim/api.h"
 #include "shim/cancel.h"
@@ -119,6 +120,13 @@ static int set_up(struct shim_cli *cli, struct orch_err *err)
 	return shim_socket_resolve(shim_text(s, "socket"), cli->envp, &cli->socket, err);
 }
 
+static void warn_ambient(void *priv, const struct shim_value *v)
+{
+	shim_say(SHIM_SAY_WARN,
+	    "%s is set, but %s is not supported by this version of orch: ignored", v->from,
+	    v->option->name);
+}
+
 static int run_command(struct shim_cli *cli, struct orch_err *err)
 {
 	int fd = shim_cancel_install(err);
@@ -153,9 +161,11 @@ static int with_command(struct shim_cli *cli, int argc, char **argv)
 	if (r == 0 && shim_on(&cli->values, "help"))
 		return print_help(shim_help_command, cli->command);
 	if (r == 0)
-		r = check_args(cli, &err);
-	if (r == 0)
 		r = set_up(cli, &err);
+	if (r == 0)
+		r = shim_check_works(&cli->values, warn_ambient, NULL, &err);
+	if (r == 0)
+		r = check_args(cli, &err);
 	if (r < 0)
 		return usage_error(cli->command, &err);
 	r = run_command(cli, &err);
@@ -235,7 +245,8 @@ static void move_leading_options(int argc, char **argv)
 
 int shim_main(int argc, char **argv, char **envp)
 {
-	struct shim_cli cli = {.envp = (const char *const *)envp, .cancel_fd = -1};
+	struct shim_cli cli = {
+	    .envp = (const char *const *)envp, .cancel_fd = -1, .deadline_ns = ORCH_FOREVER};
 	struct orch_err err = ORCH_ERR_INIT;
 	int used = 0, code = without_command(argc, argv);
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "core/err.h"
 #include "core/json.h"
 #include "shim/option.h"
@@ -56,7 +57,8 @@ struct shim_cli {
 	char *socket;			 /* path, resolved */
 	bool socket_given;		 /* by flag or ORCH_SOCKET */
 	struct orch_http_client *client; /* NULL until shim_connect */
-	int cancel_fd; /* readable after the first signal; -1: signals not caught */
+	int cancel_fd;	      /* readable after the first signal; -1: signals not caught */
+	uint64_t deadline_ns; /* of every call; ORCH_FOREVER */
 	bool json, quiet, verbose;
 	bool json_log;
 };

@@ -18,6 +18,7 @@
 #include "shim/socket.h"
 
 #define START_MS 60000
+#define OTHER_MS 2000
 #define IDLE_S	 "10"
 
 static int open_lock(const char *socket_path, struct orch_err *err)
@@ -137,6 +138,23 @@ static char *find_program(struct orch_err *err)
 	return program ? program : strdup("orch-fsd");
 }
 
+/* A build that was cancelled may have left one that is still coming up: then ours is refused. */
+static int wait_for_another(struct shim_cli *cli, int failure, struct orch_err *err)
+{
+	uint64_t deadline = orch_deadline_in_ms(OTHER_MS);
+
+	while (failure != -ECANCELED && orch_clock_ns() < deadline) {
+		struct pollfd p = {.fd = cli->cancel_fd, .events = POLLIN};
+		struct orch_err ignored = ORCH_ERR_INIT;
+
+		if (shim_ping(cli, &ignored) == 0)
+			return 0;
+		if (poll(&p, 1, 50) > 0)
+			return orch_err_set(err, ECANCELED, "cancelled while the daemon starts");
+	}
+	return failure;
+}
+
 int shim_daemon_ensure(struct shim_cli *cli, bool *out_started, struct orch_err *err)
 {
 	uint64_t deadline = orch_deadline_in_ms(START_MS);
@@ -161,7 +179,7 @@ int shim_daemon_ensure(struct shim_cli *cli, bool *out_started, struct orch_err 
 	shim_say(SHIM_SAY_DETAIL, "starting %s for %s", program, cli->socket);
 	r = run_daemon(cli, program, deadline, err);
 	if (r < 0)
-		return r;
+		return wait_for_another(cli, r, err);
 	shim_disconnect(cli);
 	*out_started = true;
 	return shim_ping(cli, err);

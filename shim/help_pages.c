@@ -42,10 +42,10 @@ static void markdown_option(struct orch_buf *out, const struct shim_option *o)
 		orch_buf_add_str(out, " ");
 		add_escaped(out, o->arg, "|");
 	}
-	orch_buf_printf(out, "` | %s | ", o->fallback && o->fallback[0] ? "`" : "");
+	orch_buf_printf(out, "` | %s", o->fallback && o->fallback[0] ? "`" : "");
 	add_escaped(out, o->fallback ? o->fallback : "", "|");
 	orch_buf_printf(out, "%s | ", o->fallback && o->fallback[0] ? "`" : "");
-	add_escaped(out, o->help ? o->help : "", "|");
+	add_escaped(out, o->help ? o->help : "", "|<");
 	if (o->choices && (!o->arg || !strchr(o->arg, '|'))) {
 		orch_buf_add_str(out, " (");
 		add_escaped(out, o->choices, "|");
@@ -72,6 +72,12 @@ static void markdown_command(struct orch_buf *out, const struct shim_command *c)
 
 void shim_help_markdown(struct orch_buf *out)
 {
+	const struct shim_options *const common[] = {&shim_common_options, NULL};
+	const struct shim_command every = {.options = common};
+
+	orch_buf_add_str(out, "## Commands\n\nOptions of every command:\n\n| option | default | "
+			      "meaning |\n|---|---|---|\n");
+	each_option(out, &every, markdown_option);
 	each_command(out, markdown_command);
 }
 

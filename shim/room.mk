@@ -1,8 +1,17 @@
 noinst_LIBRARIES += %D%/libshim.a
 %C%_libshim_a_SOURCES = \
 	%D%/api.c %D%/api.h \
-	%D%/build.c \
+	%D%/build.c %D%/build.h \
+	%D%/build_collect.c \
+	%D%/build_env.c \
+	%D%/build_inputs.c \
 	%D%/build_options.c %D%/build_options.h \
+	%D%/build_print.c \
+	%D%/build_report.c \
+	%D%/build_run.c \
+	%D%/build_source.c %D%/build_store.h \
+	%D%/build_tests.c \
+	%D%/build_workspace.c \
 	%D%/cancel.c %D%/cancel.h \
 	%D%/changes.c \
 	%D%/checkout.c %D%/checkout.h \
@@ -12,9 +21,11 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/daemon.c \
 	%D%/daemon_start.c %D%/daemon_start.h \
 	%D%/doctor.c %D%/doctor.h %D%/doctor_checks.c \
+	%D%/github.c \
 	%D%/help.c %D%/help.h %D%/help_pages.c \
 	%D%/journal.c %D%/journal.h \
 	%D%/key.c %D%/key.h \
+	%D%/leftovers.c %D%/leftovers.h \
 	%D%/machine.c %D%/machine.h \
 	%D%/option.c %D%/option.h \
 	%D%/out.c %D%/out.h \
@@ -23,8 +34,9 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/snapshot.c \
 	%D%/socket.c %D%/socket.h \
 	%D%/store.c \
+	%D%/task.c %D%/task.h \
 	%D%/test_report.c %D%/test_report.h \
-	%D%/workspace.c %D%/workspace.h
+	%D%/workspace.c %D%/workspace.h %D%/workspace_exec.c
 
 bin_PROGRAMS += %D%/orch-shim
 %C%_orch_shim_SOURCES = %D%/main.c

@@ -246,8 +246,10 @@ static int run_umount(struct shim_cli *cli)
 static int run_drop(struct shim_cli *cli)
 {
 	struct orch_err err = ORCH_ERR_INIT;
-	struct shim_call call = {
-	    .method = "DELETE", .path = "/v1/workspaces/%", .parts = {shim_arg(cli, 0)}};
+	bool force = shim_on(&cli->values, "force");
+	struct shim_call call = {.method = "DELETE",
+	    .path = force ? "/v1/workspaces/%?force=1" : "/v1/workspaces/%",
+	    .parts = {shim_arg(cli, 0)}};
 
 	return shim_call(cli, &call, NULL, &err) < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
@@ -320,6 +322,16 @@ static const struct shim_option umount_options[] = {
 static const struct shim_options umount_table = {
     .v = umount_options, .count = ORCH_ARRAY_LEN(umount_options)};
 static const struct shim_options *const umount_tables[] = {&umount_table, NULL};
+
+static const struct shim_option drop_options[] = {
+    {.name = "force",
+	.type = SHIM_SWITCH,
+	.flags = SHIM_FLAG_ONLY,
+	.help = "Even when somebody is in it"},
+};
+static const struct shim_options drop_table = {
+    .v = drop_options, .count = ORCH_ARRAY_LEN(drop_options)};
+static const struct shim_options *const drop_tables[] = {&drop_table, NULL};
 
 static const struct shim_option changes_options[] = {
     {.name = "since",
@@ -403,8 +415,9 @@ const struct shim_command shim_workspace_commands[] = {
 	.run = run_umount},
     {.family = "workspace",
 	.name = "drop",
-	.usage = "NAME",
+	.usage = "NAME [--force]",
 	.summary = "Unmount it and delete what was written in it",
+	.options = drop_tables,
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_drop},
@@ -417,8 +430,24 @@ const struct shim_command shim_workspace_commands[] = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_commit},
-    {.family = "workspace", .name = "exec", .later = true},
-    {.family = "workspace", .name = "shell", .later = true},
+    {.family = "workspace",
+	.name = "exec",
+	.usage = "NAME -- COMMAND [ARG...]",
+	.summary = "Run a command in the sandbox that a build gets",
+	.details = "Ends with the command's own exit code, 128 and its number for a signal, or 125 "
+		   "when it "
+		   "could not be started.",
+	.min_args = 1,
+	.max_args = 1,
+	.takes_command = true,
+	.run = shim_workspace_exec},
+    {.family = "workspace",
+	.name = "shell",
+	.usage = "NAME",
+	.summary = "A shell in that sandbox",
+	.min_args = 1,
+	.max_args = 1,
+	.run = shim_workspace_shell},
     {.family = "workspace", .name = "sync", .later = true},
     {.family = "workspace", .name = "revert", .later = true},
     {.name = NULL},

@@ -16,3 +16,5 @@ check_PROGRAMS += %D%/fuzz-msg
 %C%_fuzz_msg_LDADD = $(FUZZ_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/fuzz-scan
 %C%_fuzz_scan_LDADD = $(FUZZ_LIBS) $(FORMAT_LIBS)
+check_PROGRAMS += %D%/fuzz-test-report
+%C%_fuzz_test_report_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)

@@ -7,3 +7,5 @@ dist_check_SCRIPTS += %D%/test_api_refs.py
 dist_check_SCRIPTS += %D%/test_api_hostile.py
 dist_check_SCRIPTS += %D%/test_settings.py
 dist_check_SCRIPTS += %D%/test_man.py
+dist_check_SCRIPTS += %D%/test_cli.py
+dist_check_SCRIPTS += %D%/test_cli_verbs.py

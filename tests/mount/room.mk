@@ -10,3 +10,6 @@ dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py
 dist_check_SCRIPTS += %D%/test_keeper_seal.py
 dist_check_SCRIPTS += %D%/test_fidelity.py
+dist_check_SCRIPTS += %D%/test_workspace_verbs.py
+dist_check_SCRIPTS += %D%/test_build.py
+dist_check_SCRIPTS += %D%/test_build_signals.py

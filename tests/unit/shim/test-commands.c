@@ -39,7 +39,7 @@ static void test_finding(void **state)
 
 static void test_slips(void **state)
 {
-	refuses(WORDS("docter"), "did you mean doctor?");
+	refuses(WORDS("biuld"), "did you mean build?");
 	refuses(WORDS("snapshots", "list"), "did you mean snapshot?");
 	refuses(WORDS("snapshot", "imprt"), "did you mean snapshot import?");
 	refuses(WORDS("snapshot"), "snapshot what?");

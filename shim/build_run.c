@@ -1,0 +1,159 @@
+/* Phases: make the run's folder and journal; run the command; clean up behind it. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/fd.h"
+#include "core/path.h"
+#include "shim/build.h"
+#include "shim/cancel.h"
+#include "shim/say.h"
+#include "shim/socket.h"
+#include "shim/task.h"
+
+/* ---- begin */
+
+static int make_folder(struct shim_build *b, struct orch_err *err)
+{
+	int r = orch_mkdirs(AT_FDCWD, b->output_dir, 0755, err);
+
+	if (r == 0) {
+		b->folder = open(b->output_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (b->folder < 0)
+			r = orch_err_sys(err, errno, "open");
+	}
+	/* nothing was started: a folder that can't be made is a wrong argument */
+	if (r < 0)
+		return orch_err_set(err, EINVAL, "the run's folder %s can't be made: %s",
+		    b->output_dir, strerrordesc_np(-r));
+	return 0;
+}
+
+/* With --output-dir a folder may serve again: what the last run said of itself goes first. */
+static int remove_old_results(struct shim_build *b, struct orch_err *err)
+{
+	static const char *const names[] = {
+	    "result.json", "manifest.json", "report.html", "build.log"};
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++)
+		if (unlinkat(b->folder, names[i], 0) < 0 && errno != ENOENT)
+			return orch_err_set(err, EINVAL, "%s/%s: %s", b->output_dir, names[i],
+			    strerrordesc_np(errno));
+	for (size_t i = 0; i < out_specs_count(b->specs); i++) {
+		int r = orch_remove_tree(b->folder, out_specs_name(b->specs, i), err);
+
+		if (r < 0)
+			return orch_err_set(err, EINVAL, "%s/%s: %s", b->output_dir,
+			    out_specs_name(b->specs, i), strerrordesc_np(-r));
+	}
+	return 0;
+}
+
+/* Where the log is seen while it grows: with --json, standard output is the result's. */
+static int live_fd(const struct shim_build *b)
+{
+	if (b->cli->quiet)
+		return -1;
+	return b->cli->json ? STDERR_FILENO : STDOUT_FILENO;
+}
+
+int shim_build_begin(struct shim_build *b, struct orch_err *err)
+{
+	int r = make_folder(b, err);
+
+	if (r == 0)
+		r = remove_old_results(b, err);
+	if (r == 0)
+		r = out_log_open(b->folder, "build.log", live_fd(b), &b->log, err);
+	if (r == 0)
+		r = shim_runs_folder(
+		    b->cli->socket, b->cli->socket_given, b->cli->envp, &b->runs_folder, err);
+	if (r == 0)
+		r = shim_journal_begin(b->runs_folder, b->run, b->cli->socket, &b->journal, err);
+	return r;
+}
+
+/* ---- run */
+
+static int on_output(void *priv, const void *p, size_t n)
+{
+	struct shim_build *b = priv;
+
+	return out_log_write(b->log, p, n);
+}
+
+static int on_name(void *priv, const char *name)
+{
+	struct shim_build *b = priv;
+	struct orch_err err = ORCH_ERR_INIT;
+	int r = shim_journal_make(b->journal, "task", name, &err);
+
+	if (r < 0)
+		shim_say(SHIM_SAY_ERROR, "%s", err.msg);
+	free(b->task_name);
+	b->task_name = strdup(name);
+	return b->task_name ? r : -ENOMEM;
+}
+
+static int add_workspace_env(struct shim_build *b, const char *inside)
+{
+	int r = orch_strv_set_env(&b->env, "GITHUB_WORKSPACE", inside);
+
+	return r == 0 ? orch_strv_set_env(&b->env, "ORCH_WORKSPACE_PATH", inside) : r;
+}
+
+static void take_end(struct shim_build *b, const struct shim_task_end *end)
+{
+	b->ran = end->started;
+	b->exit_code = end->exit_code;
+	b->signal = end->signal;
+	b->resources = end->resources;
+	if (shim_cancelled())
+		shim_build_end(b, OUT_CANCELLED, "cancelled by signal %d", shim_cancel_signal());
+	else if (end->state != OUT_SUCCEEDED)
+		shim_build_end(b, end->state, "%s", end->reason);
+}
+
+int shim_build_run(struct shim_build *b, struct orch_err *err)
+{
+	const char *inside = strcmp(b->provider, "local") == 0
+				 ? b->mount_path
+				 : shim_text(b->in, "dockerWorkspacePath");
+	orch_auto(free) char *tasks = orch_path_join(b->runs_folder, "tasks");
+	struct shim_task task = {.provider = b->provider,
+	    .run = b->run,
+	    .state_dir = tasks,
+	    .uid = b->uid,
+	    .gid = b->gid,
+	    .tree = b->mount_path,
+	    .inside = inside,
+	    .folder = shim_text(b->in, "projectPath"),
+	    .network = strcmp(shim_text(b->in, "network"), "on") == 0,
+	    .timeout_ms = b->timeout_ms,
+	    .cancel_fd = b->cli->cancel_fd,
+	    .on_output = on_output,
+	    .on_name = on_name,
+	    .priv = b};
+	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
+	int r = add_workspace_env(b, inside);
+
+	if (r < 0 || !tasks)
+		return orch_err_sys(err, ENOMEM, "make the environment of the build");
+	task.argv = (const char *const *)b->argv.v;
+	task.env = (const char *const *)orch_strv_argv(&b->env);
+	shim_say(SHIM_SAY_DETAIL, "running in %s, seen as %s", b->mount_path, inside);
+	b->attempts++;
+	r = shim_task_run(&task, &end, err);
+	if (r < 0)
+		return r;
+	take_end(b, &end);
+	return 0;
+}
+
+int shim_build_undo_run(struct shim_build *b, struct orch_err *err)
+{
+	if (!b->task_name)
+		return 0;
+	/* shim_task_run leaves nothing; what is undone here is only its line in the journal */
+	return shim_journal_gone(b->journal, "task", b->task_name, err);
+}

@@ -1,0 +1,102 @@
+"""orch-shim workspace ...: every verb on a real mount."""
+from orchtest import *
+
+FILES = {"a.txt": b"1", "dir/b": b"2"}
+
+
+def start(t):
+    d = t.daemon().start()
+    d.shim("snapshot", "import", t.tree(FILES), "--ref", "main")
+    return d
+
+
+@test(needs="fuse")
+def create_list_status_umount_mount_drop(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    t.eq(open(path + "/dir/b", "rb").read(), b"2")
+    t.match(d.shim("workspace", "list").stdout, r"^w +mounted +[0-9a-f]{12} +\S+ \S+ +" + path)
+    status = json.loads(d.shim("workspace", "status", "w", "--json").stdout)
+    t.eq((status["name"], status["state"], status["path"]), ("w", "mounted", path))
+    d.shim("workspace", "umount", "w")
+    t.ok(not os.path.ismount(path))
+    t.eq(d.shim("workspace", "mount", "w").stdout.strip(), path)
+    t.eq(open(path + "/a.txt", "rb").read(), b"1")
+    d.shim("workspace", "drop", "w")
+    t.eq(json.loads(d.shim("workspace", "list", "--json").stdout)["workspaces"], [])
+    t.match(d.shim("workspace", "drop", "w", status=1).stderr, "w")
+
+
+@test(needs="fuse")
+def at_a_place_of_ones_own(t):
+    d = start(t)
+    place = t.dir("place")
+    t.eq(d.shim("workspace", "create", "w", "--from", "main", "--at", "place").stdout.strip(), place)
+    t.ok(os.path.ismount(place))
+    d.shim("workspace", "drop", "w")
+    t.ok(not os.path.ismount(place))
+
+
+@test(needs="fuse")
+def read_only(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main", "--read-only").stdout.strip()
+    t.raises(errno.EROFS, open, path + "/new", "w")
+    d.shim("workspace", "drop", "w")
+
+
+@test(needs="fuse")
+def usage(t):
+    d = start(t)
+    t.match(d.shim("workspace", "create", "w", status=2).stderr, "--from is missing")
+    t.match(d.shim("workspace", "create", "w", "--from", "main", "--owner", "nobody-of-that-name", status=2).stderr, "no user")
+    t.match(d.shim("workspace", "create", "a/b", "--from", "main", status=2).stderr, "a/b")
+    t.match(d.shim("workspace", "create", "w", "--from", "nothing", status=1).stderr, "nothing")
+
+
+@test(needs="fuse")
+def changes_and_commit(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    t.tree({"a.txt": b"other", "new/c": b"3"}, at=path)
+    os.unlink(path + "/dir/b")
+    lines = d.shim("workspace", "changes", "w").stdout.split("\n")
+    t.ok({"M a.txt", "A new", "A new/c", "D dir/b"} <= set(lines), lines)
+    seq = json.loads(d.shim("workspace", "changes", "w", "--json").stdout)["seq"]
+    t.eq(d.shim("workspace", "changes", "w", "--since", str(seq)).stdout, "")
+    snap = d.shim("workspace", "commit", "w", "--ref", "two").stdout.strip()
+    t.eq(json.loads(d.shim("ref", "list", "--json").stdout)["refs"][1]["id"], snap)
+    d.shim("snapshot", "export", "two", t.path("out"))
+    t.eq(open(t.path("out/new/c"), "rb").read(), b"3")
+    t.ok(not os.path.exists(t.path("out/dir/b")))
+    d.shim("workspace", "drop", "w")
+
+
+@test(needs="fuse")
+def fork(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    t.tree({"new": b"3"}, at=path)
+    other = d.shim("workspace", "fork", "w", "f").stdout.strip()
+    t.eq(open(other + "/new", "rb").read(), b"3")
+    t.tree({"mine": b"4"}, at=other)
+    t.ok(not os.path.exists(path + "/mine"))
+    for name in "f", "w":
+        d.shim("workspace", "drop", name)
+
+
+@test(needs="fuse sandbox")
+def exec_runs_in_the_sandbox(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    r = d.shim("workspace", "exec", "w", "--", "sh", "-c", "pwd; cat a.txt; echo x > made")
+    t.ok(r.stdout.startswith("/github/workspace\n1"), r)
+    t.eq(open(path + "/made").read(), "x\n")
+    d.shim("workspace", "exec", "w", "--", "sh", "-c", "exit 7", status=7)
+    d.shim("workspace", "exec", "w", "--", "sh", "-c", "kill -9 $$", status=137)
+    t.match(d.shim("workspace", "exec", "w", status=2).stderr, "nothing to run")
+    d.shim("workspace", "umount", "w")
+    t.match(d.shim("workspace", "exec", "w", "--", "true", status=1).stderr, "is not mounted")
+
+
+main()
