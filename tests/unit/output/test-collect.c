@@ -216,6 +216,7 @@ static void test_many(void **state)
 	}
 	out_collection_fini(&c);
 	/* one of them can't be put in place: it is named */
+	last = 0;
 	assert_int_equal(unlinkat(to.fd, "o/d3/f003", 0), 0);
 	assert_int_equal(orch_mkdirs(to.fd, "o/d3/f003/in-the-way", 0755, NULL), 0);
 	assert_true(out_collect(tree.fd, s, to.fd, &options, &c, &err) < 0);
