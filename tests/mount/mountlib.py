@@ -103,13 +103,12 @@ class Mount:
             return
         if self.process.poll() is not None:
             raise Failure("orch-mount ended with %d\n%s" % (self.process.returncode, self.log()))
-        orchtest._abort_fuse(self.mnt)  # a failed test has files open
         subprocess.run(["umount", "-l", self.mnt], check=False, stderr=subprocess.DEVNULL)
         try:
-            status = self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            orchtest.dump_stacks([self.process.pid])
-            raise Failure("orch-mount does not end after umount -l\n" + self.log()) from None
+            status = self.process.wait(10)
+        except subprocess.TimeoutExpired:  # a failed test has files open
+            self.process.kill()
+            raise Failure("orch-mount does not end after umount -l: is a file open?\n" + self.log()) from None
         if status != 0:
             raise Failure("orch-mount ended with %d\n%s" % (status, self.log()))
         bad = [x for x in self.log().splitlines() if orchtest.ERROR_LINE.search(x) or orchtest.SANITIZER.search(x)]

@@ -5,6 +5,7 @@ noinst_PROGRAMS += %D%/mount-tool
 EXTRA_DIST += %D%/mountlib.py %D%/model.py
 dist_check_SCRIPTS += %D%/test_files.py
 dist_check_SCRIPTS += %D%/test_folders.py
+dist_check_SCRIPTS += %D%/test_kill.py
 dist_check_SCRIPTS += %D%/test_model.py
 dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""SIGKILL to the mount process at random moments under load: whatever was answered is there afterwards."""
+import random
+
+from mountlib import Mount
+from orchtest import *
+
+ROUNDS = int(os.environ.get("ORCH_KILL_ROUNDS", "8"))
+
+# Works in a folder of its own until the mount is gone, then tells what it was answered and what it was doing.
+WORKER = r'''
+import errno, json, os, random, sys
+root, seed = sys.argv[1], int(sys.argv[2])
+r = random.Random(seed)
+state = {}   # path: content; None for a folder
+if os.path.isdir(root):
+    for folder, dirs, files in os.walk(root):
+        for d in dirs:
+            state[os.path.relpath(folder + "/" + d, root)] = None
+        for f in files:
+            state[os.path.relpath(folder + "/" + f, root)] = open(folder + "/" + f).read()
+before = after = None
+n = 0
+
+def step():
+    global before, after, n
+    n += 1
+    files = sorted(p for p in state if state[p] is not None)
+    dirs = sorted(p for p in state if state[p] is None) + ["."]
+    before = dict(state)
+    after = dict(state)
+    name = os.path.normpath(r.choice(dirs) + "/%s%d" % (r.choice("abcdefgh"), r.randrange(30)))
+    op = r.choice(["create", "create", "create", "append", "rename", "rename", "unlink", "mkdir", "fsync", "link", "truncate"])
+    if op == "create" and state.get(name, "") is not None:
+        # two answers: the empty file, then its content
+        data = "%d " % n * r.choice([1, 50, 3000])
+        after[name] = ""
+        fd = os.open(root + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            state[name] = ""
+            before = dict(state)
+            after[name] = data
+            os.write(fd, data.encode())
+            state[name] = data
+        finally:
+            os.close(fd)
+    elif op == "append" and files:
+        p = r.choice(files)
+        after[p] = state[p] + "+%d" % n
+        with open(root + "/" + p, "ab", buffering=0) as f:
+            f.write(b"+%d" % n)
+        state[p] = after[p]
+    elif op == "rename" and files and state.get(name, "") is not None:
+        p = r.choice(files)
+        after[name] = after.pop(p)
+        os.rename(root + "/" + p, root + "/" + name)
+        state[name] = state.pop(p)
+    elif op == "unlink" and files:
+        p = r.choice(files)
+        del after[p]
+        os.unlink(root + "/" + p)
+        del state[p]
+    elif op == "mkdir" and name not in state and name.count("/") < 4:
+        after[name] = None
+        os.mkdir(root + "/" + name)
+        state[name] = None
+    elif op == "fsync" and files:
+        with open(root + "/" + r.choice(files), "rb") as f:
+            os.fsync(f.fileno())
+    elif op == "truncate" and files:
+        p = r.choice(files)
+        after[p] = ""
+        os.truncate(root + "/" + p, 0)
+        state[p] = ""
+
+try:
+    if not os.path.isdir(root):
+        os.mkdir(root)
+    os.chdir(root)  # so that the dead mount is seen, not what is below it
+    root = "."
+    print("begun", flush=True)
+    while n < 100000:
+        step()
+except OSError as e:
+    if e.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
+        raise
+print(json.dumps({"steps": n, "state": state, "before": before, "after": after}))
+'''
+
+
+def found(root):
+    out = {}
+    for folder, dirs, files in os.walk(root):
+        for d in dirs:
+            out[os.path.relpath(folder + "/" + d, root)] = None
+        for f in files:
+            with open(folder + "/" + f) as x:
+                out[os.path.relpath(folder + "/" + f, root)] = x.read()
+    return out
+
+
+def run(t, args):
+    seed = int.from_bytes(os.urandom(3), "big")
+    print("# seed %d" % seed)
+    r = random.Random(seed)
+    m = Mount(t, t.tree({"0/a1": b"base", "0/sub/b2": b"base 2" * 1000, "1/c3": b"3"}), args=args)
+    m.start()
+    steps = 0
+    for i in range(ROUNDS):
+        workers = [t.start([sys.executable, "-c", WORKER, "%s/%d" % (m.mnt, w), str(seed + i * 10 + w)],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) for w in range(3)]
+        for w in workers:
+            t.eq(w.stdout.readline(), b"begun\n")
+        time.sleep(r.random() * 0.8)
+        m.kill()
+        answers = []
+        for w in workers:
+            out, err = w.communicate(timeout=30)
+            t.eq(w.returncode, 0, err.decode())
+            answers.append(json.loads(out))
+        m.start()
+        for w, a in enumerate(answers):
+            steps += a["steps"]
+            got = found("%s/%d" % (m.mnt, w))
+            if got not in (a["state"], a["before"], a["after"]):
+                want = a["state"]
+                bad = {k: (got.get(k, "absent"), want.get(k, "absent"), a["after"].get(k, "absent"))
+                       for k in set(got) | set(want) if got.get(k, "absent") != want.get(k, "absent")}
+                raise Failure("seed %d round %d worker %d: found, answered, asked: %.2000r" % (seed, i, w, bad))
+    print("# %d answered operations, %d kills" % (steps, ROUNDS))
+
+
+@test(needs="fuse root", timeout=300)
+def nothing_answered_is_lost(t):
+    run(t, [])
+
+
+@test(needs="fuse root", timeout=300)
+def nothing_answered_is_lost_through_the_process(t):
+    run(t, ["--no-passthrough"])
+
+
+@test(needs="fuse root")
+def a_torn_transaction_is_cut_off(t):
+    m = Mount(t)
+    m.start()
+    for i in range(20):
+        with open(m.mnt + "/f%d" % i, "w") as f:
+            f.write("x")
+    m.kill()
+    log = m.store + "/layers/1/log.1"
+    with open(log, "rb") as f:
+        data = bytearray(f.read())
+    end = len(data.rstrip(b"\0"))
+    data[end - 9] ^= 0xff
+    with open(log, "wb") as f:
+        f.write(data)
+    m.start()
+    names = set(os.listdir(m.mnt))
+    t.ok({"f%d" % i for i in range(19)} <= names, "more than the last transaction is lost: %s" % sorted(names))
+    with open(m.mnt + "/again", "w") as f:
+        f.write("y")
+    m.remount(kill=True)
+    t.eq(set(os.listdir(m.mnt)), names | {"again"})
+
+
+@test(needs="fuse root")
+def a_damaged_log_is_refused_by_name(t):
+    m = Mount(t)
+    m.start()
+    for i in range(100):
+        os.mkdir(m.mnt + "/f%d" % i)
+        if i % 50 == 40:
+            d = os.open(m.mnt, os.O_RDONLY)
+            os.fsync(d)
+            os.close(d)
+    m.umount()
+    log = m.store + "/layers/1/log.1"
+    with open(log, "r+b") as f:
+        f.seek(2000)
+        b = f.read(1)
+        f.seek(2000)
+        f.write(bytes([b[0] ^ 1]))
+    m.errors_expected = True
+    t.match(m.start(ok=False), "error E.*layer 1: log.1")
+    m.process.wait(10)
+    m.process = None
+
+
+@test(needs="fuse root")
+def a_log_is_rolled_and_shortened(t):
+    m = Mount(t)
+    m.start()
+    want = set()
+    for i in range(300):
+        os.mkdir(m.mnt + "/d%d" % i)
+        want.add("d%d" % i)
+    for round in range(60):
+        for i in range(300):
+            os.chmod(m.mnt + "/d%d" % i, 0o700 + round % 8)
+    for i in range(200):
+        for _ in range(30):
+            os.rename(m.mnt + "/d%d" % i, m.mnt + "/x")
+            os.rename(m.mnt + "/x", m.mnt + "/d%d" % i)
+    logs = os.listdir(m.store + "/layers/1")
+    t.ok("log.1" not in logs or len(logs) > 2, "the log was never rolled: %s" % logs)
+    m.remount(kill=True)
+    t.eq(set(os.listdir(m.mnt)), want)
+    t.eq({os.stat(m.mnt + "/" + x).st_mode & 0o777 for x in want}, {0o700 + 59 % 8})
+
+
+main()
