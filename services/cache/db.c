@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,9 @@
 #define WRITE_BUFFER_BYTES ((size_t)2 << 20)
 #define FLUSH_ABOVE_BYTES  ((size_t)512 << 10) /* a batch */
 
+#define VALUE_MAGIC   "ORDB"
 #define VALUE_VERSION 1
-#define VALUE_HEAD    16 /* u16 version, u8 kind, u8 0, u32 length, u64 checksum */
+#define VALUE_HEAD    16 /* magic, u16 version, u16 0, u64 checksum */
 
 struct cas_db {
 	char *path;
@@ -197,16 +199,12 @@ static const char *value_problem(
     const char *key, size_t key_len, const char *v, size_t len, int *out_code)
 {
 	*out_code = ORCH_ECORRUPT;
-	if (len < VALUE_HEAD)
-		return "too short";
-	if (orch_le16(v) != VALUE_VERSION) {
+	if (len < VALUE_HEAD || memcmp(v, VALUE_MAGIC, 4) != 0 || orch_le16(v + 6) != 0)
+		return "damaged";
+	if (orch_le16(v + 4) != VALUE_VERSION) {
 		*out_code = ORCH_EFORMAT;
 		return "of a version that this orch does not know";
 	}
-	if (v[2] != key[0] || v[3] != 0)
-		return "of another kind";
-	if (orch_le32(v + 4) != len - VALUE_HEAD)
-		return "of a wrong length";
 	if (orch_le64(v + 8) != checksum(key, key_len, v + VALUE_HEAD, len - VALUE_HEAD))
 		return "damaged (wrong checksum)";
 	return NULL;
@@ -232,7 +230,14 @@ static int check_value(
 
 /* ---- the count of commits ---- */
 
-#define COMMITS_NAME "COMMITS" /* u64 count, u64 checksum */
+#define COMMITS_NAME "COMMITS"
+
+struct mark {	       /* as in the file */
+	char magic[4]; /* "ORCM" */
+	uint16_t version, zero;
+	uint64_t count;
+	uint64_t checksum; /* of what is before */
+};
 
 static const struct cas_key commits_key = {CAS_KIND_META, "commits", 7};
 
@@ -247,22 +252,31 @@ static int open_mark(struct cas_db *db, struct orch_err *err)
 	return db->commits_fd < 0 ? orch_err_sys(err, errno, "database: " COMMITS_NAME) : 0;
 }
 
+static void make_mark(uint64_t count, struct mark *out)
+{
+	*out = (struct mark){.magic = "ORCM", .version = 1, .count = count};
+	out->checksum = orch_xxh64(out, offsetof(struct mark, checksum), 0);
+}
+
 /* What was promised at least. A file that was cut off or damaged promises nothing. */
 static uint64_t read_mark(const struct cas_db *db)
 {
-	uint64_t v[2];
+	struct mark m, right;
 
-	if (orch_fd_pread_all(db->commits_fd, v, sizeof(v), 0) < 0)
+	if (orch_fd_pread_all(db->commits_fd, &m, sizeof(m), 0) < 0)
 		return 0;
-	return v[1] == orch_xxh64(&v[0], sizeof(v[0]), 0) ? v[0] : 0;
+	make_mark(m.count, &right);
+	return memcmp(&m, &right, sizeof(m)) == 0 ? m.count : 0;
 }
 
 /* Not synced, and not missed when it fails: an older count only promises less. */
 static void write_mark(const struct cas_db *db)
 {
-	uint64_t v[2] = {db->commits, orch_xxh64(&db->commits, sizeof(db->commits), 0)};
-	int ignored = orch_fd_pwrite_all(db->commits_fd, v, sizeof(v), 0);
+	struct mark m;
+	int ignored;
 
+	make_mark(db->commits, &m);
+	ignored = orch_fd_pwrite_all(db->commits_fd, &m, sizeof(m), 0);
 	(void)ignored;
 }
 
@@ -573,10 +587,9 @@ static int format_value(
 	if (len > CAS_VALUE_MAX)
 		return -EOVERFLOW;
 	orch_buf_reset(out);
+	orch_buf_add(out, VALUE_MAGIC, 4);
 	orch_buf_add_u16(out, VALUE_VERSION);
-	orch_buf_add_u8(out, (uint8_t)key[0]);
-	orch_buf_add_u8(out, 0);
-	orch_buf_add_u32(out, (uint32_t)len);
+	orch_buf_add_u16(out, 0);
 	orch_buf_add_u64(out, checksum(key, key_len, value, len));
 	orch_buf_add(out, value, len);
 	return out->failed ? -ENOMEM : 0;

@@ -58,7 +58,7 @@ static int reserve(struct cas_store *s, struct orch_err *err)
 {
 	struct highest h = {0};
 	struct cas_batch *b;
-	uint64_t next, limit;
+	uint64_t next = 1, limit;
 	int r = cas_dir_each(s->layers_fd, ".", see_highest, &h, err);
 
 	if (r == 0)

@@ -1,12 +1,12 @@
-/* The manifest of a quarantine: {magic, version, count, entries sorted by digest, checksum}. */
+/* The manifest of a quarantine: {head, count, entries sorted by digest, checksum}. */
 #include "cache/manifest.h"
 
 #include <stdlib.h>
 #include "core/cursor.h"
 
-#define MAGIC		 "ORCHQMAN"
+#define MAGIC		 "ORQM"
 #define MANIFEST_VERSION 1
-#define HEAD		 24 /* magic, u32 version, u32 0, u64 count */
+#define HEAD		 16 /* magic, u16 version, u16 0, u64 count */
 #define ENTRY		 (ORCH_DIGEST_BYTES + 24)
 #define TAIL		 8
 
@@ -23,9 +23,9 @@ int cas_manifest_format(struct cas_object *objects, size_t count, struct orch_bu
 
 	if (count > 1)
 		qsort(objects, count, sizeof(*objects), by_digest);
-	orch_buf_add(out, MAGIC, 8);
-	orch_buf_add_u32(out, MANIFEST_VERSION);
-	orch_buf_add_u32(out, 0);
+	orch_buf_add(out, MAGIC, 4);
+	orch_buf_add_u16(out, MANIFEST_VERSION);
+	orch_buf_add_u16(out, 0);
 	orch_buf_add_u64(out, count);
 	for (size_t i = 0; i < count; i++) {
 		ORCH_BUG_ON(i > 0 && by_digest(&objects[i - 1], &objects[i]) >= 0);
@@ -68,14 +68,14 @@ int cas_manifest_open(const void *p, size_t len, struct cas_manifest *out, struc
 	const uint8_t *b = p;
 	struct cas_manifest m;
 
-	if (len < HEAD + TAIL || memcmp(b, MAGIC, 8) != 0)
+	if (len < HEAD + TAIL || memcmp(b, MAGIC, 4) != 0)
 		return orch_err_set(err, ORCH_ECORRUPT, "manifest: not a manifest");
-	if (orch_le32(b + 8) != MANIFEST_VERSION)
+	if (orch_le16(b + 4) != MANIFEST_VERSION)
 		return orch_err_set(
-		    err, ORCH_EFORMAT, "manifest: unknown version %u", orch_le32(b + 8));
-	m.count = orch_le64(b + 16);
+		    err, ORCH_EFORMAT, "manifest: unknown version %u", orch_le16(b + 4));
+	m.count = orch_le64(b + 8);
 	if (m.count > CAS_MANIFEST_OBJECTS_MAX || len != HEAD + m.count * ENTRY + TAIL ||
-	    orch_le32(b + 12) != 0)
+	    orch_le16(b + 6) != 0)
 		return orch_err_set(err, ORCH_ECORRUPT, "manifest: wrong length");
 	if (orch_le64(b + len - TAIL) != orch_xxh64(b, len - TAIL, 0))
 		return orch_err_set(err, ORCH_ECORRUPT, "manifest: wrong checksum");

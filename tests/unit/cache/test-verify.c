@@ -306,7 +306,7 @@ static void test_damaged_records(void **state)
 	orch_json_free(j);
 	damage(f, "rmain", 5);
 	expect(f, false, 1, 0, "database ref main");
-	assert_int_equal(cas_snapshot_resolve(f->s, "main", &found, NULL), -ORCH_EFORMAT);
+	assert_int_equal(cas_snapshot_resolve(f->s, "main", &found, NULL), -ORCH_ECORRUPT);
 	FX_OK(cas_snapshot_resolve(f->s, "good", &found, NULL), NULL);
 	FX_OK(cas_ref_remove(f->s, "good", NULL, NULL), NULL);
 	damage(f, "nrun\0001", 6);
