@@ -142,6 +142,7 @@ static void end_phase(struct shim_build *b, const struct phase *p, struct shim_p
 {
 	char took[SHIM_SHORT];
 
+	shim_say_progress(NULL);
 	t->end_ns = orch_clock_ns();
 	t->failed = failed;
 	if (t->failed && p->best_effort && !shim_cancelled())
@@ -159,6 +160,7 @@ static void run_phase(struct shim_build *b, const struct phase *p)
 	int r = 0;
 
 	shim_say(SHIM_SAY_DETAIL, "%s", p->title);
+	shim_say_progress(p->run == shim_build_run ? NULL : p->title);
 	b->cli->deadline_ns = p->limit_s ? orch_deadline_in_ms(p->limit_s * 1000ull) : ORCH_FOREVER;
 	if (p->needs_daemon)
 		r = shim_daemon_ensure(b->cli, &started, &err);

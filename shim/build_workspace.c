@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include "core/clock.h"
+#include "core/fd.h"
 #include "shim/api.h"
 #include "shim/build.h"
 #include "shim/build_store.h"
@@ -140,8 +141,9 @@ static int reuse(struct shim_build *b, struct orch_err *err)
 
 	if (r < 0)
 		return r;
-	free(b->from_run);
-	b->from_run = NULL;
+	free(orch_take(b->from_run));
+	free(orch_take(b->why_cold));
+	b->source_changed = 0;
 	if (base[0] && strcmp(base, b->source_id) == 0)
 		return mount_again(b, err);
 	return renew(b, base[0] ? base : b->source_id, err);

@@ -7,7 +7,8 @@
 #include "shim/commands.h"
 #include "shim/out.h"
 
-#define STOP_MS 60000
+#define UPGRADE_MS 120000
+#define STOP_MS	   60000
 
 static int run_status(struct shim_cli *cli)
 {
@@ -81,6 +82,47 @@ static int run_stop(struct shim_cli *cli)
 	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
 
+/* The daemon is the same process afterwards, begun anew: only the time of its start tells. */
+static int wait_upgraded(struct shim_cli *cli, const char *before, struct orch_err *err)
+{
+	uint64_t deadline = orch_deadline_in_ms(UPGRADE_MS);
+
+	for (;;) {
+		orch_auto(json) struct orch_json *answer = NULL;
+		struct pollfd p = {.fd = cli->cancel_fd, .events = POLLIN};
+		struct shim_call call = {
+		    .method = "GET", .path = "/v1/daemon", .timeout_ms = 10000};
+		int r;
+
+		shim_disconnect(cli);
+		r = shim_call(cli, &call, &answer, err);
+		if (r == 0 && strcmp(shim_get(answer, "started"), before) != 0)
+			return cli->json ? shim_out_json(answer, err) : 0;
+		if (orch_clock_ns() > deadline)
+			return orch_err_set(err, ETIMEDOUT,
+			    "the daemon has not begun anew after %d s", UPGRADE_MS / 1000);
+		if (poll(&p, 1, 50) > 0)
+			return orch_err_set(
+			    err, ECANCELED, "cancelled; the daemon goes on with its upgrade");
+	}
+}
+
+static int run_upgrade(struct shim_cli *cli)
+{
+	orch_auto(json) struct orch_json *body = orch_json_object(), *before = NULL;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct shim_call get = {.method = "GET", .path = "/v1/daemon"};
+	struct shim_call upgrade = {
+	    .method = "POST", .path = "/v1/daemon/upgrade", .body = body, .timeout_ms = UPGRADE_MS};
+	int r = body ? shim_call(cli, &get, &before, &err) : orch_err_sys(&err, ENOMEM, "upgrade");
+
+	if (r == 0)
+		r = shim_call(cli, &upgrade, NULL, &err);
+	if (r == 0)
+		r = wait_upgraded(cli, shim_get(before, "started"), &err);
+	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
+}
+
 static const struct shim_option stop_options[] = {
     {.name = "force",
 	.type = SHIM_SWITCH,
@@ -104,6 +146,11 @@ const struct shim_command shim_daemon_commands[] = {
 	    "Workspaces that nobody uses are unmounted. Without --force, what is in use goes on.",
 	.options = stop_tables,
 	.run = run_stop},
-    {.family = "daemon", .name = "upgrade", .later = true},
+    {.family = "daemon",
+	.name = "upgrade",
+	.summary = "Replace the running daemon by the program that is installed now",
+	.details = "Workspaces stay mounted and notice nothing; imports and commits that run are "
+		   "waited for.",
+	.run = run_upgrade},
     {.name = NULL},
 };

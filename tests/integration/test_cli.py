@@ -40,7 +40,7 @@ def every_command_has_help(t):
 @test
 def what_is_not_in_this_version_is_not_listed_and_refused(t):
     text = shim(t, "--help").stdout
-    for words in (["lfs", "list"], ["store", "gc"], ["store", "pin", "x"], ["daemon", "upgrade"], ["workspace", "sync", "w"],
+    for words in (["lfs", "list"], ["store", "gc"], ["store", "pin", "x"], ["workspace", "sync", "w"],
                   ["workspace", "revert", "w"]):
         t.match(shim(t, *words, status=2).stderr, "%s is not in this version of orch" % " ".join(words[:2]))
         t.ok(" ".join(words[:2]) not in text, words)

@@ -73,6 +73,17 @@ def daemon_stop_waits_for_its_end(t):
 
 
 @test
+def an_upgrade_is_over_when_the_command_is(t):
+    with t.daemon() as d:
+        d.shim("snapshot", "import", t.tree({"a": "x"}), "--ref", "main")
+        before = json.loads(d.shim("daemon", "status", "--json").stdout)
+        after = json.loads(d.shim("daemon", "upgrade", "--json").stdout)
+        t.eq(after["pid"], before["pid"])
+        t.ok(after["started"] != before["started"])
+        t.match(d.shim("ref", "list").stdout, "^main ")
+
+
+@test
 def a_broken_object_is_found(t):
     with t.daemon() as d:
         d.allow_errors(".*")

@@ -246,11 +246,26 @@ def a_retained_workspace_goes_on(t):
     p = Project(t)
     p.sh("echo 1 > made; exit 1", "--workspace", "w", status=1)
     t.eq(p.workspaces(), ["w"])
-    t.eq(p.sh("ls", "--workspace", "w").log, b"in\nmade\n")
+    r = p.sh("ls", "--workspace", "w")
+    t.eq(r.log, b"in\nmade\n")
+    t.match(r["cache"]["why"], "started from workspace w as it was left: 1 of 1 source files unchanged")
     t.tree({"new": "x"}, at=p.source)
     t.eq(p.sh("ls; echo $LOCKED_WORKSPACE", "--workspace", "w").log, b"in\nmade\nnew\nw\n")
     r = p.sh("true", "--retain")
     t.eq(sorted(p.workspaces()), sorted(["w", "run-" + r["run"]]))
+
+
+@test(needs="fuse sandbox")
+def one_build_at_a_time_in_a_retained_workspace(t):
+    p = Project(t)
+    argv, out = p.argv("--workspace", "w", command=["sh", "-c", "echo in; while ! [ -e stop ]; do sleep 0.05; done"])
+    q = t.start(argv, env=p.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(out + "/build.log") and os.path.getsize(out + "/build.log"))
+    r = p.sh("true", "--workspace", "w", "--retries", "1", status=3)
+    t.match(r["reason"], "workspace w: another build is in it")
+    t.match(r.process.stderr, "trying again, 0 left")
+    t.tree({"stop": ""}, at=t.path("mnt/w"))
+    t.eq(q.wait(20), 0)
 
 
 # ---- what the command finds
@@ -273,6 +288,20 @@ def the_source_is_everything_but_what_is_ignored(t):
     p = Project(t, {"a": "", ".git/HEAD": "x", "b.tmp": "", ".orchignore": "*.tmp\n", "c.log": ""})
     r = p.sh("find . -type f | sort", "--exclude", "*.log")
     t.eq(r.log, b"./.git/HEAD\n./.orchignore\n./a\n")
+
+
+@test(needs="fuse sandbox")
+def odd_names_and_long_paths(t):
+    p = Project(t)
+    deep = t.path("with a space", "x" * 100, "caf\u00e9")
+    os.makedirs(deep)
+    p.source = t.tree({"a b": "1"}, at=deep)
+    with open(os.fsencode(deep) + b"/bad\xff\nname", "w") as f:
+        f.write("2")
+    r = p.sh("ls | wc -l; cat *", "--output", "all=*")
+    t.eq(r.log, b"3\n12")
+    t.eq(sorted(os.listdir(os.fsencode(r.folder) + b"/all")), [b"a b", b"bad\xff\nname"])
+    t.eq(sorted(f["change"] for o in r["outputs"] for f in o["files"]), ["unchanged", "unchanged"])
 
 
 @test(needs="fuse sandbox")
