@@ -255,6 +255,7 @@ static int run_build(struct shim_cli *cli)
 	struct shim_build b = {.cli = cli,
 	    .in = &cli->values,
 	    .folder = -1,
+	    .workspace_lock = -1,
 	    .exit_code = -1,
 	    .begin_ns = orch_clock_ns()};
 	int code;
