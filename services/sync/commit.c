@@ -65,8 +65,10 @@ static int lay_file(struct commit *c, struct sync_folder *f, struct sync_node *b
 {
 	struct fmt_entry e = {.name = l->name, .name_len = l->name_len};
 	struct fmt_stamp s;
-	int r = commit_entry(c, n, &e, &s);
+	int r = sync_inomap_put(&c->placed, 0, n->ino) ? 0 : no_memory(c);
 
+	if (r == 0)
+		r = commit_entry(c, n, &e, &s);
 	if (r > 0) {
 		if (base)
 			sync_folder_remove(f, base);
@@ -196,7 +198,8 @@ int sync_commit(struct sync_task *t, const struct sync_commit_spec *spec,
 {
 	struct orch_err own = ORCH_ERR_INIT;
 	struct commit c = {.spec = spec, .task = t, .path = {.max = PATH_BYTES},
-	    .err = err ? err : &own, .spool = SYNC_INOMAP_INIT, .linked = SYNC_INOMAP_INIT};
+	    .err = err ? err : &own, .spool = SYNC_INOMAP_INIT, .linked = SYNC_INOMAP_INIT,
+	    .placed = SYNC_INOMAP_INIT};
 	struct sync_committed made = {0};
 	int r;
 
@@ -205,6 +208,7 @@ int sync_commit(struct sync_task *t, const struct sync_commit_spec *spec,
 	sync_edit_fini(&c.edit);
 	sync_inomap_fini(&c.spool);
 	sync_inomap_fini(&c.linked);
+	sync_inomap_fini(&c.placed);
 	fmt_overlay_free(c.overlay);
 	orch_buf_fini(&c.path);
 	free(c.files);

@@ -4,6 +4,13 @@
  */
 #include "sync/commit_priv.h"
 
+/* Whether it may have names in the base that no layer records: it had several, or a record of it
+ * stayed (a rebase keeps those of hard-linked files) while no entry leads to it. */
+static bool has_unrecorded_names(const struct commit *c, const struct fmt_node *n)
+{
+	return n->base_links > 1 || (n->base_links == 1 && !sync_inomap_get(&c->placed, 0, n->ino));
+}
+
 /* Which numbers to look for. */
 int commit_find_linked(struct commit *c)
 {
@@ -11,11 +18,13 @@ int commit_find_linked(struct commit *c)
 	uint64_t cookie = 0;
 
 	while ((n = fmt_overlay_nodes(c->overlay, &cookie))) {
-		if (n->type == FMT_DIR || n->nlink == 0 || (n->nlink <= 1 && n->base_links <= 1))
+		bool unrecorded = has_unrecorded_names(c, n);
+
+		if (n->type == FMT_DIR || n->nlink == 0 || (n->nlink <= 1 && !unrecorded))
 			continue;
 		if (!sync_inomap_put(&c->linked, 0, n->ino))
 			return orch_err_sys(c->err, ENOMEM, "commit");
-		c->search_base |= n->base_links > 1;
+		c->search_base |= unrecorded;
 	}
 	return 0;
 }

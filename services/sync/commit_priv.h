@@ -23,7 +23,8 @@ struct commit {
 	struct sync_inomap spool;  /* ino -> 1 + index of its file */
 	struct commit_file *files;
 	size_t file_count, file_cap;
-	struct sync_inomap linked; /* ino -> names; of files that have or had several */
+	struct sync_inomap placed; /* numbers of files that a recorded entry led to */
+	struct sync_inomap linked; /* ino -> names; of files that have or had several names */
 	bool search_base;          /* some of them may have names that no layer records */
 };
 

@@ -184,7 +184,7 @@ static int is_below(struct link_search *s, const struct orch_digest *tree_id,
 		r = fmt_stamps_get(&stamps, i, &st, s->err);
 		if (r < 0)
 			break;
-		if (st.nlink > 1 && sync_inomap_get(s->inos, 0, st.ino))
+		if (sync_inomap_get(s->inos, 0, st.ino))
 			return 1;
 		if (orch_digest_is_null(&st.stamps))
 			continue;

@@ -334,6 +334,27 @@ static void test_links(void **state)
 	assert_int_equal(rig_stamp(g, &id, "u/n2").nlink, 2);
 }
 
+/* A rebase keeps records of hard-linked files without an entry: what is done to them later counts. */
+static void test_record_without_entry(void **state)
+{
+	struct rig *g = *state;
+	struct orch_digest base = rig_make(g, "d/a=1\nd/e/b=2\nd/e/c==d/e/b\n", NULL), id;
+	struct fmt_node n;
+	struct writer w;
+
+	layer_begin(&w, g, &base, NULL);
+	record_root(&w);
+	n = base_node(&w, "d/a");
+	n.mode = 0600;
+	put_node(&w, &n);
+	n = base_node(&w, "d/e/b");
+	n = spool_node(&w, n.ino, "written");
+	n.nlink = n.base_links = 2;
+	put_node(&w, &n);
+	id = commit_one(&w);
+	rig_expect(g, &id, "d/\nd/a!0600=1\nd/e/\nd/e/b=written\nd/e/c==d/e/b\n");
+}
+
 static void test_chain(void **state)
 {
 	struct rig *g = *state;
@@ -434,6 +455,7 @@ int main(void)
 	    rig_quick_test(test_files),
 	    rig_quick_test(test_folders),
 	    rig_quick_test(test_links),
+	    rig_quick_test(test_record_without_entry),
 	    rig_quick_test(test_chain),
 	    rig_quick_test(test_damage),
 	    rig_quick_test(test_cancel),
