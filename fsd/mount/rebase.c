@@ -123,6 +123,116 @@ static int folder_add(struct rebase *b, const struct fmt_node *dir, struct orch_
 	return r;
 }
 
+/*
+ * Files of the old base whose remaining names no layer recorded (one of several names was removed,
+ * or written through and then removed): the dropped layers recorded the node, but no entry leads to
+ * it. Rare; they are looked for by number in the whole snapshot.
+ */
+struct wanted {
+	uint64_t *v; /* sorted */
+	size_t count;
+};
+
+static bool is_unnamed(const struct rebase *b, size_t stratum, const struct fmt_node *n)
+{
+	const struct mnt_chain *c = &b->ns->chain;
+
+	if (n->type == FMT_DIR || n->nlink == 0 || n->base_links == 0 || fresh_find(b, n->ino))
+		return false;
+	for (size_t j = stratum + 1; j < b->dropped; j++)
+		if (fmt_overlay_node(c->strata[j], n->ino))
+			return false;
+	return true;
+}
+
+static int ino_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int list_wanted(const struct rebase *b, struct wanted *w)
+{
+	const struct fmt_node *n;
+	size_t cap = 0;
+
+	for (size_t k = 0; k < b->dropped; k++) {
+		uint64_t cookie = 0;
+
+		while ((n = fmt_overlay_nodes(b->ns->chain.strata[k], &cookie))) {
+			if (!is_unnamed(b, k, n))
+				continue;
+			if (w->count == cap) {
+				uint64_t *v;
+
+				cap = cap ? cap * 2 : 16;
+				v = realloc(w->v, cap * sizeof(*v));
+				if (!v)
+					return -ENOMEM;
+				w->v = v;
+			}
+			w->v[w->count++] = n->ino;
+		}
+	}
+	if (w->count)
+		qsort(w->v, w->count, sizeof(*w->v), ino_cmp);
+	return 0;
+}
+
+static int search(struct rebase *b, const struct wanted *w, const struct orch_digest *tree_id,
+    const struct orch_digest *stamps_id, struct orch_err *err)
+{
+	struct fmt_stamps stamps;
+	struct fmt_tree tree;
+	int r = view_packset_tree(b->ns->config.packs, tree_id, &tree, err);
+
+	if (r == 0)
+		r = view_packset_stamps(b->ns->config.packs, stamps_id, &stamps, err);
+	if (r == 0 && tree.count != stamps.count)
+		r = orch_err_set(err, ORCH_ECORRUPT, "tree and stamps differ in length");
+	for (uint32_t i = 0; r == 0 && i < tree.count; i++) {
+		struct fmt_entry e;
+		struct fmt_stamp s;
+		struct fmt_node state;
+		bool hit;
+
+		r = fmt_stamps_get(&stamps, i, &s, err);
+		if (r < 0)
+			break;
+		hit = bsearch(&s.ino, w->v, w->count, sizeof(*w->v), ino_cmp) != NULL;
+		if (!hit && orch_digest_is_null(&s.stamps))
+			continue;
+		r = fmt_tree_entry(&tree, i, &e, err);
+		if (r == 0 && e.type == FMT_DIR) {
+			r = search(b, w, &e.digest, &s.stamps, err);
+		} else if (r == 0 && hit) {
+			mnt_state_from_base(&e, &s, &state);
+			r = add(b, &state);
+			if (r == 0)
+				b->v[b->count - 1].recorded_links = 0;
+		}
+	}
+	return r;
+}
+
+static int add_unnamed(struct rebase *b, struct orch_err *err)
+{
+	struct wanted w = {0};
+	int r = list_wanted(b, &w);
+
+	if (r == 0 && w.count)
+		r = search(b, &w, &b->snapshot.root.digest, &b->snapshot.stamps, err);
+	if (r == 0 && w.count) {
+		fresh_sort(b);
+		for (size_t i = 0; i < b->count; i++)
+			if (bsearch(&b->v[i].ino, w.v, w.count, sizeof(*w.v), ino_cmp))
+				b->v[i].recorded_links = 0; /* sorting counted them */
+	}
+	free(w.v);
+	return r;
+}
+
 static int walk(struct rebase *b, struct orch_err *err)
 {
 	struct fmt_stamp stamp = {.ino = FMT_ROOT_INO, .mtime_ns = b->snapshot.root_mtime_ns,
@@ -138,9 +248,11 @@ static int walk(struct rebase *b, struct orch_err *err)
 		if (dir.type == FMT_DIR)
 			r = folder_add(b, &dir, err);
 	}
+	fresh_sort(b);
+	if (r == 0)
+		r = add_unnamed(b, err);
 	if (r == -ENOMEM)
 		orch_err_set(err, ENOMEM, "no memory");
-	fresh_sort(b);
 	return r;
 }
 
