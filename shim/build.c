@@ -1,6 +1,7 @@
 /* orch-shim build: the table of phases and the order of things when one fails. */
 #include "shim/build.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ struct phase {
 	int (*undo)(struct shim_build *b, struct orch_err *err);
 };
 
-#define HOURS 3600
+#define HOURS	    3600
+#define RETRY_S_MAX 30
 
 static const struct phase phases[] = {
     {"connect", "connecting to the daemon", WHILE_GOOD, false, false, 120, shim_build_connect,
@@ -215,14 +217,30 @@ static void forget_attempt(struct shim_build *b)
 	b->has_collected = false;
 }
 
+/* One second, two, four, ... and thirty at most; a signal ends the wait. */
+static bool wait_before_retry(const struct shim_build *b, int attempt)
+{
+	int seconds = attempt < 5 ? 1 << attempt : RETRY_S_MAX;
+	struct pollfd p = {.fd = b->cli->cancel_fd, .events = POLLIN};
+
+	shim_say(SHIM_SAY_WARN, "%s; trying again in %d s, retry %d of %d", b->reason, seconds,
+	    attempt + 1, b->retries);
+	return poll(&p, 1, seconds * 1000) == 0;
+}
+
 static void run_attempts(struct shim_build *b)
 {
-	for (int left = b->retries;; left--) {
+	for (int attempt = 0;; attempt++) {
 		run_phases(b);
-		if (left == 0 || shim_cancelled() ||
+		if (attempt == b->retries || shim_cancelled() ||
 		    shim_state_exit(b->state) != SHIM_INFRASTRUCTURE)
 			return;
-		shim_say(SHIM_SAY_WARN, "%s; trying again, %d left", b->reason, left);
+		if (!wait_before_retry(b, attempt)) {
+			b->state = OUT_SUCCEEDED;
+			shim_build_end(
+			    b, OUT_CANCELLED, "cancelled by signal %d", shim_cancel_signal());
+			return;
+		}
 		forget_attempt(b);
 	}
 }

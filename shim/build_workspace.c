@@ -173,10 +173,11 @@ static int lock_retained(struct shim_build *b, struct orch_err *err)
 	b->workspace_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (b->workspace_lock < 0)
 		return orch_err_sys(err, errno, "lock workspace %s: %s", b->workspace, path);
-	if (flock(b->workspace_lock, LOCK_EX | LOCK_NB) < 0)
-		return orch_err_set(
-		    err, EBUSY, "workspace %s: another build is in it", b->workspace);
-	return 0;
+	if (flock(b->workspace_lock, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	orch_fd_close(b->workspace_lock);
+	b->workspace_lock = -1;
+	return orch_err_set(err, EBUSY, "workspace %s: another build is in it", b->workspace);
 }
 
 int shim_build_workspace(struct shim_build *b, struct orch_err *err)

@@ -263,7 +263,7 @@ def one_build_at_a_time_in_a_retained_workspace(t):
     wait_until(lambda: os.path.exists(out + "/build.log") and os.path.getsize(out + "/build.log"))
     r = p.sh("true", "--workspace", "w", "--retries", "1", status=3)
     t.match(r["reason"], "workspace w: another build is in it")
-    t.match(r.process.stderr, "trying again, 0 left")
+    t.match(r.process.stderr, "trying again in 1 s, retry 1 of 1")
     t.tree({"stop": ""}, at=t.path("mnt/w"))
     t.eq(q.wait(20), 0)
 
