@@ -25,6 +25,7 @@
 #define ALIVE_MS      10000 /* a silent stream says {"event":"alive"} so often */
 #define STREAM_BLOCK  16384
 #define DRAIN_MS      10000
+#define SILENT_MS     300
 #define UPLOAD_MAX    ((size_t)4 * FSD_HTTP_BODY_MAX) /* then the connection is dropped */
 
 struct exchange {
@@ -482,6 +483,8 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **socket_ctx
 		h->stat.connections++;
 	else
 		h->stat.connections--;
+	if (!h->stat.connections)
+		pthread_cond_broadcast(&h->drained);
 	h->stat.last_ns = orch_clock_ns();
 	pthread_mutex_unlock(&h->lock);
 }
@@ -549,6 +552,18 @@ int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struc
 	return 0;
 }
 
+/* Clients that were let in but have not said what they want: most do so at once. */
+static void drain_silent(struct fsd_http *h)
+{
+	struct timespec until = orch_ns_timespec((int64_t)orch_deadline_in_ms(SILENT_MS));
+
+	pthread_mutex_lock(&h->lock);
+	while (h->stat.connections &&
+	       pthread_cond_timedwait(&h->drained, &h->lock, &until) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&h->lock);
+}
+
 /* Cancelled handlers still get to tell so: waits for their answers to be sent. */
 static void drain(struct fsd_http *h)
 {
@@ -572,6 +587,7 @@ int fsd_http_stop(struct fsd_http *h)
 		return -1;
 	listener = MHD_quiesce_daemon(h->mhd);
 	drain(h);
+	drain_silent(h);
 	MHD_stop_daemon(h->mhd);
 	pthread_cond_destroy(&h->drained);
 	pthread_mutex_destroy(&h->lock);

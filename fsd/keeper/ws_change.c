@@ -18,7 +18,11 @@ static int bury_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *e
 {
 	int rc = 0;
 
-	if (ws->record.state == FSD_WS_MOUNTED && ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
+	if (ws->record.state != FSD_WS_MOUNTED || ws->pidfd < 0)
+		return 0;
+	/* Killed: its first thread may be gone while others still are on their way out. */
+	if (!orch_proc_id_alive(&ws->record.process) &&
+	    fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d)))
 		rc = fsd_ws_bury(d, ws, err);
 	if (rc < 0)
 		fsd_registry_release(d->registry, ws);

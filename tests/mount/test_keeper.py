@@ -42,6 +42,13 @@ def write(path, text):
         f.write(text)
 
 
+def has_ended(pid):
+    try:
+        return read("/proc/%d/stat" % pid).rsplit(")", 1)[1].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def mounts_below(path):
     with open("/proc/self/mountinfo") as f:
         return [x.split()[4] for x in f if x.split()[4].startswith(path)]
@@ -164,6 +171,7 @@ def a_killed_mount_is_noticed_and_mounted_again(t):
     t.eq(read(w["path"] + "/new"), "mine")
     t.ok("error" not in show(t, d, "w"))
     os.kill(w["pid"], signal.SIGKILL)
+    wait_until(lambda: has_ended(w["pid"]), what="the end of the mount")
     w = ask(t, d, "POST", "/v1/workspaces/w/mount")
     t.eq(read(w["path"] + "/new"), "mine")
 
