@@ -1,8 +1,10 @@
 /* result.json and manifest.json, made from what a run says of itself. Pure but for the writing at the
  * end. docs/output.md has the fields. */
 #include "output/result.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/utf8.h"
@@ -121,11 +123,11 @@ static struct orch_json *file_json(const struct out_file *f)
 	return o;
 }
 
-static struct orch_json *files_json(const struct out_output *out)
+static struct orch_json *files_json(const struct out_output *out, size_t most)
 {
 	struct orch_json *a = orch_json_array();
 
-	for (size_t i = 0; i < out->count; i++)
+	for (size_t i = 0; i < out->count && i < most; i++)
 		push_child(a, file_json(&out->files[i]));
 	return a;
 }
@@ -171,7 +173,9 @@ static struct orch_json *outputs_json(const struct out_result *r)
 		(void)orch_json_set_u64(o, "count", out->count);
 		(void)orch_json_set_u64(o, "produced", out->produced);
 		(void)orch_json_set_u64(o, "size", out->bytes);
-		set_child(o, "files", files_json(out));
+		set_child(o, "files", files_json(out, OUT_RESULT_FILES));
+		(void)orch_json_set_u64(o, "omitted",
+		    out->count > OUT_RESULT_FILES ? out->count - OUT_RESULT_FILES : 0);
 		push_child(a, o);
 	}
 	return a;
@@ -338,6 +342,7 @@ struct orch_json *out_result_json(const struct out_result *r)
 
 /* ---- manifest.json ---- */
 
+/* Without its files. */
 static struct orch_json *manifest_output(const struct out_output *out)
 {
 	struct orch_json *o = orch_json_object();
@@ -350,23 +355,33 @@ static struct orch_json *manifest_output(const struct out_output *out)
 	(void)orch_json_set_str(o, "change", output_change(out));
 	(void)orch_json_set_u64(o, "size", out->bytes);
 	(void)orch_json_set_u64(o, "count", out->count);
-	set_child(o, "files", files_json(out));
 	return o;
 }
 
-struct orch_json *out_manifest_json(const struct out_result *r)
+/* Without its outputs. */
+static struct orch_json *manifest_root(const struct out_result *r)
 {
-	struct orch_json *root = orch_json_object(), *outputs = orch_json_array();
+	struct orch_json *root = orch_json_object();
 
 	(void)orch_json_set_int(root, "version", DOCUMENT_VERSION);
 	set_text(root, "buildGuid", r->run);
 	set_time(root, "timestamp", r->wall_begin_ns + (int64_t)r->duration_ns);
 	(void)orch_json_set_str(root, "state", out_state_name(r->state));
-	for (size_t i = 0; r->outputs != NULL && i < r->outputs->count; i++)
-		push_child(outputs, manifest_output(&r->outputs->v[i]));
-	set_child(root, "outputs", outputs);
 	set_child(root, "missing", missing_json(r));
 	set_child(root, "skipped", skipped_json(r));
+	return root;
+}
+
+struct orch_json *out_manifest_json(const struct out_result *r)
+{
+	struct orch_json *root = manifest_root(r), *outputs = orch_json_array(), *o;
+
+	for (size_t i = 0; r->outputs != NULL && i < r->outputs->count; i++) {
+		o = manifest_output(&r->outputs->v[i]);
+		set_child(o, "files", files_json(&r->outputs->v[i], SIZE_MAX));
+		push_child(outputs, o);
+	}
+	set_child(root, "outputs", outputs);
 	return whole(root);
 }
 
@@ -397,7 +412,84 @@ int out_result_write(int dirfd, const struct out_result *r, struct orch_err *err
 	return document_write(dirfd, "result.json", out_result_json(r), err);
 }
 
+/*
+ * A manifest may name a million files, so it is not made as one document in memory: its parts are, one
+ * file at a time, and joined. What was joined goes to the file whenever it is a megabyte.
+ */
+struct stream {
+	int fd;
+	struct orch_buf text;
+	int failed; /* -errno */
+};
+
+#define STREAM_BYTES ((size_t)1 << 20)
+
+static void stream_flush(struct stream *s)
+{
+	if (s->failed == 0 && s->text.failed)
+		s->failed = -ENOMEM;
+	if (s->failed == 0 && s->text.len > 0)
+		s->failed = orch_fd_write_all(s->fd, s->text.data, s->text.len);
+	orch_buf_reset(&s->text);
+}
+
+/* A part that is whole, or, when open, an object without its last brace. Takes part over. */
+static void stream_add(struct stream *s, struct orch_json *part, bool open)
+{
+	if (s->failed == 0 && orch_json_failed(part))
+		s->failed = -ENOMEM;
+	if (s->failed == 0)
+		s->failed = orch_json_format(part, 0, &s->text);
+	if (s->failed == 0 && open)
+		s->text.len--;
+	orch_json_free(part);
+	if (s->text.len >= STREAM_BYTES)
+		stream_flush(s);
+}
+
+static void stream_manifest(struct stream *s, const struct out_result *r)
+{
+	size_t count = r->outputs == NULL ? 0 : r->outputs->count;
+
+	stream_add(s, manifest_root(r), true);
+	(void)orch_buf_add_str(&s->text, ",\n\"outputs\":[");
+	for (size_t i = 0; s->failed == 0 && i < count; i++) {
+		const struct out_output *o = &r->outputs->v[i];
+
+		(void)orch_buf_add_str(&s->text, i == 0 ? "\n" : ",\n");
+		stream_add(s, manifest_output(o), true);
+		(void)orch_buf_add_str(&s->text, ",\"files\":[");
+		for (size_t k = 0; s->failed == 0 && k < o->count; k++) {
+			(void)orch_buf_add_str(&s->text, k == 0 ? "\n" : ",\n");
+			stream_add(s, file_json(&o->files[k]), false);
+		}
+		(void)orch_buf_add_str(&s->text, "]}");
+	}
+	(void)orch_buf_add_str(&s->text, "]}\n");
+	stream_flush(s);
+}
+
 int out_manifest_write(int dirfd, const struct out_result *r, struct orch_err *err)
 {
-	return document_write(dirfd, "manifest.json", out_manifest_json(r), err);
+	static const char temp[] = ".manifest.json.tmp";
+	struct stream s = {.fd = -1};
+
+	(void)unlinkat(dirfd, temp, 0); /* of a run that was killed */
+	s.fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (s.fd < 0)
+		return orch_err_sys(err, errno, "manifest.json");
+	orch_buf_init(&s.text, 16 * STREAM_BYTES);
+	stream_manifest(&s, r);
+	orch_buf_fini(&s.text);
+	if (s.failed == 0)
+		s.failed = orch_fd_sync(s.fd);
+	orch_fd_close(s.fd);
+	if (s.failed == 0)
+		s.failed = orch_rename(dirfd, temp, dirfd, "manifest.json", 0);
+	if (s.failed == 0)
+		s.failed = orch_fd_sync(dirfd);
+	if (s.failed == 0)
+		return 0;
+	(void)unlinkat(dirfd, temp, 0);
+	return orch_err_sys(err, -s.failed, "manifest.json");
 }

@@ -95,6 +95,9 @@ struct out_result {
 	size_t fact_count;
 };
 
+/* result.json lists so many files of an output; manifest.json has them all. */
+#define OUT_RESULT_FILES 10000
+
 /* The documents; NULL: no memory. */
 struct orch_json *out_result_json(const struct out_result *r) ORCH_NONNULL(1) ORCH_WUR;
 struct orch_json *out_manifest_json(const struct out_result *r) ORCH_NONNULL(1) ORCH_WUR;

@@ -18,3 +18,7 @@ check_PROGRAMS += %D%/fuzz-scan
 %C%_fuzz_scan_LDADD = $(FUZZ_LIBS) $(FORMAT_LIBS)
 check_PROGRAMS += %D%/fuzz-test-report
 %C%_fuzz_test_report_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
+check_PROGRAMS += %D%/fuzz-html
+%C%_fuzz_html_LDADD = $(FUZZ_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/fuzz-output
+%C%_fuzz_output_LDADD = $(FUZZ_LIBS) $(OUTPUT_LIBS)
