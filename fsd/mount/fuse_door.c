@@ -730,6 +730,7 @@ static void want(struct fuse_conn_info *conn, uint64_t flag, bool on)
 #endif
 }
 
+#if MODERN_FUSE
 static int backing_open(void *priv, int fd)
 {
 	struct mnt_door *d = priv;
@@ -745,6 +746,7 @@ static void backing_close(void *priv, int backing)
 
 	(void)ioctl(fuse_session_fd(d->session), BACKING_CLOSE, &id);
 }
+#endif
 
 static void want_passthrough(struct mnt_door *d, struct fuse_conn_info *conn)
 {
@@ -766,7 +768,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	    FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_SPLICE_WRITE,
 	    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_NO_OPENDIR_SUPPORT};
 	static const uint64_t unwanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_AUTO_INVAL_DATA,
-	    FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_HANDLE_KILLPRIV_V2, FUSE_CAP_NO_OPEN_SUPPORT,
+	    FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_NO_OPEN_SUPPORT,
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	    FUSE_CAP_HANDLE_KILLPRIV_V2, /* set-id bits would stay after a passthrough write */
+#endif
 	    FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_SPLICE_READ,
 	    FUSE_CAP_POSIX_ACL, FUSE_CAP_EXPORT_SUPPORT};
 	struct mnt_door *d = userdata;

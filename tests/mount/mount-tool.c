@@ -204,7 +204,8 @@ static struct made add_dir(struct maker *m, int dir)
 	while (d && (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		stamps = reallocarray(stamps, n + 1, sizeof(*stamps));
+		if ((n & (n - 1)) == 0) /* full at each power of two */
+			stamps = reallocarray(stamps, n ? 2 * (size_t)n : 1, sizeof(*stamps));
 		if (add_entry(m, dir, e->d_name, tree, &stamps[n], &out))
 			n++;
 	}
@@ -263,7 +264,7 @@ static int make_store(const char *path, const char *folder, bool keep_inodes)
 		DIE("%s", folder);
 	if (fmt_pack_writer_begin(m.pack, &m.bytes) < 0)
 		DIE("pack");
-	root = add_dir(&m, dir);
+	root = add_dir(&m, dup(dir));
 	s.root = (struct fmt_entry){.name = "", .type = FMT_DIR, .mode = st.st_mode & 07777,
 	    .uid = FMT_ID_OWNER, .gid = FMT_ID_OWNER, .size = root.size, .count = root.count,
 	    .digest = root.tree};
@@ -278,6 +279,12 @@ static int make_store(const char *path, const char *folder, bool keep_inodes)
 	write_pack(&m, store);
 	orch_digest_format(&id, hex);
 	puts(hex);
+	fmt_pack_writer_free(m.pack);
+	orch_buf_fini(&m.bytes);
+	free(m.seen);
+	close(dir);
+	close(m.objects);
+	close(store);
 	return 0;
 }
 
