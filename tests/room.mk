@@ -9,7 +9,8 @@ PY_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_COMPILER = $(PYTHON3) -B
 AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
 	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions='$(abs_top_srcdir)/tests/lib/lsan.supp'}"; \
-	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS;
+	TSAN_OPTIONS="$${TSAN_OPTIONS-halt_on_error=0:die_after_fork=0}"; \
+	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS TSAN_OPTIONS;
 
 # TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
 #   check_PROGRAMS += %D%/test-thing

@@ -385,7 +385,7 @@ class Context:
                     "GIT_COMMITTER_NAME": "orch", "GIT_COMMITTER_EMAIL": "orch@example.org",
                     "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
                     "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "print_stacktrace=1"),
-                    "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "halt_on_error=0")})
+                    "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "halt_on_error=0:die_after_fork=0")})
         if extra:
             env.update(extra)
         return {k: v for k, v in env.items() if v is not None}
