@@ -225,18 +225,12 @@ int prv_host_cleanup(struct prv *p, const char *handle, struct orch_err *err)
 	struct prv_host *h = host_of(p);
 	struct prv_host_task **at = find_own(h, handle), *t = *at;
 	const char *run = h->state_dir ? run_of(h, handle) : NULL;
-	int r = 0;
 
-	if (t) {
-		*at = *prv_host_task_next(t);
-		prv_host_task_free(t);
-	} else if (run) {
-		r = prv_host_other_cancel(h->state_dir, run, 0, err);
-		r = r == -ENOENT ? 0 : r;
-	}
-	if (r < 0 || !run)
-		return r;
-	return prv_record_remove(h->state_dir, run, err);
+	if (!t)
+		return run ? prv_host_other_cleanup(h->state_dir, run, err) : 0;
+	*at = *prv_host_task_next(t);
+	prv_host_task_free(t);
+	return run ? prv_record_remove(h->state_dir, run, err) : 0;
 }
 
 int prv_host_gc(struct prv *p, const struct prv_gc *how, struct orch_err *err)

@@ -15,7 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/cgroup.h"
 #include "core/clock.h"
 #include "core/fd.h"
 
@@ -174,6 +173,24 @@ int prv_host_other_cancel(
 	return code;
 }
 
+/* Ends it, then removes what is left of it: its group, its record. */
+int prv_host_other_cleanup(const char *state_dir, const char *run, struct orch_err *err)
+{
+	struct prv_record r;
+	int code = prv_host_other_cancel(state_dir, run, 0, err);
+
+	if (code == -ENOENT)
+		return 0;
+	/* A record that can't be read names nobody who could still run. */
+	if (code < 0 && code != -EINVAL && code != -ORCH_EFORMAT)
+		return code;
+	if (prv_record_open(state_dir, run, &r, NULL) == 0) {
+		prv_record_remove_group(&r);
+		prv_record_close(&r);
+	}
+	return prv_record_remove(state_dir, run, err);
+}
+
 struct sweep {
 	const char *state_dir;
 	const char *provider;
@@ -191,21 +208,10 @@ static int64_t age_of(const struct prv_record *r)
 	return (orch_wall_ns() - orch_timespec_ns(&st.st_mtim)) / (int64_t)ORCH_NS_PER_S;
 }
 
-/* An empty group that a killed process has left. */
-static void remove_group(pid_t submitter, const char *run)
-{
-	struct orch_cgroup *g = NULL;
-	char name[PRV_HOST_GROUP_BYTES];
-
-	prv_host_group_name(submitter, run, name);
-	if (orch_cgroup_new(name, &(struct orch_cgroup_limits){.measure = true}, &g, NULL) == 0)
-		orch_cgroup_free(g);
-}
-
 /* Whether nobody needs this record any more: its submitter is gone. */
-static bool is_left(const struct sweep *s, const char *run, pid_t *out_submitter)
+static bool is_left(const struct sweep *s, const char *run)
 {
-	struct prv_record_task task = {.submitter = {.pid = 0}};
+	struct prv_record_task task;
 	struct prv_record r;
 	bool left;
 
@@ -216,7 +222,6 @@ static bool is_left(const struct sweep *s, const char *run, pid_t *out_submitter
 	else
 		left = strcmp(task.provider, s->provider) == 0 &&
 		       !(task.this_boot && orch_proc_id_alive(&task.submitter));
-	*out_submitter = task.submitter.pid;
 	left = left && age_of(&r) >= s->how->older_than_s;
 	prv_record_close(&r);
 	return left;
@@ -225,20 +230,12 @@ static bool is_left(const struct sweep *s, const char *run, pid_t *out_submitter
 static int sweep_one(void *priv, const char *run)
 {
 	struct sweep *s = priv;
-	pid_t submitter;
-	int code;
 
-	if (!is_left(s, run, &submitter))
+	if (!is_left(s, run))
 		return 0;
 	if (s->how->on_item)
 		s->how->on_item(s->how->priv, "task", run);
-	if (s->how->dry_run)
-		return 0;
-	code = prv_host_other_cancel(s->state_dir, run, 0, s->err);
-	if (code < 0 && code != -ENOENT && code != -EINVAL)
-		return code;
-	remove_group(submitter, run);
-	return prv_record_remove(s->state_dir, run, s->err);
+	return s->how->dry_run ? 0 : prv_host_other_cleanup(s->state_dir, run, s->err);
 }
 
 int prv_host_other_gc(

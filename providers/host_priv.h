@@ -7,10 +7,6 @@
 
 struct prv_host_task;
 
-/* The control group of a task, by who submitted it. */
-#define PRV_HOST_GROUP_BYTES (PRV_RUN_NAME_MAX + 32)
-void prv_host_group_name(pid_t submitter, const char *run, char out[PRV_HOST_GROUP_BYTES]);
-
 /* One task that this process has submitted. */
 
 int prv_host_task_start(struct prv_host *h, const struct prv_task *t, const char *handle,
@@ -33,6 +29,7 @@ int prv_host_other_poll(
     const char *state_dir, const char *run, struct prv_result *out, struct orch_err *err);
 int prv_host_other_cancel(
     const char *state_dir, const char *run, uint64_t grace_ms, struct orch_err *err);
+int prv_host_other_cleanup(const char *state_dir, const char *run, struct orch_err *err);
 int prv_host_other_gc(
     const char *state_dir, const char *provider, const struct prv_gc *how, struct orch_err *err);
 int prv_host_other_list(const char *state_dir, const char *provider,

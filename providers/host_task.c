@@ -378,11 +378,6 @@ void prv_host_task_free(struct prv_host_task *t)
 	free(t);
 }
 
-void prv_host_group_name(pid_t submitter, const char *run, char out[PRV_HOST_GROUP_BYTES])
-{
-	snprintf(out, PRV_HOST_GROUP_BYTES, "orch.task.%d.%s", (int)submitter, run);
-}
-
 static int group_make(struct prv_host_task *t, const struct prv_task *task, struct orch_err *err)
 {
 	struct orch_cgroup_limits limits = {
@@ -391,11 +386,12 @@ static int group_make(struct prv_host_task *t, const struct prv_task *task, stru
 	    .pids = task->limits.pids,
 	    .measure = true,
 	};
-	char name[PRV_HOST_GROUP_BYTES];
+	char name[PRV_RUN_NAME_MAX + 32];
 	unsigned lacks;
 	int r;
 
-	prv_host_group_name(getpid(), task->run, name);
+	/* unique on the machine: other users may have a run of that name */
+	snprintf(name, sizeof(name), "orch.task.%d.%s", (int)getpid(), task->run);
 	r = orch_cgroup_new(name, &limits, &t->cgroup, err);
 	if (r == -EEXIST || r == -ENOMEM)
 		return r;
@@ -557,13 +553,14 @@ static int launch(struct prv_host_task *t, const struct prv_task *task, struct o
 	return r;
 }
 
-static int record_first(struct prv_host_task *t, struct orch_err *err)
+/* What a later process needs to end the task, before and after its start. */
+static int record_update(struct prv_host_task *t, struct orch_err *err)
 {
-	struct orch_proc_id first;
+	struct orch_proc_id id;
+	bool started = t->process && orch_proc_id_get(orch_process_pid(t->process), &id) == 0;
 
-	if (t->record.dir < 0 || orch_proc_id_get(orch_process_pid(t->process), &first) < 0)
-		return 0; /* gone already: there is nothing to find again */
-	return prv_record_save_task(&t->record, t->host->base.ops->name, &first, err);
+	return prv_record_save_task(
+	    &t->record, t->host->base.ops->name, started ? &id : NULL, t->cgroup, err);
 }
 
 static int record_make(struct prv_host_task *t, struct orch_err *err)
@@ -573,7 +570,7 @@ static int record_make(struct prv_host_task *t, struct orch_err *err)
 	if (!t->host->state_dir)
 		return 0;
 	r = prv_record_create(t->host->state_dir, t->run, &t->record, err);
-	return r < 0 ? r : prv_record_save_task(&t->record, t->host->base.ops->name, NULL, err);
+	return r < 0 ? r : record_update(t, err);
 }
 
 int prv_host_task_start(struct prv_host *h, const struct prv_task *task, const char *handle,
@@ -603,9 +600,11 @@ int prv_host_task_start(struct prv_host *h, const struct prv_task *task, const c
 	if (r == 0)
 		r = group_make(t, task, err);
 	if (r == 0)
+		r = record_update(t, err);
+	if (r == 0)
 		r = launch(t, task, err);
 	if (r == 0)
-		r = record_first(t, err);
+		r = record_update(t, err);
 	if (r < 0) {
 		prv_host_task_free(t);
 		if (recorded && prv_record_remove(h->state_dir, task->run, NULL) < 0) {

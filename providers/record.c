@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/cgroup.h"
 #include "core/fd.h"
 #include "core/json.h"
 
@@ -136,8 +137,19 @@ static void get_proc(const struct orch_json *j, const char *key, struct orch_pro
 		out->pid = (int32_t)pid;
 }
 
+static void set_group(struct orch_json *j, const struct orch_cgroup *group)
+{
+	const char *paths[ORCH_CGROUP_JOIN_MAX];
+	struct orch_json *a = orch_json_array();
+	size_t n = group ? orch_cgroup_paths(group, paths) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		orch_json_push_str(a, paths[i]);
+	orch_json_set_json(j, "group", &a);
+}
+
 int prv_record_save_task(const struct prv_record *r, const char *provider,
-    const struct orch_proc_id *first, struct orch_err *err)
+    const struct orch_proc_id *first, const struct orch_cgroup *group, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *j = orch_json_object();
 	struct orch_proc_id self;
@@ -156,6 +168,7 @@ int prv_record_save_task(const struct prv_record *r, const char *provider,
 	set_proc(j, "submitter", &self);
 	if (first)
 		set_proc(j, "first", first);
+	set_group(j, group);
 	return save_json(r, "task.json", j, err);
 }
 
@@ -198,6 +211,22 @@ int prv_record_save_result(
 	orch_json_set_u64(j, "log_bytes", result->log_bytes);
 	orch_json_set_bytes(j, "message", result->message, strlen(result->message));
 	return save_json(r, "result.json", j, err);
+}
+
+void prv_record_remove_group(const struct prv_record *r)
+{
+	orch_auto(json) struct orch_json *j = NULL;
+	const struct orch_json *paths;
+
+	if (load_json(r, "task.json", &j, NULL) < 0)
+		return;
+	paths = orch_json_get(j, "group");
+	for (size_t i = 0; i < orch_json_len(paths); i++) {
+		const char *path = orch_json_str(orch_json_at(paths, i));
+
+		if (path)
+			orch_cgroup_remove_left(path);
+	}
 }
 
 static int result_parse(const struct orch_json *j, struct prv_result *out, struct orch_err *err)

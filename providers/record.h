@@ -39,9 +39,14 @@ struct prv_record_task {
 	bool this_boot;
 };
 
-/* Names this process as the submitter. first may be NULL. */
+struct orch_cgroup;
+
+/* Names this process as the submitter. first, group: NULL while there is none. */
 int prv_record_save_task(const struct prv_record *r, const char *provider,
-    const struct orch_proc_id *first, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+    const struct orch_proc_id *first, const struct orch_cgroup *group, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Removes the control group that task.json names, with all that is in it. */
+void prv_record_remove_group(const struct prv_record *r) ORCH_NONNULL(1);
 int prv_record_load_task(const struct prv_record *r, struct prv_record_task *out,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 

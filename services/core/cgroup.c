@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -511,6 +513,32 @@ static void folder_remove(const char *path, uint64_t deadline_ns)
 		pause_ms(ms);
 		remove_below(path, 0);
 	}
+}
+
+size_t orch_cgroup_paths(const struct orch_cgroup *g, const char *out[ORCH_CGROUP_JOIN_MAX])
+{
+	size_t n = 0;
+
+	for (int c = 0; c < CONTROLLERS; c++)
+		if (g->path[c])
+			out[n++] = g->path[c];
+	return n;
+}
+
+void orch_cgroup_remove_left(const char *path)
+{
+	static const char prefix[] = "/orch.";
+	const char *slash = strrchr(path, '/');
+	orch_auto(fd) int dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct statfs fs;
+
+	if (dir < 0 || !slash || strncmp(slash, prefix, sizeof(prefix) - 1) != 0 ||
+	    fstatfs(dir, &fs) < 0 ||
+	    (fs.f_type != CGROUP2_SUPER_MAGIC && fs.f_type != CGROUP_SUPER_MAGIC))
+		return;
+	for (int i = 0; i < KILL_ROUNDS && each_below(dir, 0, signal_listed, SIGKILL) > 0; i++)
+		pause_ms(1);
+	folder_remove(path, orch_deadline_in_ms(FREE_WAIT_MS));
 }
 
 void orch_cgroup_free(struct orch_cgroup *g)

@@ -54,6 +54,13 @@ size_t orch_cgroup_join_fds(const struct orch_cgroup *g, int out[ORCH_CGROUP_JOI
 int orch_cgroup_kill(const struct orch_cgroup *g, int signal) ORCH_NONNULL(1);
 bool orch_cgroup_populated(const struct orch_cgroup *g) ORCH_NONNULL(1);
 
+/* The folders that it consists of, to be written down by who may be killed. Borrowed. */
+size_t orch_cgroup_paths(const struct orch_cgroup *g, const char *out[ORCH_CGROUP_JOIN_MAX])
+    ORCH_NONNULL(1, 2);
+/* One folder of a group whose maker is gone: kills what is in it, removes it. Does nothing with what
+ * is no control group or has a name that does not begin with "orch.". */
+void orch_cgroup_remove_left(const char *path) ORCH_NONNULL(1);
+
 struct orch_cgroup_usage {
 	uint64_t cpu_ns;	    /* 0: not measured here */
 	uint64_t memory_peak_bytes; /* 0: not measured here */

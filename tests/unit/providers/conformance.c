@@ -552,6 +552,15 @@ static void count_items(void *priv, const char *kind, const char *name)
 	++*(unsigned *)priv;
 }
 
+static bool no_group_is_left(const char *pattern)
+{
+	char command[160];
+
+	snprintf(command, sizeof(command), "find /sys/fs/cgroup -name '%s' 2>/dev/null | grep -q .",
+	    pattern);
+	return system(command) != 0;
+}
+
 static void what_a_killed_process_left_is_collected(void **state)
 {
 	struct world *w = *state;
@@ -593,6 +602,9 @@ static void what_a_killed_process_left_is_collected(void **state)
 		gc.dry_run = false;
 		assert_int_equal(w->p->ops->gc(w->p, &gc, NULL), 0);
 		assert_int_equal(items, 2);
+		snprintf(handle, sizeof(handle), "orch.task.%d.*", (int)pid);
+		assert_true(no_group_is_left(handle));
+		snprintf(handle, sizeof(handle), "%s:run-1", w->p->ops->name);
 		assert_int_equal(w->p->ops->gc(w->p, &gc, NULL), 0);
 		assert_int_equal(items, 2);
 		assert_int_equal(w->p->ops->poll(w->p, handle, &r, NULL), -ENOENT);
