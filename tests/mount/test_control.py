@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Commands of the control socket, and what a mount does when its store or disk is not as it should be."""
+from mountlib import Mount
+from orchtest import *
+
+SOURCE = {"a": b"base a", "dir/b": b"base b", "dir/deep/c": b"c" * 5000}
+
+
+def put(path, data=b""):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+@test(needs="fuse root")
+def it_says_who_it_is(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    h = m.ok("hello")
+    t.eq((h["workspace"], h["layer"], h["snapshot"], h["mountpoint"], h["pid"]),
+         ("ws1", "1", m.snapshot, m.mnt, str(m.process.pid)))
+    put(m.mnt + "/x")
+    t.ok(int(m.ok("status")["seq"]) > int(h["seq"]))
+    t.eq(m.ctl("unknown")["status"], str(-errno.ENOSYS))
+    t.eq(m.ctl("seal")["status"], str(-errno.EINVAL))
+    t.eq(m.ctl("seal", layer=1)["status"], str(-errno.EINVAL))
+    m.ok("ping")
+    m.ok("sync")
+    with open("/proc/mounts") as f:
+        t.match(f.read(), r"^orch:ws1 %s fuse\.orch rw,nosuid,nodev" % m.mnt)
+
+
+@test(needs="fuse root")
+def a_used_mount_is_not_unmounted(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    p = t.start(["sleep", "60"], cwd=m.mnt + "/dir")
+    wait_until(lambda: os.readlink("/proc/%d/cwd" % p.pid) == m.mnt + "/dir", what="the process")
+    r = m.ctl("umount")
+    t.eq(r["status"], str(-errno.EBUSY))
+    t.match(r["error"], r"in use by sleep \(pid %d\)" % p.pid)
+    put(m.mnt + "/goes on")
+    r = m.ok("umount", flags=1)
+    t.eq(m.process.poll(), None)
+    p.kill()
+    p.wait()
+    t.eq(m.wait(), 0)
+    m.start()
+    t.ok(os.path.exists(m.mnt + "/goes on"))
+
+
+@test(needs="fuse root")
+def it_ends_when_somebody_unmounts_and_on_sigterm(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    t.run(["umount", m.mnt])
+    t.eq(m.wait(), 0)
+    t.ok(not os.path.exists(m.socket), "the socket stays")
+    m.start()
+    m.process.terminate()
+    t.eq(m.wait(), 0)
+    t.ok(not os.path.ismount(m.mnt))
+
+
+@test(needs="fuse root")
+def frozen_changes_wait_and_reads_do_not(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    os.mkdir(m.mnt + "/busy")  # its lock is held by the requests that wait
+    m.ok("freeze", deadline_ms=20000)
+    done = []
+    threads = [threading.Thread(target=lambda i=i: (put(m.mnt + "/busy/f%d" % i, b"x"), done.append(i))) for i in range(8)]
+    for x in threads:
+        x.start()
+    t.eq(t.run(["cat", m.mnt + "/dir/b"]).stdout, "base b")
+    t.eq(sorted(t.run(["ls", m.mnt]).stdout.split()), ["a", "busy", "dir"])
+    t.eq(done, [])
+    m.ok("thaw")
+    for x in threads:
+        x.join(20)
+    t.eq(sorted(done), list(range(8)))
+    m.ok("freeze", deadline_ms=200)
+    put(m.mnt + "/after the deadline")
+    m.ok("freeze", deadline_ms=20000)
+    x = threading.Thread(target=put, args=(m.mnt + "/g",))
+    x.start()
+    m.ok("thaw")
+    x.join(20)
+
+
+@test(needs="fuse root")
+def a_killed_keeper_is_not_missed(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    import socket
+    idle = []
+    for _ in range(20):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(m.socket)
+        idle.append(s)
+    idle[0].close()
+    idle[-1].send(b"garbage")
+    put(m.mnt + "/x")
+    m.ok("hello")
+
+
+@test(needs="fuse root")
+def a_damaged_tree_or_object_costs_one_path(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.errors_expected = True
+    pack = m.store + "/packs/1"
+    with open(pack, "rb") as f:
+        data = bytearray(f.read())
+    at = data.rfind(b"deep")  # an entry of the tree of dir
+    data[at] ^= 1
+    os.chmod(pack, 0o600)
+    with open(pack, "wb") as f:
+        f.write(data)
+    victim = hashlib.sha256(b"base a").hexdigest()
+    path = "%s/objects/%s/%s/%s" % (m.store, victim[:2], victim[2:4], victim)
+    os.chmod(path, 0o600)
+    put(path, b"wrong!")
+    m.start()
+    t.raises(errno.EIO, os.listdir, m.mnt + "/dir")
+    t.raises(errno.EIO, os.stat, m.mnt + "/dir/b")
+    t.raises(errno.EIO, open, m.mnt + "/a", "rb")
+    t.eq(sorted(os.listdir(m.mnt)), ["a", "dir"])
+    put(m.mnt + "/a", b"new content needs nothing of the old")
+    put(m.mnt + "/x", b"x")
+    t.match(m.log(), "folder-unreadable.*name=dir")
+    t.match(m.log(), "content-unreadable")
+
+
+@test(needs="fuse root")
+def a_store_that_is_not_there_is_said(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.errors_expected = True
+
+    def fails(pattern):
+        t.match(m.start(ok=False), pattern)
+        t.eq(m.process.wait(20), 1)
+        m.process = None
+    os.rename(m.store + "/packs/1", m.store + "/away")
+    fails("error ENOENT .*snapshot")
+    os.rename(m.store + "/away", m.store + "/packs/1")
+    layer, m.layer = m.layer, 99
+    fails("error ENOENT .*layer 99")
+    m.layer = layer
+    mnt, m.mnt = m.mnt, m.mnt + "/absent"
+    fails("error E")
+    m.mnt = mnt
+    m.start()
+
+
+@test(needs="fuse root loop", timeout=300)
+def a_full_disk_is_an_error_number(t):
+    image, disk = t.path("image"), t.dir("disk")
+    t.run(["truncate", "-s", "24M", image])
+    t.run(["mkfs.ext4", "-q", "-m", "0", image])
+    t.run(["mount", "-o", "loop", image, disk])
+    t.finally_(lambda: subprocess.run(["umount", "-l", disk], check=False))
+    m = Mount(t, t.tree(SOURCE), store=None)
+    m.umount_disk = disk
+    shutil.copytree(m.store, disk + "/store")
+    m.store = disk + "/store"
+    m.start()
+    made = 0
+    with t_raises_nospace(t):
+        for i in range(100000):
+            put(m.mnt + "/f%d" % i, b"x" * 50000)
+            made += 1
+    t.ok(made > 50, "only %d files" % made)
+    full = 0
+    for i in range(200):  # names alone: as long as the log has room
+        try:
+            os.mkdir(m.mnt + "/d%d" % i)
+        except OSError as e:
+            t.eq(e.errno, errno.ENOSPC)
+            full += 1
+    for i in range(made):
+        os.unlink(m.mnt + "/f%d" % i)
+    wait_until(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize > 8 << 20, what="space to be free again")
+    put(m.mnt + "/again", b"y" * 100000)
+    m.remount(kill=True)
+    with open(m.mnt + "/again", "rb") as f:
+        t.eq(f.read(), b"y" * 100000)
+    m.umount()
+
+
+@contextlib.contextmanager
+def t_raises_nospace(t):
+    try:
+        yield
+    except OSError as e:
+        t.eq(e.errno, errno.ENOSPC)
+    else:
+        raise Failure("the disk is never full")
+
+
+main()
