@@ -78,8 +78,8 @@ static void on_warning(void *priv, const char *message)
 void worker_events_init(struct worker_events *e, int fd, volatile bool *cancel)
 {
 	*e = (struct worker_events){.fd = fd, .cancel = cancel};
-	e->listener = (struct sync_listener){
-	    .on_progress = on_progress, .on_warning = on_warning, .priv = e};
+	e->listener =
+	    (struct sync_listener){.on_progress = on_progress, .on_warning = on_warning, .priv = e};
 }
 
 static void send_missing_warnings(struct worker_events *e)

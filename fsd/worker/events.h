@@ -19,8 +19,7 @@ struct worker_events {
 	struct sync_listener listener; /* hand this to a task */
 };
 
-void worker_events_init(struct worker_events *e, int fd, volatile bool *cancel)
-    ORCH_NONNULL(1, 3);
+void worker_events_init(struct worker_events *e, int fd, volatile bool *cancel) ORCH_NONNULL(1, 3);
 /* The last line. Takes *result over. 0, or -errno when it could not be written. */
 int worker_events_result(struct worker_events *e, struct orch_json **result) ORCH_NONNULL(1, 2);
 /* As last line an error. *conflicts (conflicts may be NULL) is a list, taken over. */

@@ -75,7 +75,8 @@ static int run_job(struct worker *w, struct orch_json *result, struct orch_err *
 int worker_run(const struct worker_request *q, struct sync_task *t, struct orch_json **out,
     struct orch_json **out_conflicts, uint64_t *out_conflict_count, struct orch_err *err)
 {
-	struct worker w = {.request = q, .task = t,
+	struct worker w = {.request = q,
+	    .task = t,
 	    .uid = q->owner.set ? q->owner.uid : geteuid(),
 	    .gid = q->owner.set ? q->owner.gid : getegid()};
 	struct orch_json *result = orch_json_object();

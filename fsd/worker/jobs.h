@@ -12,9 +12,9 @@ struct worker {
 	struct sync_task *task;
 	struct view_packset *packs;
 	struct cas_quarantine *quarantine; /* NULL for an export */
-	struct orch_json *conflicts;       /* of an apply that failed for them */
+	struct orch_json *conflicts;	   /* of an apply that failed for them */
 	uint64_t conflict_count;
-	uint32_t uid, gid;                 /* the workspace's owner */
+	uint32_t uid, gid; /* the workspace's owner */
 };
 
 typedef int worker_job_fn(struct worker *w, struct orch_json *result, struct orch_err *err);

@@ -10,7 +10,7 @@
 typedef int read_fn(
     const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err);
 
-#define JOB(j)   (1u << (j))
+#define JOB(j)	 (1u << (j))
 #define JOBS_ALL (JOB(WORKER_JOBS) - 1)
 
 static const char *const job_names[WORKER_JOBS] = {"import", "export", "apply", "commit"};
@@ -348,8 +348,8 @@ static const struct member {
     {"parent", JOB(WORKER_IMPORT), 0, read_snapshot},
     {"source", JOBS_ALL & ~JOB(WORKER_EXPORT), 0, read_source},
     {"store", JOB(WORKER_IMPORT), 0, read_store},
-    {"snapshot", JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT),
-	JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT), read_snapshot},
+    {"snapshot", JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT), JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT),
+	read_snapshot},
     {"base", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_snapshot},
     {"incoming", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_snapshot},
     {"mine", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_snapshot},

@@ -12,7 +12,7 @@
 #include "core/glob.h"
 #include "core/hash.h"
 
-#define WORKER_TASK_MAX   ((size_t)1 << 20)
+#define WORKER_TASK_MAX	  ((size_t)1 << 20)
 #define WORKER_GROUPS_MAX 65536
 #define WORKER_LAYERS_MAX 4096
 #define WORKER_SOURCE_MAX 4096
@@ -45,7 +45,7 @@ struct worker_request {
 	char *dir;
 	struct orch_globs *exclude;
 	char *ignore_file; /* NULL: none */
-	char *source;      /* NULL: not given */
+	char *source;	   /* NULL: not given */
 	bool has_parent;
 	struct orch_digest parent, snapshot, base, incoming, mine;
 	uint64_t store_dev, store_ino;

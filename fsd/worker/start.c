@@ -60,8 +60,8 @@ int worker_start_read(struct orch_buf *out, struct orch_err *err)
 	if (r < 0)
 		return orch_err_sys(err, -r, "read the task");
 	if (!out->len)
-		return orch_err_set(err, EINVAL,
-		    "no task on standard input: orch-worker is started by orch-fsd");
+		return orch_err_set(
+		    err, EINVAL, "no task on standard input: orch-worker is started by orch-fsd");
 	return 0;
 }
 
@@ -111,10 +111,10 @@ static bool has_ids(const struct worker_ids *u)
 
 static int take_ids(const struct worker_ids *u, struct orch_err *err)
 {
-	if (setgroups(u->group_count, u->groups) < 0 ||
-	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
-		return orch_err_sys(err, errno, "take on the ids %u:%u", (unsigned)u->uid,
-		    (unsigned)u->gid);
+	if (setgroups(u->group_count, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
+	    setresuid(u->uid, u->uid, u->uid) < 0)
+		return orch_err_sys(
+		    err, errno, "take on the ids %u:%u", (unsigned)u->uid, (unsigned)u->gid);
 	if (!has_ids(u) || (u->uid != 0 && setuid(0) == 0))
 		return orch_err_set(err, EPERM, "the ids could not be dropped");
 	return 0;

@@ -16,8 +16,8 @@ struct trio { /* what one name is on each side; NULL or -1: absent */
 static int merge_folder(struct apply *a, struct sync_folder *f, const struct apply_side *base,
     const struct apply_side *incoming, unsigned depth, bool *names);
 
-int apply_open(struct apply *a, const struct fmt_entry *e, const struct fmt_stamp *s,
-    struct apply_side *out)
+int apply_open(
+    struct apply *a, const struct fmt_entry *e, const struct fmt_stamp *s, struct apply_side *out)
 {
 	int r = view_packset_tree(a->spec->packs, &e->digest, &out->tree, a->err);
 
@@ -109,8 +109,8 @@ static int merge_below(struct apply *a, struct sync_node *n, const struct fmt_en
 }
 
 /* A folder in incoming and in mine. */
-static int merge_dirs(struct apply *a, struct sync_node *n, const struct trio *t, unsigned depth,
-    bool *dirty)
+static int merge_dirs(
+    struct apply *a, struct sync_node *n, const struct trio *t, unsigned depth, bool *dirty)
 {
 	bool names = false;
 	int r;
@@ -119,7 +119,8 @@ static int merge_dirs(struct apply *a, struct sync_node *n, const struct trio *t
 	if (orch_digest_eq(&t->incoming->digest, &n->e.digest) ||
 	    (is_dir(t->base) && orch_digest_eq(&t->incoming->digest, &t->base->digest)))
 		return 0;
-	r = merge_below(a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &names);
+	r = merge_below(
+	    a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &names);
 	if (r < 0 || !names)
 		return r;
 	*dirty = true;
@@ -155,7 +156,8 @@ static int add_dir_again(
 
 	if (!n || !sync_edit_new_folder(&a->edit, n))
 		return orch_err_sys(a->err, ENOMEM, "apply");
-	r = merge_below(a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &below);
+	r = merge_below(
+	    a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &below);
 	if (r < 0)
 		return r;
 	if (sync_folder_count(n->folder) == 0) {
@@ -193,8 +195,8 @@ static int merge_named(
     struct apply *a, struct sync_folder *f, const struct trio *t, unsigned depth, bool *names)
 {
 	const struct fmt_entry *e = t->incoming ? t->incoming
-	                            : t->base   ? t->base
-	                                        : &f->nodes[t->mine].e;
+				    : t->base	? t->base
+						: &f->nodes[t->mine].e;
 	size_t before = a->path.len;
 	int r = before ? orch_buf_add_u8(&a->path, '/') : 0;
 
@@ -274,13 +276,15 @@ static int merge_folder(struct apply *a, struct sync_folder *f, const struct app
 	return r;
 }
 
-static int merge_roots(struct apply *a, const struct fmt_snapshot *base,
-    const struct fmt_snapshot *incoming)
+static int merge_roots(
+    struct apply *a, const struct fmt_snapshot *base, const struct fmt_snapshot *incoming)
 {
 	struct fmt_stamp base_stamp = {.stamps = base->stamps};
 	struct fmt_stamp incoming_stamp = {.stamps = incoming->stamps};
-	struct trio t = {.base = &base->root, .incoming = &incoming->root,
-	    .base_stamp = &base_stamp, .incoming_stamp = &incoming_stamp};
+	struct trio t = {.base = &base->root,
+	    .incoming = &incoming->root,
+	    .base_stamp = &base_stamp,
+	    .incoming_stamp = &incoming_stamp};
 	bool dirty = false;
 
 	if (same(t.incoming, t.base) || same(t.incoming, &a->edit.root.e))
@@ -288,8 +292,8 @@ static int merge_roots(struct apply *a, const struct fmt_snapshot *base,
 	return merge_dirs(a, &a->edit.root, &t, 0, &dirty);
 }
 
-static int write_result(struct apply *a, const struct fmt_snapshot *incoming,
-    struct sync_applied *out)
+static int write_result(
+    struct apply *a, const struct fmt_snapshot *incoming, struct sync_applied *out)
 {
 	struct fmt_snapshot snap = {.root_mtime_ns = a->edit.root.s.mtime_ns,
 	    .source = a->spec->source ? a->spec->source : incoming->source,
@@ -329,8 +333,11 @@ int sync_apply(struct sync_task *t, const struct sync_apply_spec *spec, struct s
     struct orch_err *err)
 {
 	struct orch_err own = ORCH_ERR_INIT;
-	struct apply a = {.spec = spec, .task = t, .path = {.max = PATH_BYTES},
-	    .err = err ? err : &own, .touched = SYNC_INOMAP_INIT};
+	struct apply a = {.spec = spec,
+	    .task = t,
+	    .path = {.max = PATH_BYTES},
+	    .err = err ? err : &own,
+	    .touched = SYNC_INOMAP_INIT};
 	struct sync_applied made = {0};
 	int r;
 

@@ -27,7 +27,7 @@ struct sync_apply_spec {
 	enum sync_conflict_how how;
 	const char *source; /* identity of the result; NULL: that of incoming */
 	size_t source_len;
-	int64_t wall_ns;    /* the time of the sync; raised above every mtime in mine */
+	int64_t wall_ns; /* the time of the sync; raised above every mtime in mine */
 	/* Called for each conflict, in the order of paths. May be NULL. */
 	void (*on_conflict)(void *priv, const struct sync_conflict *c);
 	void *priv;

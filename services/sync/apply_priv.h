@@ -10,25 +10,25 @@ struct apply_side { /* a folder of base or incoming; zeros: not a folder there *
 	struct fmt_stamps stamps;
 };
 
-struct apply_link { /* a name that was taken from a file with several names in incoming */
-	uint64_t incoming;       /* number there */
-	size_t order;            /* in which it was taken */
+struct apply_link {	   /* a name that was taken from a file with several names in incoming */
+	uint64_t incoming; /* number there */
+	size_t order;	   /* in which it was taken */
 	struct sync_folder *folder;
-	uint32_t index;          /* of its node */
-	uint64_t old;            /* number that this path has in mine; 0: none */
+	uint32_t index; /* of its node */
+	uint64_t old;	/* number that this path has in mine; 0: none */
 	uint32_t old_nlink;
 };
 
 struct apply {
 	const struct sync_apply_spec *spec;
 	struct sync_task *task;
-	struct sync_edit edit;      /* of mine */
-	struct orch_buf path;       /* of where we are, for conflicts */
+	struct sync_edit edit; /* of mine */
+	struct orch_buf path;  /* of where we are, for conflicts */
 	struct orch_err *err;
 	struct sync_inomap touched; /* numbers of mine of which a name may have gone */
 	struct apply_link *links;
 	size_t link_count, link_cap;
-	int64_t mtime_ns;           /* of what is taken */
+	int64_t mtime_ns; /* of what is taken */
 	bool has_mtime;
 	uint64_t changed, conflicts;
 };

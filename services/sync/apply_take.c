@@ -49,8 +49,8 @@ int apply_mtime(struct apply *a, int64_t *out)
 		a->mtime_ns = a->spec->wall_ns;
 		if (a->mtime_ns <= latest)
 			a->mtime_ns = latest > INT64_MAX - (int64_t)ORCH_NS_PER_MS
-			                  ? INT64_MAX
-			                  : latest + (int64_t)ORCH_NS_PER_MS;
+					  ? INT64_MAX
+					  : latest + (int64_t)ORCH_NS_PER_MS;
 		a->has_mtime = true;
 	}
 	*out = a->mtime_ns;
@@ -110,7 +110,10 @@ static int remember_link(struct apply *a, struct sync_folder *f, uint32_t index,
 		a->link_cap = cap;
 	}
 	a->links[a->link_count] = (struct apply_link){.incoming = incoming->ino,
-	    .order = a->link_count, .folder = f, .index = index, .old = old ? old->ino : 0,
+	    .order = a->link_count,
+	    .folder = f,
+	    .index = index,
+	    .old = old ? old->ino : 0,
 	    .old_nlink = old ? old->nlink : 0};
 	a->link_count++;
 	return 0;
@@ -144,8 +147,8 @@ static int stamp_file(struct apply *a, const struct sync_node *old, const struct
 	return apply_mtime(a, &out->mtime_ns);
 }
 
-static int add_file(struct apply *a, struct sync_folder *f, const struct fmt_entry *e,
-    const struct fmt_stamp *s)
+static int add_file(
+    struct apply *a, struct sync_folder *f, const struct fmt_entry *e, const struct fmt_stamp *s)
 {
 	struct fmt_stamp stamp;
 	int r = stamp_file(a, NULL, e, s, &stamp);
@@ -193,7 +196,7 @@ static int add_entries(
 			r = fmt_stamps_get(&side->stamps, i, &s, a->err);
 		if (r == 0)
 			r = e.type == FMT_DIR ? add_folder(a, f, &e, &s, depth)
-			                      : add_file(a, f, &e, &s);
+					      : add_file(a, f, &e, &s);
 	}
 	return r;
 }

@@ -79,7 +79,8 @@ static int lay_file(struct commit *c, struct sync_folder *f, struct sync_node *b
 	return put_entry(f, base, &e, &s) ? 0 : no_memory(c);
 }
 
-static int lay_link(struct commit *c, struct sync_folder *f, const struct fmt_link *l, unsigned depth)
+static int lay_link(
+    struct commit *c, struct sync_folder *f, const struct fmt_link *l, unsigned depth)
 {
 	struct sync_node *base = sync_folder_find(f, l->name, l->name_len);
 	const struct fmt_node *n;
@@ -98,7 +99,8 @@ static int lay_link(struct commit *c, struct sync_folder *f, const struct fmt_li
 	return n->type == FMT_DIR ? lay_dir(c, f, base, l, n, depth) : lay_file(c, f, base, l, n);
 }
 
-static int lay_named(struct commit *c, struct sync_folder *f, const struct fmt_link *l, unsigned depth)
+static int lay_named(
+    struct commit *c, struct sync_folder *f, const struct fmt_link *l, unsigned depth)
 {
 	size_t before = c->path.len;
 	int r = before ? orch_buf_add_u8(&c->path, '/') : 0;
@@ -154,13 +156,12 @@ static int replay(struct commit *c)
 	if (!c->overlay)
 		return no_memory(c);
 	for (size_t i = 0; i < c->spec->layer_count && r == 0; i++)
-		r = sync_layer_replay(
-		    c->spec->layers_fd, c->spec->layers[i], c->overlay, c->err);
+		r = sync_layer_replay(c->spec->layers_fd, c->spec->layers[i], c->overlay, c->err);
 	return r;
 }
 
-static int write_result(struct commit *c, const struct fmt_snapshot *base,
-    struct sync_committed *out)
+static int write_result(
+    struct commit *c, const struct fmt_snapshot *base, struct sync_committed *out)
 {
 	struct fmt_snapshot snap = {.root_mtime_ns = c->edit.root.s.mtime_ns,
 	    .source = c->spec->source ? c->spec->source : base->source,
@@ -197,8 +198,12 @@ int sync_commit(struct sync_task *t, const struct sync_commit_spec *spec,
     struct sync_committed *out, struct orch_err *err)
 {
 	struct orch_err own = ORCH_ERR_INIT;
-	struct commit c = {.spec = spec, .task = t, .path = {.max = PATH_BYTES},
-	    .err = err ? err : &own, .spool = SYNC_INOMAP_INIT, .linked = SYNC_INOMAP_INIT,
+	struct commit c = {.spec = spec,
+	    .task = t,
+	    .path = {.max = PATH_BYTES},
+	    .err = err ? err : &own,
+	    .spool = SYNC_INOMAP_INIT,
+	    .linked = SYNC_INOMAP_INIT,
 	    .placed = SYNC_INOMAP_INIT};
 	struct sync_committed made = {0};
 	int r;

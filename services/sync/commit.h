@@ -12,10 +12,10 @@ struct sync_commit_spec {
 	struct view_packset *packs;
 	struct cas_quarantine *quarantine;
 	const struct orch_digest *base;
-	int layers_fd;          /* <store>/layers */
+	int layers_fd;		/* <store>/layers */
 	const uint64_t *layers; /* sealed, oldest first */
 	size_t layer_count;
-	const char *source;     /* identity of the result; NULL: that of base */
+	const char *source; /* identity of the result; NULL: that of base */
 	size_t source_len;
 };
 

@@ -48,8 +48,8 @@ static int add_private(struct commit *c, const struct fmt_node *n)
 		c->files = files;
 		c->file_cap = cap;
 	}
-	c->files[c->file_count++] = (struct commit_file){.commit = c, .ino = n->ino,
-	    .spool_layer = n->spool_layer, .spool_id = n->spool_id};
+	c->files[c->file_count++] = (struct commit_file){
+	    .commit = c, .ino = n->ino, .spool_layer = n->spool_layer, .spool_id = n->spool_id};
 	*slot = c->file_count;
 	return 0;
 }

@@ -13,13 +13,12 @@
 static int hash_file(struct commit_file *f, struct orch_err *err)
 {
 	const struct sync_commit_spec *spec = f->commit->spec;
-	orch_auto(fd) int fd =
-	    sync_layer_open_spool(spec->layers_fd, f->spool_layer, f->spool_id);
+	orch_auto(fd) int fd = sync_layer_open_spool(spec->layers_fd, f->spool_layer, f->spool_id);
 	char name[NAME_BYTES];
 	int r;
 
-	snprintf(name, sizeof(name), "private file %" PRIu64 "/%" PRIu64, f->spool_layer,
-	    f->spool_id);
+	snprintf(
+	    name, sizeof(name), "private file %" PRIu64 "/%" PRIu64, f->spool_layer, f->spool_id);
 	if (fd < 0)
 		return orch_err_sys(err, fd == -ENOENT ? ORCH_ECORRUPT : -fd, "%s", name);
 	r = cas_quarantine_add_fd(spec->quarantine, fd, name, &f->added, err);

@@ -16,16 +16,16 @@ struct commit {
 	const struct sync_commit_spec *spec;
 	struct sync_task *task;
 	struct fmt_overlay *overlay;
-	struct sync_edit edit;     /* of the base */
-	struct orch_buf path;      /* of where we are, for messages */
+	struct sync_edit edit; /* of the base */
+	struct orch_buf path;  /* of where we are, for messages */
 	struct orch_err *err;
-	struct orch_digest empty;  /* object of no bytes */
-	struct sync_inomap spool;  /* ino -> 1 + index of its file */
+	struct orch_digest empty; /* object of no bytes */
+	struct sync_inomap spool; /* ino -> 1 + index of its file */
 	struct commit_file *files;
 	size_t file_count, file_cap;
 	struct sync_inomap placed; /* numbers of files that a recorded entry led to */
 	struct sync_inomap linked; /* ino -> names; of files that have or had several names */
-	bool search_base;          /* some of them may have names that no layer records */
+	bool search_base;	   /* some of them may have names that no layer records */
 };
 
 /* commit_entry.c: the entry and stamp that a recorded node (no folder) makes. 1: a snapshot can't

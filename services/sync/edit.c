@@ -15,8 +15,8 @@ int sync_edit_init(struct sync_edit *x, struct view_packset *packs, const struct
 		return r;
 	*x = (struct sync_edit){.packs = packs, .next_ino = snap.next_ino};
 	x->root.e = snap.root;
-	x->root.s = (struct fmt_stamp){.ino = FMT_ROOT_INO, .nlink = 1,
-	    .mtime_ns = snap.root_mtime_ns, .stamps = snap.stamps};
+	x->root.s = (struct fmt_stamp){
+	    .ino = FMT_ROOT_INO, .nlink = 1, .mtime_ns = snap.root_mtime_ns, .stamps = snap.stamps};
 	if (out_snap)
 		*out_snap = snap;
 	return 0;
@@ -236,8 +236,12 @@ int sync_edit_links(struct sync_edit *x, const struct sync_inomap *inos, bool ev
     sync_link_fn *fn, void *priv, struct orch_err *err)
 {
 	struct orch_err own = ORCH_ERR_INIT;
-	struct link_search s = {.edit = x, .inos = inos, .everywhere = everywhere, .fn = fn,
-	    .priv = priv, .err = err ? err : &own};
+	struct link_search s = {.edit = x,
+	    .inos = inos,
+	    .everywhere = everywhere,
+	    .fn = fn,
+	    .priv = priv,
+	    .err = err ? err : &own};
 	int r;
 
 	if (!inos->count)

@@ -16,14 +16,15 @@ struct sync_folder;
 struct sync_node { /* one entry of a loaded folder */
 	struct fmt_entry e;
 	struct fmt_stamp s;
-	struct sync_folder *folder; /* of a DIR that is loaded; NULL: as the digests in e and s say */
+	struct sync_folder
+	    *folder; /* of a DIR that is loaded; NULL: as the digests in e and s say */
 	bool gone;
 };
 
 struct sync_folder {
 	struct sync_node *nodes; /* the first `sorted` as loaded, by name; then added ones */
 	uint32_t count, sorted, cap;
-	bool dirty;              /* an entry of this very folder changed */
+	bool dirty;		 /* an entry of this very folder changed */
 	struct sync_folder *all; /* of the edit, for freeing */
 };
 

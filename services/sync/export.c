@@ -188,8 +188,12 @@ static int make_subdir(struct export_dir *d, int fd, uint32_t i, struct orch_err
 	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return -ENOMEM;
-	*sub = (struct export_dir){.export = d->export, .parent = d, .next = d->child,
-	    .depth = d->depth + 1, .entry = e, .stamp = s};
+	*sub = (struct export_dir){.export = d->export,
+	    .parent = d,
+	    .next = d->child,
+	    .depth = d->depth + 1,
+	    .entry = e,
+	    .stamp = s};
 	d->child = sub;
 	atomic_fetch_add(&d->export->task->files, 1);
 	orch_pool_add(d->export->pool, walk_dir, sub);
@@ -337,8 +341,8 @@ static int export_run(struct export *x, struct orch_err *err)
 	return sync_task_result(x->task, err);
 }
 
-int sync_export(struct sync_task *t, const struct sync_export_spec *spec,
-    struct sync_exported *out, struct orch_err *err)
+int sync_export(struct sync_task *t, const struct sync_export_spec *spec, struct sync_exported *out,
+    struct orch_err *err)
 {
 	struct export x = {.spec = spec, .task = t, .root.export = &x};
 	struct fmt_snapshot snap;
@@ -349,8 +353,8 @@ int sync_export(struct sync_task *t, const struct sync_export_spec *spec,
 	if (r < 0)
 		return r;
 	x.root.entry = snap.root;
-	x.root.stamp = (struct fmt_stamp){.ino = FMT_ROOT_INO, .mtime_ns = snap.root_mtime_ns,
-	    .stamps = snap.stamps};
+	x.root.stamp = (struct fmt_stamp){
+	    .ino = FMT_ROOT_INO, .mtime_ns = snap.root_mtime_ns, .stamps = snap.stamps};
 	pthread_mutex_init(&x.lock, NULL);
 	r = export_run(&x, err);
 	free_dirs(&x.root);

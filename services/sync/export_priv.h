@@ -8,7 +8,7 @@
 
 struct export_dir { /* everything is borrowed from the packs */
 	struct export *export;
-	struct export_dir *parent;      /* NULL: the root */
+	struct export_dir *parent;	 /* NULL: the root */
 	struct export_dir *child, *next; /* first child; next of the parent's children */
 	uint32_t depth;
 	struct fmt_entry entry;
@@ -23,7 +23,8 @@ struct export_link { /* one name of a file that has several */
 	struct fmt_stamp stamp;
 };
 
-struct export {
+struct export
+{
 	const struct sync_export_spec *spec;
 	struct sync_task *task;
 	struct orch_pool *pool;
@@ -39,8 +40,8 @@ void export_fail(struct export *x, const struct export_dir *d, const struct fmt_
     const char *what, int r, struct orch_err *err);
 
 /* export_write.c: one file or symlink into the open folder. */
-int export_write(struct export *x, int dirfd, const struct fmt_entry *e,
-    const struct fmt_stamp *s, struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+int export_write(struct export *x, int dirfd, const struct fmt_entry *e, const struct fmt_stamp *s,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 /* Mode, owner, attributes and time of an open file or folder. */
 int export_dress(struct export *x, int fd, const struct fmt_entry *e, int64_t mtime_ns)
     ORCH_NONNULL(1, 3) ORCH_WUR;

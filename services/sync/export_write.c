@@ -103,8 +103,8 @@ static int write_symlink(struct export *x, int dirfd, const char *name, const st
 	return utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-int export_write(struct export *x, int dirfd, const struct fmt_entry *e,
-    const struct fmt_stamp *s, struct orch_err *err)
+int export_write(struct export *x, int dirfd, const struct fmt_entry *e, const struct fmt_stamp *s,
+    struct orch_err *err)
 {
 	struct name name = name_of(e);
 	int r;

@@ -97,11 +97,11 @@ static int import_run(struct import *im, struct sync_imported *out, struct orch_
 	return r;
 }
 
-int sync_import(struct sync_task *t, const struct sync_import_spec *spec,
-    struct sync_imported *out, struct orch_err *err)
+int sync_import(struct sync_task *t, const struct sync_import_spec *spec, struct sync_imported *out,
+    struct orch_err *err)
 {
-	struct import im = {.spec = spec, .task = t, .started_wall_ns = orch_wall_ns(),
-	    .groups = SYNC_INOMAP_INIT};
+	struct import im = {
+	    .spec = spec, .task = t, .started_wall_ns = orch_wall_ns(), .groups = SYNC_INOMAP_INIT};
 	struct sync_imported made = {0};
 	int r;
 

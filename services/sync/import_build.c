@@ -101,9 +101,12 @@ static uint32_t id_of(uint32_t id, uint32_t owner)
 static void fill_entry(const struct import *im, const struct import_dir *d,
     const struct import_node *n, struct fmt_entry *e, struct fmt_stamp *s)
 {
-	*e = (struct fmt_entry){.type = (enum fmt_type)n->type, .mode = n->mode & 07777,
-	    .uid = id_of(n->uid, im->spec->uid), .gid = id_of(n->gid, im->spec->gid),
-	    .xattrs = {.p = n->xattrs, .len = n->xattrs_len}, .size = n->size,
+	*e = (struct fmt_entry){.type = (enum fmt_type)n->type,
+	    .mode = n->mode & 07777,
+	    .uid = id_of(n->uid, im->spec->uid),
+	    .gid = id_of(n->gid, im->spec->gid),
+	    .xattrs = {.p = n->xattrs, .len = n->xattrs_len},
+	    .size = n->size,
 	    .digest = n->digest};
 	if (d) {
 		e->name = import_name(d, n);
@@ -114,8 +117,8 @@ static void fill_entry(const struct import *im, const struct import_dir *d,
 		e->target = n->target;
 		e->target_len = n->size;
 	}
-	*s = (struct fmt_stamp){.ino = n->ino, .mtime_ns = n->mtime_ns,
-	    .nlink = n->group ? n->group->names : 1};
+	*s = (struct fmt_stamp){
+	    .ino = n->ino, .mtime_ns = n->mtime_ns, .nlink = n->group ? n->group->names : 1};
 }
 
 static void take_made(const struct sync_made *made, struct fmt_entry *e, struct fmt_stamp *s)
@@ -166,8 +169,10 @@ static int build_dir(
 
 int import_build(struct import *im, struct sync_imported *out, struct orch_err *err)
 {
-	struct fmt_snapshot snap = {.root_mtime_ns = im->root.mtime_ns, .next_ino = im->next_ino,
-	    .source = im->spec->source ? im->spec->source : "", .source_len = im->spec->source_len};
+	struct fmt_snapshot snap = {.root_mtime_ns = im->root.mtime_ns,
+	    .next_ino = im->next_ino,
+	    .source = im->spec->source ? im->spec->source : "",
+	    .source_len = im->spec->source_len};
 	struct sync_maker *m = NULL;
 	struct sync_made made;
 	struct fmt_stamp s;

@@ -65,8 +65,8 @@ int import_index_load(struct import *im, char key[SYNC_SCAN_KEY_BYTES])
 	return 0;
 }
 
-bool import_index_find(struct import *im, const struct import_node *n, const char *path,
-    struct fmt_scan_entry *out)
+bool import_index_find(
+    struct import *im, const struct import_node *n, const char *path, struct fmt_scan_entry *out)
 {
 	return im->has_scan && fmt_scan_find(&im->scan, path, strlen(path), out) == 0 &&
 	       out->size == n->size;
@@ -98,9 +98,15 @@ struct index_writer {
 
 static int add_file(struct index_writer *w, const struct import_dir *d, const struct import_node *n)
 {
-	struct fmt_scan_entry e = {.dev = n->dev, .ino = n->src_ino, .size = n->size,
-	    .mtime_ns = n->mtime_ns, .ctime_ns = n->ctime_ns, .mode = n->mode,
-	    .object = n->digest, .fingerprint = n->fingerprint, .has_xattrs = n->xattrs_len > 0};
+	struct fmt_scan_entry e = {.dev = n->dev,
+	    .ino = n->src_ino,
+	    .size = n->size,
+	    .mtime_ns = n->mtime_ns,
+	    .ctime_ns = n->ctime_ns,
+	    .mode = n->mode,
+	    .object = n->digest,
+	    .fingerprint = n->fingerprint,
+	    .has_xattrs = n->xattrs_len > 0};
 	size_t before = w->path.len;
 	int r;
 
@@ -118,7 +124,8 @@ static int add_file(struct index_writer *w, const struct import_dir *d, const st
 
 static int add_dir(struct index_writer *w, const struct import_dir *d);
 
-static int add_subdir(struct index_writer *w, const struct import_dir *d, const struct import_node *n)
+static int add_subdir(
+    struct index_writer *w, const struct import_dir *d, const struct import_node *n)
 {
 	size_t before = w->path.len;
 	int r = orch_buf_add(&w->path, import_name(d, n), n->name_len);
@@ -177,7 +184,8 @@ static int add_dir(struct index_writer *w, const struct import_dir *d)
 
 int import_index_save(struct import *im, const struct orch_digest *snapshot, struct orch_err *err)
 {
-	struct fmt_scan_head head = {.snapshot = *snapshot, .started_wall_ns = im->started_wall_ns,
+	struct fmt_scan_head head = {.snapshot = *snapshot,
+	    .started_wall_ns = im->started_wall_ns,
 	    .seed_check = seed_check(im->spec->seed)};
 	struct index_writer w = {.import = im, .writer = fmt_scan_writer_new(&head)};
 	int r = -ENOMEM;

@@ -68,8 +68,8 @@ static int add_name(struct listing *l, const char *name)
 	}
 	if (len > ORCH_NAME_MAX)
 		return -ENAMETOOLONG;
-	l->nodes[l->count++] = (struct import_node){
-	    .name_at = (uint32_t)l->names.len, .name_len = (uint8_t)len};
+	l->nodes[l->count++] =
+	    (struct import_node){.name_at = (uint32_t)l->names.len, .name_len = (uint8_t)len};
 	return orch_buf_add(&l->names, name, len + 1);
 }
 

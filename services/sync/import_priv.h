@@ -18,58 +18,58 @@ enum import_flag {
 	IMPORT_TRUST = 4, /* what we know is of one moment: may go into the scan index */
 };
 
-struct import_group { /* one inode with several names */
-	struct import_group *next;   /* of all, for freeing */
-	struct import_node *owner;   /* the name that is read */
-	uint64_t ino;                /* number in the lineage; 0: not yet known */
+struct import_group {		   /* one inode with several names */
+	struct import_group *next; /* of all, for freeing */
+	struct import_node *owner; /* the name that is read */
+	uint64_t ino;		   /* number in the lineage; 0: not yet known */
 	uint32_t names;
 };
 
 struct import_node {
-	uint32_t name_at;            /* in the folder's names */
+	uint32_t name_at; /* in the folder's names */
 	uint8_t name_len;
-	uint8_t type;                /* enum fmt_type */
+	uint8_t type; /* enum fmt_type */
 	uint8_t flags;
-	uint32_t mode;               /* st_mode */
+	uint32_t mode; /* st_mode */
 	uint32_t uid, gid;
 	uint32_t xattrs_len;
-	uint32_t links;              /* st_nlink, cut at UINT32_MAX */
+	uint32_t links; /* st_nlink, cut at UINT32_MAX */
 	uint64_t dev, src_ino;
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;
-	uint64_t ino;                /* in the lineage; 0: not yet known */
-	struct orch_digest digest;   /* of a file's object */
+	uint64_t ino;		   /* in the lineage; 0: not yet known */
+	struct orch_digest digest; /* of a file's object */
 	struct orch_fingerprint fingerprint;
-	uint8_t *xattrs;             /* malloc'd */
-	struct import_group *group;  /* NULL: the only name */
+	uint8_t *xattrs;	    /* malloc'd */
+	struct import_group *group; /* NULL: the only name */
 	union {
 		struct import_dir *dir;
-		char *target;        /* of a symlink, malloc'd; size is its length */
+		char *target; /* of a symlink, malloc'd; size is its length */
 	};
 };
 
 struct import_dir {
 	struct import *import;
-	struct import_dir *parent;   /* NULL: the root */
-	uint32_t index;              /* of its node in parent->nodes */
+	struct import_dir *parent; /* NULL: the root */
+	uint32_t index;		   /* of its node in parent->nodes */
 	uint32_t depth;
 	uint32_t count;
-	struct import_node *nodes;   /* sorted by name once the folder is listed */
-	char *names;                 /* each NUL-terminated */
+	struct import_node *nodes; /* sorted by name once the folder is listed */
+	char *names;		   /* each NUL-terminated */
 };
 
 struct import {
 	const struct sync_import_spec *spec;
 	struct sync_task *task;
 	struct orch_pool *pool;
-	struct orch_globs *ignore;   /* NULL: no ignore file */
-	struct import_node root;     /* type DIR */
+	struct orch_globs *ignore; /* NULL: no ignore file */
+	struct import_node root;   /* type DIR */
 	int64_t started_wall_ns;
 	struct orch_map scan_map;
 	struct fmt_scan scan;
 	bool has_scan;
 	pthread_mutex_t group_lock;
-	struct sync_inomap groups;   /* source inode -> struct import_group * */
+	struct sync_inomap groups; /* source inode -> struct import_group * */
 	struct import_group *all_groups;
 	uint64_t next_ino;
 	_Atomic uint64_t index_bytes; /* of the paths of all files, an estimate for the index */
@@ -100,8 +100,7 @@ void import_read(struct import_dir *d, int fd, struct import_node *n, struct orc
     ORCH_NONNULL(1, 3, 4);
 
 /* import_index.c */
-int import_index_load(struct import *im, char key[SYNC_SCAN_KEY_BYTES]) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int import_index_load(struct import *im, char key[SYNC_SCAN_KEY_BYTES]) ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Takes what the index knows of the file if it can be believed. */
 bool import_index_match(struct import *im, struct import_node *n, const char *path,
     bool *out_no_xattrs) ORCH_NONNULL(1, 2, 3, 4);

@@ -29,8 +29,8 @@ static int open_file(int dir, const char *name)
 }
 
 /* 1: the file still has the content that the index names, and n says so. */
-static int read_touched(struct import *im, int fd, struct import_node *n, const char *path,
-    struct orch_err *err)
+static int read_touched(
+    struct import *im, int fd, struct import_node *n, const char *path, struct orch_err *err)
 {
 	struct fmt_scan_entry old;
 	struct orch_fingerprint fp;
@@ -48,8 +48,8 @@ static int read_touched(struct import *im, int fd, struct import_node *n, const 
 		return r;
 	if (fstat(fd, &after) < 0)
 		return -errno;
-	if (!same_moment(&before, &after) || bytes != old.size ||
-	    fp.lo != old.fingerprint.lo || fp.hi != old.fingerprint.hi)
+	if (!same_moment(&before, &after) || bytes != old.size || fp.lo != old.fingerprint.lo ||
+	    fp.hi != old.fingerprint.hi)
 		return 0;
 	import_node_stat(n, &after);
 	n->digest = old.object;
@@ -66,8 +66,8 @@ static void take_added(struct import *im, struct import_node *n, const struct ca
 }
 
 /* A file that is written all the time (a log): what it held when we looked, as far as it goes. */
-static int read_prefix(struct import *im, int fd, struct import_node *n, const char *path,
-    struct orch_err *err)
+static int read_prefix(
+    struct import *im, int fd, struct import_node *n, const char *path, struct orch_err *err)
 {
 	struct cas_added added;
 	struct stat st;
@@ -97,8 +97,8 @@ static int read_prefix(struct import *im, int fd, struct import_node *n, const c
 	return 0;
 }
 
-static int read_open(struct import *im, int fd, struct import_node *n, const char *path,
-    struct orch_err *err)
+static int read_open(
+    struct import *im, int fd, struct import_node *n, const char *path, struct orch_err *err)
 {
 	struct cas_added added;
 	int r = read_touched(im, fd, n, path, err);
@@ -116,8 +116,8 @@ static int read_open(struct import *im, int fd, struct import_node *n, const cha
 	return 0;
 }
 
-static int read_named(struct import_dir *d, int dirfd, struct import_node *n, const char *path,
-    struct orch_err *err)
+static int read_named(
+    struct import_dir *d, int dirfd, struct import_node *n, const char *path, struct orch_err *err)
 {
 	orch_auto(fd) int fd = open_file(dirfd, import_name(d, n));
 	struct import *im = d->import;

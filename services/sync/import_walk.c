@@ -8,10 +8,10 @@
 #include "sync/place.h"
 #include "sync/xattrs.h"
 
-#define BATCH_FILES  64
-#define BATCH_BYTES  (UINT64_C(4) << 20)
-#define PATH_BYTES   (SYNC_DEPTH_MAX * (FMT_NAME_MAX + 1) + 1)
-#define QUEUE_MAX    4096
+#define BATCH_FILES 64
+#define BATCH_BYTES (UINT64_C(4) << 20)
+#define PATH_BYTES  (SYNC_DEPTH_MAX * (FMT_NAME_MAX + 1) + 1)
+#define QUEUE_MAX   4096
 
 struct read_batch {
 	struct import_dir *dir;
@@ -286,8 +286,8 @@ static int walk_open_dir(struct import_dir *d, int fd, struct orch_buf *path)
 	r = import_path(d, NULL, path);
 	if (r < 0)
 		return r;
-	import_read_xattrs(d, fd, ".", d->parent ? &d->parent->nodes[d->index] : &im->root,
-	    sync_place_text(path));
+	import_read_xattrs(
+	    d, fd, ".", d->parent ? &d->parent->nodes[d->index] : &im->root, sync_place_text(path));
 	for (uint32_t i = 0; i < d->count; i++)
 		if (d->nodes[i].type == FMT_DIR && d->nodes[i].dir)
 			orch_pool_add(im->pool, walk_dir, d->nodes[i].dir);

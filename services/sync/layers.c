@@ -99,9 +99,11 @@ static int replay_segment(int layer_fd, uint64_t number, uint64_t layer, bool la
 	if (r < 0)
 		return r;
 	if (head.layer != layer)
-		return orch_err_set(err, ORCH_ECORRUPT, "%s is of layer %" PRIu64, name, head.layer);
+		return orch_err_set(
+		    err, ORCH_ECORRUPT, "%s is of layer %" PRIu64, name, head.layer);
 	if (torn && last)
-		return orch_err_set(err, ORCH_ECORRUPT, "%s is torn, the layer is not sealed", name);
+		return orch_err_set(
+		    err, ORCH_ECORRUPT, "%s is torn, the layer is not sealed", name);
 	return 1;
 }
 

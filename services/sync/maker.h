@@ -14,7 +14,7 @@ struct sync_maker;
 
 struct sync_made { /* what a folder's own entry and stamp need */
 	struct orch_digest tree, stamps;
-	uint64_t size;  /* bytes of all files below */
+	uint64_t size;	/* bytes of all files below */
 	uint64_t count; /* entries below */
 };
 

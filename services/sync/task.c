@@ -48,7 +48,8 @@ void sync_task_unreadable(struct sync_task *t, const char *path, int code)
 	if (!t->unreadable_count++)
 		t->unreadable_code = code;
 	if (t->unreadable.count < SYNC_UNREADABLE_MAX &&
-	    orch_strv_addf(&t->unreadable, "%s (%s)", *path ? path : ".", strerrordesc_np(code)) < 0)
+	    orch_strv_addf(&t->unreadable, "%s (%s)", *path ? path : ".", strerrordesc_np(code)) <
+		0)
 		atomic_store(&t->failed, true);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -22,13 +22,13 @@ struct sync_listener {
 };
 
 #define SYNC_SKIPPED_MAX    1000 /* paths remembered */
-#define SYNC_UNREADABLE_MAX 8    /* paths named in the error */
+#define SYNC_UNREADABLE_MAX 8	 /* paths named in the error */
 
 struct sync_task {
 	const volatile bool *cancel; /* borrowed, never NULL; a signal handler may set it */
-	unsigned threads;            /* 0: one for each CPU */
+	unsigned threads;	     /* 0: one for each CPU */
 	const struct sync_listener *listener; /* borrowed; NULL: nobody listens */
-	const char *phase;           /* static string, for progress */
+	const char *phase;		      /* static string, for progress */
 
 	/* Counted. files and bytes are what progress shows. */
 	_Atomic uint64_t files, bytes, read_files, read_bytes, hashed_files, skipped;
@@ -56,11 +56,9 @@ void sync_task_unreadable(struct sync_task *t, const char *path, int code) ORCH_
 /* 0, or the failure: cancelled, the first error, the unreadable paths. */
 int sync_task_result(struct sync_task *t, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
-void sync_task_warn(struct sync_task *t, const char *fmt, ...) ORCH_NONNULL(1, 2)
-    ORCH_PRINTF(2, 3);
+void sync_task_warn(struct sync_task *t, const char *fmt, ...) ORCH_NONNULL(1, 2) ORCH_PRINTF(2, 3);
 /* An entry that a snapshot can't hold: counted, remembered, and a warning "skipped <what> <path>". */
-void sync_task_skip(struct sync_task *t, const char *what, const char *path)
-    ORCH_NONNULL(1, 2, 3);
+void sync_task_skip(struct sync_task *t, const char *what, const char *path) ORCH_NONNULL(1, 2, 3);
 /* Sorted, at most SYNC_SKIPPED_MAX, so that two runs tell the same. Call when no thread runs. */
 const struct orch_strv *sync_task_skipped(struct sync_task *t) ORCH_NONNULL(1);
 /* Tells progress if the last telling is long enough ago. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-#define PREFIX     "user."
+#define PREFIX	   "user."
 #define PREFIX_LEN 5
 #define LIST_FIRST 1024
 #define LIST_MAX   65536
@@ -57,8 +57,8 @@ static int add_value(const char *path, const char *name, struct orch_buf *list,
 	return r == -EOVERFLOW ? -E2BIG : r;
 }
 
-static int add_values(const char *path, const char *names, size_t len, struct orch_buf *list,
-    struct orch_buf *spare)
+static int add_values(
+    const char *path, const char *names, size_t len, struct orch_buf *list, struct orch_buf *spare)
 {
 	uint8_t *value = NULL;
 	int r = 0;

@@ -22,3 +22,5 @@ check_PROGRAMS += %D%/fuzz-html
 %C%_fuzz_html_LDADD = $(FUZZ_LIBS) $(OUTPUT_LIBS)
 check_PROGRAMS += %D%/fuzz-output
 %C%_fuzz_output_LDADD = $(FUZZ_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/fuzz-worker-request
+%C%_fuzz_worker_request_LDADD = $(FUZZ_LIBS) $(WORKER_LIBS)

@@ -41,8 +41,8 @@ static int setup_below(void **state, const char *tmp)
 	if (!mkdtemp(g->root))
 		return -1;
 	orch_buf_init(&g->told, ORCH_BUF_MAX_DEFAULT);
-	g->listener = (struct sync_listener){
-	    .on_progress = on_progress, .on_warning = on_warning, .priv = g};
+	g->listener =
+	    (struct sync_listener){.on_progress = on_progress, .on_warning = on_warning, .priv = g};
 	snprintf(path, sizeof(path), "%s/store", g->root);
 	RIG_OK(cas_store_open(path, CAS_STORE_CREATE, &g->s, &err), &err);
 	*state = g;
@@ -59,7 +59,7 @@ int rig_setup(void **state)
 int rig_setup_quick(void **state)
 {
 	return access("/dev/shm", W_OK | X_OK) == 0 ? setup_below(state, "/dev/shm")
-	                                            : rig_setup(state);
+						    : rig_setup(state);
 }
 
 int rig_teardown(void **state)
@@ -447,8 +447,8 @@ static void describe_links(struct description *d, const struct stat *st, const c
 {
 	for (size_t i = 0; i < d->first_count; i++)
 		if (d->first[i].ino == st->st_ino) {
-			orch_buf_printf(&d->text, " links=%u==%s", (unsigned)st->st_nlink,
-			    d->first[i].path);
+			orch_buf_printf(
+			    &d->text, " links=%u==%s", (unsigned)st->st_nlink, d->first[i].path);
 			return;
 		}
 	assert_true(d->first_count < ORCH_ARRAY_LEN(d->first));

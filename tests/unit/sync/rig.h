@@ -32,7 +32,7 @@ struct rig {
 int rig_setup(void **state);
 int rig_setup_quick(void **state); /* in memory: for tests that publish a lot */
 int rig_teardown(void **state);
-#define rig_test(f)       cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+#define rig_test(f)	  cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 #define rig_quick_test(f) cmocka_unit_test_setup_teardown(f, rig_setup_quick, rig_teardown)
 
 void rig_ok(int r, const struct orch_err *err, const char *what);
@@ -50,8 +50,8 @@ struct orch_digest rig_import(struct rig *g, const char *dir, const struct orch_
 /* rig_fill into a new folder, then rig_import. */
 struct orch_digest rig_make(struct rig *g, const char *text, const struct orch_digest *parent);
 
-int rig_try_export(struct rig *g, const struct orch_digest *id, const char *dir,
-    struct orch_err *err);
+int rig_try_export(
+    struct rig *g, const struct orch_digest *id, const char *dir, struct orch_err *err);
 int rig_apply(struct rig *g, const struct sync_apply_spec *spec, struct sync_applied *out,
     struct orch_err *err);
 int rig_commit(struct rig *g, const struct sync_commit_spec *spec, struct sync_committed *out,

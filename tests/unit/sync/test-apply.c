@@ -31,8 +31,13 @@ static int apply(struct rig *g, const struct orch_digest *base, const struct orc
     struct told *told)
 {
 	struct orch_err err = ORCH_ERR_INIT;
-	struct sync_apply_spec spec = {.base = base, .incoming = incoming, .mine = mine, .how = how,
-	    .wall_ns = NOW, .on_conflict = told ? on_conflict : NULL, .priv = told};
+	struct sync_apply_spec spec = {.base = base,
+	    .incoming = incoming,
+	    .mine = mine,
+	    .how = how,
+	    .wall_ns = NOW,
+	    .on_conflict = told ? on_conflict : NULL,
+	    .priv = told};
 	int r = rig_apply(g, &spec, out, &err);
 
 	if (r < 0 && r != -ORCH_ECONFLICT)
@@ -43,7 +48,7 @@ static int apply(struct rig *g, const struct orch_digest *base, const struct orc
 struct cell {
 	const char *base, *incoming, *mine;
 	const char *kept, *replaced; /* what _KEEP and _REPLACE make; replaced NULL: no conflict */
-	const char *conflicts;       /* NULL: none */
+	const char *conflicts;	     /* NULL: none */
 };
 
 /* The order is that of the table in docs/sync.md. */
@@ -70,8 +75,8 @@ static const struct cell cells[] = {
     {"", "a=1\n", "a=1\n", "a=1\n", NULL, NULL},
     {"d/a=1\n", "d=1\n", "d=1\n", "d=1\n", NULL, NULL},
     /* different names of one folder go together */
-    {"d/a=1\nd/b=1\n", "d/a=2\nd/b=1\n", "d/a=1\nd/b=2\nd/o=1\n", "d/\nd/a=2\nd/b=2\nd/o=1\n",
-	NULL, NULL},
+    {"d/a=1\nd/b=1\n", "d/a=2\nd/b=1\n", "d/a=1\nd/b=2\nd/o=1\n", "d/\nd/a=2\nd/b=2\nd/o=1\n", NULL,
+	NULL},
     {"", "d/a=1\n", "d/o=2\n", "d/\nd/a=1\nd/o=2\n", NULL, NULL},
     {"d=1\n", "d/a=1\n", "d/o=2\n", "d/\nd/a=1\nd/o=2\n", NULL, NULL},
     /* a folder removed in incoming: what base had goes, what mine made keeps it */
@@ -114,14 +119,12 @@ static void run_cell(struct rig *g, const struct cell *c)
 	int r = apply(g, &base, &incoming, &mine, SYNC_CONFLICT_FAIL, &done, &told);
 
 	assert_int_equal(r, c->conflicts ? -ORCH_ECONFLICT : 0);
-	assert_string_equal(told.text.data ? (char *)told.text.data : "",
-	    c->conflicts ? c->conflicts : "");
+	assert_string_equal(
+	    told.text.data ? (char *)told.text.data : "", c->conflicts ? c->conflicts : "");
 	orch_buf_fini(&told.text);
-	assert_int_equal(
-	    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_KEEP, &done, NULL), 0);
+	assert_int_equal(apply(g, &base, &incoming, &mine, SYNC_CONFLICT_KEEP, &done, NULL), 0);
 	rig_expect(g, &done.snapshot, c->kept);
-	assert_int_equal(
-	    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_REPLACE, &done, NULL), 0);
+	assert_int_equal(apply(g, &base, &incoming, &mine, SYNC_CONFLICT_REPLACE, &done, NULL), 0);
 	rig_expect(g, &done.snapshot, c->replaced ? c->replaced : c->kept);
 }
 
@@ -178,8 +181,8 @@ static void test_later_than_everything(void **state)
 
 	RIG_OK(rig_apply(g, &spec, &done, &err), &err);
 	assert_true(rig_stamp(g, &done.snapshot, "a").mtime_ns > latest);
-	assert_int_equal(rig_stamp(g, &done.snapshot, "d/e/f").mtime_ns,
-	    rig_stamp(g, &base, "d/e/f").mtime_ns);
+	assert_int_equal(
+	    rig_stamp(g, &done.snapshot, "d/e/f").mtime_ns, rig_stamp(g, &base, "d/e/f").mtime_ns);
 }
 
 static void test_links(void **state)
@@ -193,18 +196,14 @@ static void test_links(void **state)
 	/* mine as base: one file stays one file, with its number */
 	assert_int_equal(apply(g, &base, &incoming, &base, SYNC_CONFLICT_FAIL, &done, NULL), 0);
 	rig_expect(g, &done.snapshot, "a=2\nb==a\nd/\nd/c==a\nx=7\nx2=7\n");
-	assert_int_equal(
-	    rig_stamp(g, &done.snapshot, "a").ino, rig_stamp(g, &base, "a").ino);
+	assert_int_equal(rig_stamp(g, &done.snapshot, "a").ino, rig_stamp(g, &base, "a").ino);
 	assert_int_equal(rig_stamp(g, &done.snapshot, "x2").nlink, 1);
 	/* a name that only mine has keeps the old content: it becomes a file of its own */
 	assert_int_equal(apply(g, &base, &incoming, &mine, SYNC_CONFLICT_FAIL, &done, NULL), 0);
-	rig_expect(g, &done.snapshot,
-	    "a=2\nb==a\nd/\nd/c==a\nfar/\nfar/o=1\nx=7\nx2=7\n");
-	assert_int_equal(
-	    rig_stamp(g, &done.snapshot, "far/o").ino, rig_stamp(g, &mine, "a").ino);
+	rig_expect(g, &done.snapshot, "a=2\nb==a\nd/\nd/c==a\nfar/\nfar/o=1\nx=7\nx2=7\n");
+	assert_int_equal(rig_stamp(g, &done.snapshot, "far/o").ino, rig_stamp(g, &mine, "a").ino);
 	assert_int_equal(rig_stamp(g, &done.snapshot, "far/o").nlink, 1);
-	assert_int_not_equal(
-	    rig_stamp(g, &done.snapshot, "a").ino, rig_stamp(g, &mine, "a").ino);
+	assert_int_not_equal(rig_stamp(g, &done.snapshot, "a").ino, rig_stamp(g, &mine, "a").ino);
 	assert_int_equal(rig_stamp(g, &done.snapshot, "a").nlink, 3);
 	/* removed names count, also below a removed folder */
 	incoming = rig_make(g, "a=1\nb==a\nx=7\n", &base);
@@ -230,8 +229,7 @@ static void test_folder_attributes(void **state)
 	rig_expect(g, &done.snapshot, "d!0700/\nd/a=1\n");
 	assert_int_equal(chmod(p, 0750), 0);
 	mine = rig_import(g, dir, NULL);
-	assert_int_equal(
-	    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_KEEP, &done, &told), 0);
+	assert_int_equal(apply(g, &base, &incoming, &mine, SYNC_CONFLICT_KEEP, &done, &told), 0);
 	assert_string_equal((char *)told.text.data, "d ddd\n");
 	rig_expect(g, &done.snapshot, "d!0750/\nd/a=1\n");
 	orch_buf_fini(&told.text);
@@ -267,7 +265,8 @@ static struct orch_digest random_snapshot(struct rig *g, uint64_t *seed)
 	return id;
 }
 
-static void expect_tree(struct rig *g, const struct orch_digest *got, const struct orch_digest *want)
+static void expect_tree(
+    struct rig *g, const struct orch_digest *got, const struct orch_digest *want)
 {
 	struct fmt_snapshot a = rig_snapshot(g, got), b = rig_snapshot(g, want);
 

@@ -22,14 +22,17 @@ struct writer {
 	struct orch_buf log;
 };
 
-static void layer_begin(struct writer *w, struct rig *g, const struct orch_digest *base,
-    const struct writer *parent)
+static void layer_begin(
+    struct writer *w, struct rig *g, const struct orch_digest *base, const struct writer *parent)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct fmt_layer_head head = {.snapshot = *base, .segment = 1, .workspace = "w"};
 
-	*w = (struct writer){.rig = g, .base = *base, .seq = parent ? parent->seq : 1,
-	    .next_spool = parent ? parent->next_spool : 1, .log = ORCH_BUF_INIT,
+	*w = (struct writer){.rig = g,
+	    .base = *base,
+	    .seq = parent ? parent->seq : 1,
+	    .next_spool = parent ? parent->next_spool : 1,
+	    .log = ORCH_BUF_INIT,
 	    .next_ino = parent ? parent->next_ino : rig_snapshot(g, base).next_ino};
 	RIG_OK(cas_layer_new_id(g->s, &w->id, &err), &err);
 	head.layer = w->id;
@@ -67,13 +70,16 @@ static void layer_seal(struct writer *w)
 	orch_buf_fini(&w->log);
 }
 
-static void put_link(struct writer *w, uint64_t parent, const char *name, uint64_t ino,
-    enum fmt_type type)
+static void put_link(
+    struct writer *w, uint64_t parent, const char *name, uint64_t ino, enum fmt_type type)
 {
 	struct fmt_layer_record r = {.kind = FMT_LAYER_LINK};
 
-	r.link = (struct fmt_link){.parent = parent, .name = name,
-	    .name_len = (uint16_t)strlen(name), .ino = ino, .type = type};
+	r.link = (struct fmt_link){.parent = parent,
+	    .name = name,
+	    .name_len = (uint16_t)strlen(name),
+	    .ino = ino,
+	    .type = type};
 	record(w, &r);
 }
 
@@ -86,8 +92,13 @@ static void put_node(struct writer *w, const struct fmt_node *n)
 
 static struct fmt_node new_node(uint64_t ino, enum fmt_type type)
 {
-	return (struct fmt_node){.ino = ino, .type = type, .mode = type == FMT_DIR ? 0755 : 0644,
-	    .uid = FMT_ID_OWNER, .gid = FMT_ID_OWNER, .nlink = 1, .mtime_ns = 4242};
+	return (struct fmt_node){.ino = ino,
+	    .type = type,
+	    .mode = type == FMT_DIR ? 0755 : 0644,
+	    .uid = FMT_ID_OWNER,
+	    .gid = FMT_ID_OWNER,
+	    .nlink = 1,
+	    .mtime_ns = 4242};
 }
 
 /* A private file with that content. */
@@ -102,8 +113,8 @@ static struct fmt_node spool_node(struct writer *w, uint64_t ino, const char *te
 	n.spool_layer = w->id;
 	n.spool_id = w->next_spool++;
 	snprintf(name, sizeof(name), "%" PRIu64 "/spool/%" PRIu64, w->id, n.spool_id);
-	fd = openat(cas_store_layers_fd(w->rig->s), name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-	    0600);
+	fd = openat(
+	    cas_store_layers_fd(w->rig->s), name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(orch_fd_write_all(fd, text, strlen(text)), 0);
 	assert_int_equal(futimens(fd, times), 0);
@@ -158,8 +169,8 @@ static struct fmt_node base_node(struct writer *w, const char *path)
 	return f.node;
 }
 
-static struct orch_digest commit(struct rig *g, const struct orch_digest *base,
-    const uint64_t *layers, size_t count)
+static struct orch_digest commit(
+    struct rig *g, const struct orch_digest *base, const uint64_t *layers, size_t count)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct sync_commit_spec spec = {.base = base, .layers = layers, .layer_count = count};
@@ -244,8 +255,8 @@ static void test_files(void **state)
 	assert_int_equal(rig_stamp(g, &id, "a").ino, rig_stamp(g, &base, "a").ino);
 	assert_int_equal(rig_stamp(g, &id, "a").mtime_ns, 777000000123);
 	assert_int_equal(rig_stamp(g, &id, "l").mtime_ns, 4242);
-	assert_int_equal(rig_stamp(g, &id, "keep/deep/f").mtime_ns,
-	    rig_stamp(g, &base, "keep/deep/f").mtime_ns);
+	assert_int_equal(
+	    rig_stamp(g, &id, "keep/deep/f").mtime_ns, rig_stamp(g, &base, "keep/deep/f").mtime_ns);
 	assert_int_equal(rig_snapshot(g, &id).next_ino, w.next_ino);
 }
 
@@ -287,8 +298,7 @@ static void test_folders(void **state)
 	put_node(&w, &n);
 	put_link(&w, 1, "r", n.ino, FMT_REG);
 	id = commit_one(&w);
-	rig_expect(g, &id,
-	    "d/\nd/g=2\nd/z2=3\nmoved/\nmoved/n=new\nr=file now\nx!0700/\nx/y/\n");
+	rig_expect(g, &id, "d/\nd/g=2\nd/z2=3\nmoved/\nmoved/n=new\nr=file now\nx!0700/\nx/y/\n");
 	assert_int_equal(rig_stamp(g, &id, "d/z2").ino, rig_stamp(g, &base, "x/y/z").ino);
 	assert_int_equal(rig_stamp(g, &id, "moved").ino, rig_stamp(g, &base, "d/e").ino);
 }
@@ -296,8 +306,8 @@ static void test_folders(void **state)
 static void test_links(void **state)
 {
 	struct rig *g = *state;
-	struct orch_digest base =
-	    rig_make(g, "a=1\nfar/away/b==a\nfar/c==a\no=2\nu/p==o\n", NULL), id;
+	struct orch_digest base = rig_make(g, "a=1\nfar/away/b==a\nfar/c==a\no=2\nu/p==o\n", NULL),
+			   id;
 	struct fmt_node n, u;
 	struct writer w;
 

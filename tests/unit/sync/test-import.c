@@ -352,7 +352,8 @@ static void grow_tree(const char *dir, uint64_t *seed, unsigned depth, char link
 		char line[64], p[1200];
 		uint64_t x = rig_random(seed);
 
-		snprintf(line, sizeof(line), "%c%x", (int)('a' + x % 26), (unsigned)(x >> 8) & 0xfff);
+		snprintf(
+		    line, sizeof(line), "%c%x", (int)('a' + x % 26), (unsigned)(x >> 8) & 0xfff);
 		path_in(p, dir, line);
 		if (access(p, F_OK) == 0)
 			continue;
