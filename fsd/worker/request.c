@@ -429,6 +429,8 @@ int worker_request_parse(
 		worker_request_fini(&q);
 		if (err && !err->code)
 			orch_err_sys(err, EINVAL, "task");
+		else if (err)
+			err->code = EINVAL; /* whatever a getter called it */
 		return -EINVAL;
 	}
 	*out = q;
