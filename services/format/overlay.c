@@ -156,7 +156,8 @@ static size_t node_bytes(enum fmt_content content)
 }
 
 _Static_assert(sizeof(struct fmt_node) <= SLAB_ITEM_MAX, "a node is a slab item");
-_Static_assert(sizeof(struct fmt_node) <= SLAB_SLACK, "a node can be copied from any item");
+_Static_assert(sizeof(struct fmt_node) - offsetof(struct fmt_node, spool_layer) <= SLAB_SLACK,
+    "a node can be copied from any item");
 _Static_assert(sizeof(struct entry) + FMT_NAME_MAX <= SLAB_ITEM_MAX, "an entry is a slab item");
 
 static void drop_const(struct fmt_overlay *o, const void *p, size_t len)

@@ -28,8 +28,7 @@ int fmt_overlay_replay(struct fmt_overlay *o, const void *p, size_t len, size_t 
     struct fmt_layer_head *out_head, bool *out_torn, struct orch_err *err)
     ORCH_NONNULL(1, 4, 5, 6) ORCH_WUR;
 
-const struct fmt_node *fmt_overlay_node(const struct fmt_overlay *o, uint64_t ino)
-    ORCH_NONNULL(1);
+const struct fmt_node *fmt_overlay_node(const struct fmt_overlay *o, uint64_t ino) ORCH_NONNULL(1);
 /* The recorded entry (may be a whiteout: ino 0); NULL: nothing recorded, ask the base. */
 const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t parent,
     const char *name, size_t name_len) ORCH_NONNULL(1, 3);
@@ -39,8 +38,8 @@ const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t pa
  * are made of them. *cookie is 0 at the start; the call returns the first entry whose position is
  * >= *cookie, sets *cookie to that position + 1, and takes O(log n). NULL at the end. Positions start
  * at 0 and stay below 2^48. */
-const struct fmt_link *fmt_overlay_links(const struct fmt_overlay *o, uint64_t parent,
-    uint64_t *cookie) ORCH_NONNULL(1, 3);
+const struct fmt_link *fmt_overlay_links(
+    const struct fmt_overlay *o, uint64_t parent, uint64_t *cookie) ORCH_NONNULL(1, 3);
 size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent) ORCH_NONNULL(1);
 /* All nodes, any order; between the calls nothing may change. *cookie starts at 0. */
 const struct fmt_node *fmt_overlay_nodes(const struct fmt_overlay *o, uint64_t *cookie)

@@ -4,9 +4,18 @@
 #include "format/alloc.h"
 #include <string.h>
 
+/* Items of the first `chunks` chunks together. */
+static uint32_t class_room(uint32_t chunks)
+{
+	if (chunks <= SLAB_SMALL)
+		return chunks == 0 ? 0 : 4u << chunks;
+	return (chunks - SLAB_SMALL + 1) * SLAB_CHUNK;
+}
+
 static int class_grow(struct slab *s, struct slab_class *c, size_t item)
 {
-	size_t bytes = item * SLAB_CHUNK + SLAB_SLACK;
+	uint32_t count = class_room(c->chunk_count + 1) - class_room(c->chunk_count);
+	size_t bytes = item * count + SLAB_SLACK;
 	uint8_t **v, *chunk;
 	uint32_t cap;
 
@@ -22,7 +31,7 @@ static int class_grow(struct slab *s, struct slab_class *c, size_t item)
 	chunk = fmt_malloc(bytes);
 	if (chunk == NULL)
 		return -ENOMEM;
-	memset(chunk + item * SLAB_CHUNK, 0, SLAB_SLACK);
+	memset(chunk + item * count, 0, SLAB_SLACK);
 	c->chunks[c->chunk_count++] = chunk;
 	s->bytes += bytes;
 	return 0;
@@ -41,7 +50,7 @@ uint32_t slab_alloc(struct slab *s, size_t bytes)
 	}
 	if (c->used == SLAB_COUNT_MAX)
 		return 0;
-	if (c->used == c->chunk_count * SLAB_CHUNK && class_grow(s, c, class * SLAB_STEP) < 0)
+	if (c->used == class_room(c->chunk_count) && class_grow(s, c, class * SLAB_STEP) < 0)
 		return 0;
 	return (uint32_t) class << SLAB_NUMBER | c->used++;
 }

@@ -14,12 +14,13 @@
 #define SLAB_STEP      8
 #define SLAB_CLASSES   64
 #define SLAB_ITEM_MAX  ((SLAB_CLASSES - 1) * SLAB_STEP)
-#define SLAB_CHUNK     128u /* items of a chunk */
+#define SLAB_CHUNK     128u /* items of a chunk; the first 128 lie in chunks of 8, 8, 16, 32, 64 */
+#define SLAB_SMALL     5u   /* how many of these smaller ones */
 #define SLAB_NUMBER    26
 #define SLAB_COUNT_MAX (UINT32_C(1) << SLAB_NUMBER)
 /* Readable bytes behind the last item of a chunk, so that a struct may be copied whole from an item
  * that holds only its first part. */
-#define SLAB_SLACK 256
+#define SLAB_SLACK 96
 
 struct slab_class {
 	uint8_t **chunks; /* never move: pointers to items last as long as the items */
@@ -51,10 +52,16 @@ static inline size_t slab_size(uint32_t handle)
 /* The item of a handle that slab_alloc gave. */
 static inline void *slab_at(const struct slab *s, uint32_t handle)
 {
-	uint32_t n = handle & (SLAB_COUNT_MAX - 1);
+	uint32_t n = handle & (SLAB_COUNT_MAX - 1), chunk, at;
 
-	return s->c[handle >> SLAB_NUMBER].chunks[n / SLAB_CHUNK] +
-	       (size_t)(n % SLAB_CHUNK) * slab_size(handle);
+	if (__builtin_expect(n >= SLAB_CHUNK, 1)) {
+		chunk = SLAB_SMALL - 1 + n / SLAB_CHUNK;
+		at = n % SLAB_CHUNK;
+	} else {
+		chunk = n < 8 ? 0 : 29 - (uint32_t)__builtin_clz(n);
+		at = n < 8 ? n : n - (4u << chunk);
+	}
+	return s->c[handle >> SLAB_NUMBER].chunks[chunk] + (size_t)at * slab_size(handle);
 }
 
 /* ---- index: open addressing, linear probing, no tombstones ---- */

@@ -441,6 +441,23 @@ static void test_large(void **state)
 	orch_buf_fini(&b);
 }
 
+/* A mount keeps one for every seal: a small one must be small. */
+static void test_small(void **state)
+{
+	struct fmt_overlay *o = fmt_overlay_new();
+	char name[32];
+
+	for (uint64_t i = 2; i < 8; i++) {
+		snprintf(name, sizeof(name), "%.*s", (int)i * 3, "a-name-that-is-rather-long");
+		apply(o, node(i, FMT_REG, FMT_CONTENT_SPOOL), 5);
+		apply(o, entry(1, name, i), 5);
+	}
+	apply(o, node(1, FMT_DIR, FMT_CONTENT_TREE), 5);
+	print_message("# %zu bytes for six recorded files\n", fmt_overlay_bytes(o));
+	assert_true(fmt_overlay_bytes(o) < 16384);
+	fmt_overlay_free(o);
+}
+
 static void test_segments(void **state)
 {
 	struct fmt_layer_head head = {.layer = 1, .workspace = "w", .next_ino = 2}, got;
@@ -496,6 +513,7 @@ int main(void)
 	    cmocka_unit_test(test_random_against_model),
 	    cmocka_unit_test(test_cut_checkpoint),
 	    cmocka_unit_test(test_large),
+	    cmocka_unit_test(test_small),
 	    cmocka_unit_test(test_segments),
 	};
 
