@@ -135,14 +135,13 @@ static void unmake(struct mnt_ns *ns, struct mnt_node *n, bool opened)
 	if (opened) {
 		n->opens = n->writers = 0;
 		n->content = NULL;
-		ns->handles--;
 	}
 	mnt_ns_settle(ns, n);
 }
 
-/* A new node with the private file c (NULL: it needs none), looked up once. */
+/* A new node with the private file c (NULL: it needs none), looked up once, opened as h (or NULL). */
 static int make(struct mnt_ns *ns, uint64_t parent, const char *name, const struct mnt_make *m,
-    struct mnt_content *c, struct mnt_attr *out, struct mnt_node **out_node)
+    struct mnt_content *c, struct mnt_attr *out, struct mnt_handle *h)
 {
 	struct mnt_node *n;
 	int r;
@@ -151,18 +150,19 @@ static int make(struct mnt_ns *ns, uint64_t parent, const char *name, const stru
 	r = make_locked(ns, parent, name, m, c, &n);
 	if (r == 0) {
 		n->lookups++;
-		if (out_node) {
+		if (h) {
 			n->opens = n->writers = n->write_opens = 1;
 			n->was_written = true;
 			n->content = c;
 			n->bypass = c->backing > 0;
-			ns->handles++;
-			*out_node = n;
+			h->node = n;
 		}
 		out->id = n->id;
 		r = mnt_attr_fill(ns, n, &out->st);
 		if (r < 0)
-			unmake(ns, n, out_node != NULL);
+			unmake(ns, n, h != NULL);
+		else if (h)
+			mnt_handle_add(ns, h);
 	}
 	mnt_ns_unlock(ns);
 	return r;
@@ -170,7 +170,7 @@ static int make(struct mnt_ns *ns, uint64_t parent, const char *name, const stru
 
 /* Regular files get their private file at once, so that all their opens are alike. */
 static int make_file(struct mnt_ns *ns, uint64_t parent, const char *name,
-    const struct mnt_make *m, struct mnt_attr *out, struct mnt_node **out_node,
+    const struct mnt_make *m, struct mnt_attr *out, struct mnt_handle *h,
     struct mnt_content **out_content)
 {
 	struct mnt_content *c;
@@ -180,7 +180,7 @@ static int make_file(struct mnt_ns *ns, uint64_t parent, const char *name,
 		r = mnt_file_new_spool(ns, &c);
 		if (r < 0)
 			return r;
-		r = make(ns, parent, name, m, c, out, out_node);
+		r = make(ns, parent, name, m, c, out, h);
 		if (r != 0)
 			mnt_file_discard(ns, c);
 	} while (r == MNT_AGAIN);
@@ -213,7 +213,7 @@ int mnt_ns_create(struct mnt_ns *ns, uint64_t parent, const char *name, const st
 
 	if (!h)
 		return -ENOMEM;
-	r = make_file(ns, parent, name, m, out, &h->node, &c);
+	r = make_file(ns, parent, name, m, out, h, &c);
 	if (r < 0) {
 		mnt_handle_free(h);
 		return r;

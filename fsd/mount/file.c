@@ -17,7 +17,22 @@ struct mnt_handle *mnt_handle_new(int flags, bool writer)
 
 void mnt_handle_free(struct mnt_handle *h)
 {
+	if (h->prev) {
+		*h->prev = h->next;
+		if (h->next)
+			h->next->prev = h->prev;
+	}
 	free(h);
+}
+
+void mnt_handle_add(struct mnt_ns *ns, struct mnt_handle *h)
+{
+	h->next = ns->open;
+	h->prev = &ns->open;
+	if (h->next)
+		h->next->prev = &h->next;
+	ns->open = h;
+	ns->handles++;
 }
 
 int mnt_handle_backing(const struct mnt_handle *h)
@@ -288,7 +303,7 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 	n->writers += h->writer;
 	n->was_written |= h->writer;
 	n->write_opens += h->writer;
-	ns->handles++;
+	mnt_handle_add(ns, h);
 	return 0;
 }
 
@@ -415,8 +430,8 @@ void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h)
 		n->content = NULL;
 	}
 	mnt_ns_settle(ns, n);
-	mnt_ns_unlock(ns);
 	mnt_handle_free(h);
+	mnt_ns_unlock(ns);
 }
 
 struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)

@@ -81,6 +81,8 @@ void mnt_ns_free(struct mnt_ns *ns)
 {
 	if (!ns)
 		return;
+	while (ns->open)
+		mnt_handle_free(ns->open);
 	mnt_nodes_fini(&ns->nodes);
 	mnt_chain_fini(&ns->chain);
 	orch_buf_fini(&ns->frame);

@@ -28,6 +28,7 @@ struct mnt_ns {
 	uint64_t next_ino, next_spool; /* the reserved ends are chain.head's */
 	uint64_t reported_seq;     /* somebody may have seen the state as of it (changes, seal) */
 	size_t handles;
+	struct mnt_handle *open;   /* the handles; an unmount may leave some that the kernel never released */
 	struct mnt_doomed *doomed; /* removed by mnt_ns_unlock's caller without the lock */
 	size_t doomed_count, doomed_cap;
 	pthread_mutex_t spool_sync; /* one sync of the spool folder at a time; taken before lock */
@@ -38,6 +39,7 @@ struct mnt_ns {
 };
 
 struct mnt_handle {
+	struct mnt_handle *next, **prev; /* of ns->open, once it is open */
 	struct mnt_node *node;
 	int flags;
 	bool writer;
@@ -137,7 +139,9 @@ int mnt_txn_checkpoint(struct mnt_ns *ns, const struct fmt_overlay *o,
 /* ---- contents (file.c, copyup.c) */
 
 struct mnt_handle *mnt_handle_new(int flags, bool writer) ORCH_WUR; /* no lock needed */
-void mnt_handle_free(struct mnt_handle *h);
+void mnt_handle_free(struct mnt_handle *h); /* out of the list, if it is in it */
+/* It counts from now on. */
+void mnt_handle_add(struct mnt_ns *ns, struct mnt_handle *h) ORCH_NONNULL(1, 2);
 bool mnt_state_is_private(const struct mnt_ns *ns, const struct fmt_node *state)
     ORCH_NONNULL(1, 2);
 struct mnt_content_key mnt_state_key(const struct fmt_node *state) ORCH_NONNULL(1);
