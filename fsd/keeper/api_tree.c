@@ -151,7 +151,7 @@ static int on_difference(void *priv, const struct cas_difference *d)
 	struct diff *diff = priv;
 	orch_auto(json) struct orch_json *o = orch_json_object();
 
-	if (*diff->r->cancel)
+	if (fsd_request_cancel_flag(diff->r))
 		return -ECANCELED;
 	if (!o || orch_json_set_bytes(o, "path", d->path, d->path_len) < 0 ||
 	    orch_json_set_str(o, "change", cas_change_name(d->change)) < 0 ||

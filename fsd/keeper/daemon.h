@@ -2,6 +2,7 @@
 #ifndef FSD_KEEPER_DAEMON_H
 #define FSD_KEEPER_DAEMON_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/store.h"
 #include "http_server.h"
@@ -21,8 +22,8 @@ struct fsd_daemon {
 	char *run_dir;     /* folder of the control socket */
 	int listen_fd;     /* for a successor, once the server has ended; else -1 */
 	int stop_fd;       /* eventfd: somebody asked for the end */
-	volatile bool replace; /* the end is for a successor: see FSD_DAEMON_REPLACE */
-	volatile bool stopping; /* no new workspaces, mounts and workers */
+	atomic_bool replace; /* the end is for a successor: see FSD_DAEMON_REPLACE */
+	atomic_bool stopping; /* no new workspaces, mounts and workers */
 };
 
 /* fsd_daemon_run's way to say: execute the program again. *out_listen_fd, the caller's, is for

@@ -69,7 +69,7 @@ static void exchange_cancel(struct exchange *x)
 {
 	uint64_t one = 1;
 
-	x->cancelled = true;
+	__atomic_store_n(&x->cancelled, true, __ATOMIC_RELEASE);
 	if (x->events)
 		fsd_events_cancel(x->events);
 	if (write(x->cancel_fd, &one, sizeof(one)) < 0)
@@ -542,13 +542,14 @@ int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struc
 	h->stat.last_ns = orch_clock_ns();
 	pthread_mutex_init(&h->lock, NULL);
 	cond_init(&h->drained);
+	*out = h; /* for the first handler */
 	h->mhd = start_library(h);
 	if (!h->mhd) {
+		*out = NULL;
 		pthread_mutex_destroy(&h->lock);
 		free(h);
 		return orch_err_sys(err, errno ? errno : EIO, "start the HTTP server");
 	}
-	*out = h;
 	return 0;
 }
 

@@ -204,6 +204,14 @@ void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws)
 	pthread_mutex_unlock(&g->lock);
 }
 
+void fsd_ws_show(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r)
+{
+	pthread_mutex_lock(&g->lock);
+	ws->record = *r;
+	ws->fresh = false;
+	pthread_mutex_unlock(&g->lock);
+}
+
 int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r,
     struct orch_err *err)
 {
@@ -215,10 +223,7 @@ int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_r
 	rc = cas_record_put(g->store, CAS_NS_WORKSPACE, r->name, j, err);
 	if (rc < 0)
 		return orch_err_wrap(err, "record of workspace '%s'", r->name);
-	pthread_mutex_lock(&g->lock);
-	ws->record = *r;
-	ws->fresh = false;
-	pthread_mutex_unlock(&g->lock);
+	fsd_ws_show(g, ws, r);
 	return 0;
 }
 

@@ -47,6 +47,9 @@ void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NONNUL
 /* Stores the record, then shows it. On failure nothing has changed. */
 int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* Shows the record without storing it. */
+void fsd_ws_show(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r)
+    ORCH_NONNULL(1, 2, 3);
 /* Forgets it in the store and here; ws must still be released. */
 int fsd_ws_remove(struct fsd_registry *g, struct fsd_ws *ws, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;

@@ -171,11 +171,16 @@ const char *fsd_query_str(const struct fsd_request *r, const char *key)
 	return orch_json_str(orch_json_get(r->query, key));
 }
 
+bool fsd_request_cancel_flag(const struct fsd_request *r)
+{
+	return __atomic_load_n(r->cancel, __ATOMIC_ACQUIRE);
+}
+
 int fsd_request_cancelled(const struct fsd_request *r, struct orch_err *err)
 {
 	struct pollfd p = {.fd = r->client_fd, .events = 0};
 
-	if (*r->cancel || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))))
+	if (fsd_request_cancel_flag(r) || (poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))))
 		return orch_err_set(err, ECANCELED, "cancelled");
 	return 0;
 }

@@ -64,6 +64,8 @@ bool fsd_body_bool(const struct fsd_request *r, const char *key, bool fallback)
     ORCH_NONNULL(1, 2);
 const char *fsd_query_str(const struct fsd_request *r, const char *key) ORCH_NONNULL(1, 2);
 
+/* The flag alone: no system call. */
+bool fsd_request_cancel_flag(const struct fsd_request *r) ORCH_NONNULL(1);
 /* -ECANCELED when the client has gone or the daemon ends. */
 int fsd_request_cancelled(const struct fsd_request *r, struct orch_err *err) ORCH_NONNULL(1)
     ORCH_WUR;

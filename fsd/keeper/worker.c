@@ -243,7 +243,7 @@ static int pump(struct fsd_workers *w, struct fsd_request *r, struct orch_proces
 	if (rc >= 0)
 		return 0;
 	(void)orch_process_end(p, GRACE_MS, out_status);
-	if (*r->cancel)
+	if (fsd_request_cancel_flag(r))
 		return orch_err_set(err, ECANCELED, "cancelled");
 	if (o->err.code) {
 		*err = o->err;

@@ -198,11 +198,11 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 	int rc = fsd_ws_connect(d, &ws->record, &c, &why);
 
 	if (rc == 0) {
-		uint64_t seq = fsd_mount_client_hello(c)->seq;
+		struct fsd_ws_record rec = ws->record;
 
+		rec.seq = fsd_mount_client_hello(c)->seq;
+		fsd_ws_show(d->registry, ws, &rec);
 		rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &why);
-		if (rc == 0)
-			ws->record.seq = seq;
 	}
 	fsd_mount_client_close(c);
 	if (rc == -EBUSY)
