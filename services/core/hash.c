@@ -13,10 +13,9 @@
 #include <unistd.h>
 
 #include <openssl/sha.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "core/fault.h"
+#include "core/hash_xxh.h"
 
 #define HASH_BLOCK_BYTES ((size_t)256 << 10) /* stays in the second-level cache */
 
@@ -111,13 +110,23 @@ void orch_sha256_free(struct orch_sha256 *s)
 	free(s);
 }
 
+/* What this processor can. */
+static const struct hash_xxh_ops *xxh(void)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return &orch_hash_xxh_avx2;
+#endif
+	return &orch_hash_xxh_base;
+}
+
 uint64_t orch_xxh64(const void *p, size_t n, uint64_t seed)
 {
-	return XXH3_64bits_withSeed(p, n, seed);
+	return xxh()->hash64(p, n, seed);
 }
 
 struct orch_xxh128 {
-	XXH3_state_t state;
+	struct hash_xxh_state state;
 };
 
 struct orch_xxh128 *orch_xxh128_new(void)
@@ -133,21 +142,17 @@ struct orch_xxh128 *orch_xxh128_new(void)
 
 void orch_xxh128_reset(struct orch_xxh128 *s, uint64_t seed)
 {
-	/* 0.8.1 compares the seed with the one that the state held before: give it a defined one. */
-	XXH3_INITSTATE(&s->state);
-	XXH3_128bits_reset_withSeed(&s->state, seed);
+	xxh()->reset(&s->state, seed);
 }
 
 void orch_xxh128_add(struct orch_xxh128 *s, const void *p, size_t n)
 {
-	XXH3_128bits_update(&s->state, p, n);
+	xxh()->add(&s->state, p, n);
 }
 
 void orch_xxh128_end(struct orch_xxh128 *s, struct orch_fingerprint *out)
 {
-	XXH128_hash_t h = XXH3_128bits_digest(&s->state);
-
-	*out = (struct orch_fingerprint){.lo = h.low64, .hi = h.high64};
+	xxh()->end(&s->state, out);
 }
 
 void orch_xxh128_free(struct orch_xxh128 *s)
@@ -157,7 +162,7 @@ void orch_xxh128_free(struct orch_xxh128 *s)
 
 struct fd_hashes {
 	SHA256_CTX *sha;
-	XXH3_state_t *xxh;
+	struct hash_xxh_state *xxh;
 };
 
 static int hash_blocks(
@@ -178,7 +183,7 @@ static int hash_blocks(
 		if (h->sha)
 			SHA256_Update(h->sha, block, (size_t)n);
 		if (h->xxh)
-			XXH3_128bits_update(h->xxh, block, (size_t)n);
+			xxh()->add(h->xxh, block, (size_t)n);
 		at += (uint64_t)n;
 	}
 	*out_bytes = at;
@@ -201,7 +206,7 @@ int orch_hash_fd(int fd, uint64_t seed, struct orch_digest *out_sha,
 	size_t block_bytes = block_size(fd);
 	orch_auto(free) uint8_t *block = NULL;
 	struct fd_hashes h = {NULL, NULL};
-	XXH3_state_t xxh;
+	struct hash_xxh_state state;
 	SHA256_CTX sha;
 	uint64_t bytes = 0;
 	int r;
@@ -214,20 +219,16 @@ int orch_hash_fd(int fd, uint64_t seed, struct orch_digest *out_sha,
 		h.sha = &sha;
 	}
 	if (out_fp) {
-		XXH3_INITSTATE(&xxh);
-		XXH3_128bits_reset_withSeed(&xxh, seed);
-		h.xxh = &xxh;
+		xxh()->reset(&state, seed);
+		h.xxh = &state;
 	}
 	r = hash_blocks(fd, &h, block, block_bytes, &bytes);
 	if (r < 0)
 		return orch_err_sys(err, -r, "cannot read a file to hash it");
 	if (out_sha)
 		SHA256_Final(out_sha->b, &sha);
-	if (out_fp) {
-		XXH128_hash_t v = XXH3_128bits_digest(&xxh);
-
-		*out_fp = (struct orch_fingerprint){.lo = v.low64, .hi = v.high64};
-	}
+	if (out_fp)
+		xxh()->end(&state, out_fp);
 	if (out_bytes)
 		*out_bytes = bytes;
 	return 0;

@@ -13,7 +13,7 @@
 #include "core/err.h"
 
 #define ORCH_DIGEST_BYTES 32
-#define ORCH_DIGEST_HEX   64
+#define ORCH_DIGEST_HEX	  64
 
 struct orch_digest {
 	uint8_t b[ORCH_DIGEST_BYTES];
@@ -38,7 +38,7 @@ int orch_digest_parse(const char *hex, struct orch_digest *out) ORCH_NONNULL(1, 
 /* One-shot SHA-256. */
 void orch_sha256(const void *p, size_t n, struct orch_digest *out) ORCH_NONNULL(3);
 
-struct orch_sha256; /* streaming; one thread at a time */
+struct orch_sha256;				    /* streaming; one thread at a time */
 struct orch_sha256 *orch_sha256_new(void) ORCH_WUR; /* NULL: no memory */
 void orch_sha256_reset(struct orch_sha256 *s) ORCH_NONNULL(1);
 void orch_sha256_add(struct orch_sha256 *s, const void *p, size_t n) ORCH_NONNULL(1);

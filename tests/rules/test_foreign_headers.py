@@ -13,7 +13,7 @@ DOORS = {
     "jansson.h": ("services/core/json*.c", 2),
     "microhttpd.h": ("fsd/keeper/*", 1),
     "openssl/*": ("services/core/*", 1),
-    "xxhash.h": ("services/core/hash*.c", 1),
+    "xxhash.h": ("services/core/hash_xxh_body.h", 1),
     "zstd.h": ("services/core/*", 1),
     "git2.h": ("services/sync/*", 1),
     "archive*.h": ("services/sync/*", 1),

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/hash.h"
+#include "core/hash_xxh.h"
 
 static void assert_sha256(const void *p, size_t n, const char *hex)
 {
@@ -154,6 +155,37 @@ static void files_of_many_sizes(void **state)
 	}
 }
 
+/* Every length class of the algorithm, with all the widths that there are. */
+static void widths_agree(void **state)
+{
+#ifdef __x86_64__
+	static uint8_t data[5000];
+
+	if (!__builtin_cpu_supports("avx2")) {
+		print_message("# this processor has no AVX2\n");
+		skip();
+	}
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 31 + i / 253);
+	for (size_t n = 0; n <= sizeof(data); n += n < 300 ? 1 : 97) {
+		struct hash_xxh_state a, b;
+		struct orch_fingerprint fa, fb;
+
+		assert_true(
+		    orch_hash_xxh_base.hash64(data, n, n) == orch_hash_xxh_avx2.hash64(data, n, n));
+		orch_hash_xxh_base.reset(&a, n);
+		orch_hash_xxh_avx2.reset(&b, n);
+		orch_hash_xxh_base.add(&a, data, n);
+		orch_hash_xxh_avx2.add(&b, data, n);
+		orch_hash_xxh_base.end(&a, &fa);
+		orch_hash_xxh_avx2.end(&b, &fb);
+		assert_true(fa.lo == fb.lo && fa.hi == fb.hi);
+	}
+#else
+	skip();
+#endif
+}
+
 static void bad_descriptor_is_an_error(void **state)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -172,6 +204,7 @@ int main(void)
 	    cmocka_unit_test(streams_equal_one_shot),
 	    cmocka_unit_test(xxh_vectors),
 	    cmocka_unit_test(files_of_many_sizes),
+	    cmocka_unit_test(widths_agree),
 	    cmocka_unit_test(bad_descriptor_is_an_error),
 	};
 
