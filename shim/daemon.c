@@ -68,7 +68,8 @@ static int run_stop(struct shim_cli *cli)
 {
 	orch_auto(json) struct orch_json *body = orch_json_object();
 	struct orch_err err = ORCH_ERR_INIT;
-	struct shim_call call = {.method = "POST", .path = "/v1/daemon/stop", .body = body};
+	struct shim_call call = {
+	    .method = "POST", .path = "/v1/daemon/stop", .body = body, .timeout_ms = UINT64_MAX};
 	struct orch_proc_id id = {0};
 	int r = daemon_identity(cli, &id, &err);
 

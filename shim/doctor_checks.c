@@ -124,17 +124,34 @@ static void look_uring(struct shim_cli *cli, struct shim_finding *f)
 
 /* ---- the store's file system */
 
+static void default_store(struct shim_cli *cli, char out[256])
+{
+	const char *env = shim_getenv(cli->envp, "ORCH_STORE");
+	const char *data = shim_getenv(cli->envp, "XDG_DATA_HOME"),
+		   *home = shim_getenv(cli->envp, "HOME");
+
+	if (env)
+		snprintf(out, 256, "%s", env);
+	else if (is_privileged())
+		snprintf(out, 256, "%s", ORCH_LOCALSTATEDIR "/lib/orch");
+	else
+		snprintf(out, 256, "%s%s/orch",
+		    data   ? data
+		    : home ? home
+			   : "/tmp",
+		    data ? "" : "/.local/share");
+}
+
 static void store_folder(struct shim_cli *cli, char out[256])
 {
 	orch_auto(json) struct orch_json *answer = NULL;
-	const char *env = shim_getenv(cli->envp, "ORCH_STORE");
 	struct orch_err ignored = ORCH_ERR_INIT;
 	struct shim_call call = {.method = "GET", .path = "/v1/store", .timeout_ms = 3000};
 
 	if (shim_call(cli, &call, &answer, &ignored) == 0)
 		snprintf(out, 256, "%s", shim_get(answer, "path"));
 	else
-		snprintf(out, 256, "%s", env ? env : ORCH_LOCALSTATEDIR "/lib/orch");
+		default_store(cli, out);
 	/* not made yet: what will hold it */
 	while (out[0] && access(out, F_OK) < 0 && strrchr(out, '/') && strrchr(out, '/') != out)
 		*strrchr(out, '/') = '\0';

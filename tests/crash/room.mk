@@ -1,1 +1,2 @@
 # Tests of this folder, see docs/testing.md.
+dist_check_SCRIPTS += %D%/test_build_kill.py

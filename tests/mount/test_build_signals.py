@@ -131,6 +131,39 @@ def open_cmdline(pid):
     return b""
 
 
+@test(needs="fuse sandbox")
+def a_daemon_that_hangs_holds_up_no_cancel(t):
+    b = Builds(t)
+    q = b.start(script="echo run; sleep 30")
+    b.until(q, "running the command")
+    wait_until(lambda: os.path.getsize(b.out + "/build.log") > 0)
+    pid = json.loads(b.shim("daemon", "status", "--json").stdout)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        q.send_signal(signal.SIGTERM)
+        t.eq(ended(t, q, begin), 4)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    t.eq(ended(t, b.start(), time.monotonic(), 60), 0)
+    b.is_clean()
+
+
+@test(needs="fuse sandbox")
+def a_daemon_killed_while_the_command_runs_is_started_again(t):
+    b = Builds(t)
+    q = b.start(script="echo run; while ! [ -e stop ]; do sleep 0.1; done; echo made > out")
+    b.until(q, "running the command")
+    wait_until(lambda: os.path.getsize(b.out + "/build.log") > 0)
+    workspace = json.loads(b.shim("workspace", "list", "--json").stdout)["workspaces"][0]
+    os.kill(json.loads(b.shim("daemon", "status", "--json").stdout)["pid"], signal.SIGKILL)
+    with open(workspace["path"] + "/stop", "w"):
+        pass
+    t.eq(ended(t, q, time.monotonic(), 60), 0)
+    t.eq(open(b.out + "/o/out").read(), "made\n")
+    b.is_clean()
+
+
 @test(needs="fuse sandbox", timeout=180)
 def a_living_builds_things_are_left_alone(t):
     b = Builds(t)
