@@ -2,6 +2,7 @@
 #define FUSE_USE_VERSION 314
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,15 +11,18 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/process.h"
 #include "fsd/mount/door.h"
 #include "fsd/mount/notify.h"
 
 #define THREADS       2
 #define HELLO_S       30
+#define UNMOUNT_MS    20000
 #define FOREVER_S     (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
 #define MAX_WRITE     (1u << 20)
 #define READ_INLINE   (64u << 10) /* below this a copy is cheaper than a splice */
@@ -746,12 +750,22 @@ static void backing_close(void *priv, int backing)
 
 	(void)ioctl(fuse_session_fd(d->session), BACKING_CLOSE, &id);
 }
+
+/* Registering a file takes CAP_SYS_ADMIN, which the kernel's offer does not mean that we have. */
+static bool may_register(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capget, &head, data) == 0 &&
+	    (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
+}
 #endif
 
 static void want_passthrough(struct mnt_door *d, struct fuse_conn_info *conn)
 {
 #if MODERN_FUSE
-	if (!d->config.passthrough || !(capable(conn) & FUSE_CAP_PASSTHROUGH))
+	if (!d->config.passthrough || !(capable(conn) & FUSE_CAP_PASSTHROUGH) || !may_register())
 		return;
 	want(conn, FUSE_CAP_PASSTHROUGH, true);
 	conn->max_backing_stack_depth = 1;
@@ -1072,6 +1086,19 @@ int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err)
 	return d->thread_count > 0 ? wait_hello(d, err) : orch_err_sys(err, r, "thread");
 }
 
+/* An ordinary user's mount is taken away by the program that made it. */
+static int unmount_as_user(struct mnt_door *d, bool lazy, struct orch_err *err)
+{
+	const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", d->mountpoint, NULL};
+	int r = orch_process_run(argv, NULL, orch_deadline_in_ms(UNMOUNT_MS), err);
+
+	if (r == 0)
+		d->mounted = false;
+	else if (r == -ECHILD && !lazy)
+		return orch_err_set(err, EBUSY, "unmount %s: it is in use", d->mountpoint);
+	return r;
+}
+
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 {
 	if (umount2(d->mountpoint, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) == 0) {
@@ -1084,9 +1111,7 @@ int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 	}
 	if (errno != EPERM)
 		return orch_err_sys(err, errno, "unmount %s", d->mountpoint);
-	fuse_session_unmount(d->session); /* as an ordinary user, through fusermount3: always lazy */
-	d->mounted = false;
-	return 0;
+	return unmount_as_user(d, lazy, err);
 }
 
 const char *mnt_door_data_path(const struct mnt_door *d)
