@@ -9,7 +9,7 @@ PY_LOG_DRIVER = $(LOG_DRIVER)
 PY_LOG_COMPILER = $(PYTHON3) -B
 AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
 	LSAN_OPTIONS="$${LSAN_OPTIONS-suppressions='$(abs_top_srcdir)/tests/lib/lsan.supp'}"; \
-	TSAN_OPTIONS="$${TSAN_OPTIONS-halt_on_error=0:die_after_fork=0}"; \
+	TSAN_OPTIONS="$${TSAN_OPTIONS-halt_on_error=0:die_after_fork=0:suppressions='$(abs_top_srcdir)/tests/lib/tsan.supp'}"; \
 	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS TSAN_OPTIONS;
 
 # TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
@@ -23,7 +23,7 @@ FUZZ_LIBS = tests/lib/libfuzz.a
 check_LIBRARIES += tests/lib/libfuzz.a
 tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
-EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp tests/lib/unit
+EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
 
 include tests/unit/core/room.mk
 include tests/unit/format/room.mk

@@ -24,3 +24,7 @@ check_PROGRAMS += %D%/fuzz-output
 %C%_fuzz_output_LDADD = $(FUZZ_LIBS) $(OUTPUT_LIBS)
 check_PROGRAMS += %D%/fuzz-worker-request
 %C%_fuzz_worker_request_LDADD = $(FUZZ_LIBS) $(WORKER_LIBS)
+check_PROGRAMS += %D%/fuzz-manifest
+%C%_fuzz_manifest_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
+check_PROGRAMS += %D%/fuzz-store-records
+%C%_fuzz_store_records_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
