@@ -5,6 +5,8 @@
 #include "cache/publish.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "cache/store_priv.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/pool.h"
 #include "view/object.h"
 
 #define MANIFEST_MAX ((size_t)4 << 30)
@@ -79,10 +82,10 @@ static int secure_file(int fd, const char *name, mode_t mode, struct stat *st, s
 		return orch_err_sys(err, errno, "quarantine: chmod of %s", name);
 	if (has_writer(fd))
 		return hostile(err, name, "is still open for writing");
-	/* again: it could have grown until now */
+	/* again: until now it could have grown, and been linked elsewhere */
 	if (fstat(fd, st) < 0)
 		return orch_err_sys(err, errno, "quarantine: %s", name);
-	return 0;
+	return st->st_nlink == 1 ? 0 : hostile(err, name, "is not a plain file of one link");
 }
 
 int cas_adopt_file(
@@ -91,8 +94,6 @@ int cas_adopt_file(
 	int fd = openat(a->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	int r;
 
-	if (fd < 0 && errno == EACCES && fchmodat(a->dirfd, name, 0400, 0) == 0)
-		fd = openat(a->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ELOOP ? hostile(err, name, "is a link")
 				      : orch_err_sys(err, errno, "quarantine: %s", name);
@@ -210,20 +211,76 @@ static int check_object(struct cas_adopt *a, const struct cas_object *o, struct 
 	return 0;
 }
 
+/* ---- all objects, by a pool of threads ---- */
+
+struct check { /* what the threads share */
+	struct cas_adopt *a;
+	pthread_mutex_t lock; /* why */
+	struct orch_err why;  /* of the first failure */
+	atomic_int failed;    /* 0 or -errno */
+	atomic_uint_least64_t next;
+};
+
+static void check_failed(struct check *c, int r, const struct orch_err *why)
+{
+	int zero = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (atomic_compare_exchange_strong(&c->failed, &zero, r))
+		c->why = *why;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void check_next(struct check *c, uint64_t i)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	struct cas_object o;
+	int r;
+
+	if (!c->a->moves[i])
+		return;
+	cas_manifest_at(&c->a->manifest, i, &o);
+	if (c->a->cancel && *c->a->cancel)
+		r = orch_err_set(&why, ECANCELED, "cancelled");
+	else
+		r = check_object(c->a, &o, &why);
+	if (r < 0)
+		check_failed(c, r, &why);
+}
+
+static void check_some(void *arg)
+{
+	struct check *c = arg;
+	uint64_t i;
+
+	while (atomic_load(&c->failed) == 0 &&
+	       (i = atomic_fetch_add(&c->next, UINT64_C(1))) < c->a->manifest.count)
+		check_next(c, i);
+}
+
+/* Threads pay only where digests are computed or there is a lot to open. */
+static unsigned check_threads(const struct cas_adopt *a)
+{
+	bool many = a->move_count > 256 || (a->flags & CAS_PUBLISH_CHECK_DIGESTS);
+
+	return many ? orch_cpu_count() : 1;
+}
+
 static int check_objects(struct cas_adopt *a, struct orch_err *err)
 {
-	struct cas_object o;
-	int r = 0;
+	struct check c = {.a = a};
+	unsigned threads = check_threads(a);
+	struct orch_pool *pool = threads > 1 ? orch_pool_new(threads - 1, threads) : NULL;
 
-	for (uint64_t i = 0; r == 0 && i < a->manifest.count; i++) {
-		if (!a->moves[i])
-			continue;
-		if (a->cancel && *a->cancel)
-			return orch_err_set(err, ECANCELED, "cancelled");
-		cas_manifest_at(&a->manifest, i, &o);
-		r = check_object(a, &o, err);
-	}
-	return r;
+	pthread_mutex_init(&c.lock, NULL);
+	for (unsigned i = 1; pool && i < threads; i++)
+		orch_pool_add(pool, check_some, &c);
+	check_some(&c);
+	orch_pool_free(pool);
+	pthread_mutex_destroy(&c.lock);
+	if (atomic_load(&c.failed) < 0)
+		return orch_err_set(err, c.why.code, "%s", c.why.msg);
+	return 0;
 }
 
 int cas_adopt_check(struct cas_adopt *a, const struct orch_digest *snapshot, struct orch_err *err)
