@@ -23,6 +23,7 @@ struct fault_point {
 };
 
 static struct fault_point points[ORCH_FAULT_KINDS];
+static atomic_bool met;
 static pthread_once_t points_once = PTHREAD_ONCE_INIT;
 
 static const char *const kind_names[ORCH_FAULT_KINDS] = {
@@ -83,6 +84,7 @@ int orch_fault_set(const char *spec)
 	char copy[256];
 	char *save = NULL;
 
+	atomic_store(&met, false);
 	for (int k = 0; k < ORCH_FAULT_KINDS; k++) {
 		points[k].first = 0;
 		atomic_store(&points[k].calls, 0);
@@ -120,7 +122,15 @@ int orch_fault(enum orch_fault_kind kind)
 	if (p->first == 0)
 		return 0;
 	n = atomic_fetch_add(&p->calls, 1) + 1;
-	return n == p->first || (p->on && n > p->first) ? p->code : 0;
+	if (n != p->first && !(p->on && n > p->first))
+		return 0;
+	atomic_store(&met, true);
+	return p->code;
+}
+
+bool orch_fault_was_met(void)
+{
+	return atomic_load(&met);
 }
 
 #else

@@ -10,6 +10,7 @@
 #ifndef ORCH_CORE_FAULT_H
 #define ORCH_CORE_FAULT_H
 
+#include <stdbool.h>
 #include "core/compiler.h"
 
 enum orch_fault_kind {
@@ -28,6 +29,8 @@ enum orch_fault_kind {
 int orch_fault(enum orch_fault_kind kind);
 /* Replaces what the environment said and starts counting again; NULL: nothing fails. -EINVAL. */
 int orch_fault_set(const char *spec) ORCH_WUR;
+/* Whether any call has failed since then: a test that counts up stops when none does. */
+bool orch_fault_was_met(void);
 #else
 static inline int orch_fault(enum orch_fault_kind kind)
 {

@@ -20,9 +20,10 @@ struct orch_json;
  * -EINVAL with line and column in err. */
 int orch_json_parse(const char *text, size_t len, struct orch_json **out, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
-/* indent 0: compact on one line. Keys keep their order of insertion. */
+/* indent 0: compact on one line. Keys keep their order of insertion. -ENOMEM for what orch_json_failed,
+ * which includes NULL: what a constructor without memory gave. */
 int orch_json_format(const struct orch_json *j, unsigned indent, struct orch_buf *out)
-    ORCH_NONNULL(1, 3) ORCH_WUR;
+    ORCH_NONNULL(3) ORCH_WUR;
 
 struct orch_json *orch_json_object(void) ORCH_WUR; /* NULL: no memory; as all constructors */
 struct orch_json *orch_json_array(void) ORCH_WUR;

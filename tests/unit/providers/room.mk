@@ -11,3 +11,5 @@ check_PROGRAMS += %D%/test-sandbox
 %C%_test_sandbox_LDADD = $(TEST_LIBS) $(PROVIDERS_LIBS)
 check_PROGRAMS += %D%/test-confinement
 %C%_test_confinement_LDADD = $(TEST_LIBS) $(PROVIDERS_LIBS)
+check_PROGRAMS += %D%/test-provider
+%C%_test_provider_LDADD = $(TEST_LIBS) $(PROVIDERS_LIBS)
