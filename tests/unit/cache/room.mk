@@ -13,6 +13,10 @@ check_PROGRAMS += %D%/test-full-disk
 %C%_test_full_disk_SOURCES = %D%/test-full-disk.c $(CACHE_FIXTURE)
 %C%_test_full_disk_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
 
+check_PROGRAMS += %D%/test-kill
+%C%_test_kill_SOURCES = %D%/test-kill.c $(CACHE_FIXTURE)
+%C%_test_kill_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
 check_PROGRAMS += %D%/test-layer
 %C%_test_layer_SOURCES = %D%/test-layer.c $(CACHE_FIXTURE)
 %C%_test_layer_LDADD = $(TEST_LIBS) $(CACHE_LIBS)

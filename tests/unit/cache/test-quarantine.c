@@ -201,6 +201,7 @@ static void test_changing_file_is_named(void **state)
 	struct fx_quarantine q;
 	struct cas_added a;
 	struct writer w = {.fd = source(f, "busy")};
+	struct cas_quarantine_stats stats;
 	pthread_t t;
 	int r;
 
@@ -212,8 +213,13 @@ static void test_changing_file_is_named(void **state)
 	r = cas_quarantine_add_fd(q.q, w.fd, "some/busy.log", &a, &err);
 	atomic_store(&w.stop, true);
 	pthread_join(t, NULL);
-	assert_int_equal(r, -EAGAIN);
-	assert_non_null(strstr(err.msg, "some/busy.log"));
+	cas_quarantine_stats(q.q, &stats);
+	if (r == 0) { /* a clone takes an instant between two writes */
+		assert_true(stats.reflinked_bytes > 0);
+	} else {
+		assert_int_equal(r, -EAGAIN);
+		assert_non_null(strstr(err.msg, "some/busy.log"));
+	}
 	/* at rest it is taken, and nothing is left of the tries */
 	FX_OK(cas_quarantine_add_fd(q.q, w.fd, "some/busy.log", &a, &err), &err);
 	check_taken(w.fd, &a, cas_store_seed(f->s));
