@@ -388,21 +388,30 @@ static void signal_all(int sig)
 	}
 }
 
+/* Nobody above could start it again: on a terminal, Ctrl-Z does nothing. */
+static void continue_stopped(const struct init *in)
+{
+	if (in->o.tty)
+		kill(-in->child, SIGCONT);
+}
+
 /* False when there is no child any more. */
 static bool reap(struct init *in)
 {
 	for (;;) {
 		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG);
+		pid_t pid = waitpid(-1, &status, WNOHANG | (in->o.tty ? WUNTRACED : 0));
 
-		if (pid == in->child) {
-			in->ended = true;
-			in->status = status;
-		}
 		if (pid == 0)
 			return true;
 		if (pid < 0)
 			return errno != ECHILD;
+		if (pid == in->child && WIFSTOPPED(status)) {
+			continue_stopped(in);
+		} else if (pid == in->child) {
+			in->ended = true;
+			in->status = status;
+		}
 	}
 }
 

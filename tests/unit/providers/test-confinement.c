@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -338,6 +339,56 @@ static void a_sandbox_that_fails_is_infrastructure(void **state)
 	prv_close(p);
 }
 
+/* In a child that has a terminal: what the task does there comes back on our end of it. */
+static void interact(const char *shell, const char *typed, const char *want)
+{
+	char text[4096] = "";
+	size_t len = 0;
+	int terminal, status;
+	pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+
+	if (pid == 0) {
+		const char *argv[] = {"sh", "-c", shell, NULL};
+		struct prv_task t = task_of(argv, NULL);
+		struct prv *p = open_sandbox();
+		struct prv_result r;
+
+		t.interactive = true;
+		if (prv_run(p, &t, &r, NULL) < 0)
+			_exit(99);
+		prv_close(p);
+		/* the terminal is ours again */
+		_exit(tcgetpgrp(0) == getpgrp() ? r.signal ? 128 + r.signal : r.exit_code : 98);
+	}
+	while (len < sizeof(text) - 1) {
+		ssize_t n = read(terminal, text + len, sizeof(text) - 1 - len);
+
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		text[len] = '\0';
+		if (typed && strstr(text, "ready")) {
+			assert_int_equal(orch_fd_write_all(terminal, typed, strlen(typed)), 0);
+			typed = NULL;
+		}
+	}
+	waitpid(pid, &status, 0);
+	close(terminal);
+	snprintf(text + len, sizeof(text) - len, "[%d]", WEXITSTATUS(status));
+	if (!strstr(text, want))
+		fail_msg("no '%s' in '%s'", want, text);
+}
+
+static void a_terminal_is_handed_over_and_back(void **state)
+{
+	interact(
+	    "test -t 0 && test -t 1 && test -t 2 && echo all three; exit 7", NULL, "all three");
+	interact("test -t 0; exit 7", NULL, "[7]");
+	interact("echo ready; read x; echo \"got <$x>\"", "word\n", "got <word>");
+	interact("echo ready; sleep 30", "\003", "[130]");
+	interact("echo ready; sleep 1; exit 5", "\032", "[5]");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +398,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(the_network_can_stay_on, setup, teardown),
 	    cmocka_unit_test_setup_teardown(no_secret_is_on_a_command_line, setup, teardown),
 	    cmocka_unit_test_setup_teardown(mounts_are_given_by_name, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_terminal_is_handed_over_and_back, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_missing_program_is_infrastructure, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_sandbox_that_fails_is_infrastructure, setup, teardown),
