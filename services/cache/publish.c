@@ -387,6 +387,10 @@ static int recover_one(void *priv, int tmp_fd, const char *name)
 	fd = openat(tmp_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
+	if (faccessat(fd, "manifest", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		orch_fd_close(fd); /* it was being removed, or never finished */
+		return 0;
+	}
 	r = recover_folder(x->s, fd);
 	if (r == 0 && !x->at_start)
 		r = orch_remove_tree(tmp_fd, name, NULL);

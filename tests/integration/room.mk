@@ -9,3 +9,4 @@ dist_check_SCRIPTS += %D%/test_settings.py
 dist_check_SCRIPTS += %D%/test_man.py
 dist_check_SCRIPTS += %D%/test_cli.py
 dist_check_SCRIPTS += %D%/test_cli_verbs.py
+dist_check_SCRIPTS += %D%/test_links.py
