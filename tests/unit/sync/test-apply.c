@@ -303,6 +303,90 @@ static void test_random_properties(void **state)
 	}
 }
 
+/* ---- against a model: files at fixed places, no types that differ ---- */
+
+#define PLACES 15
+#define VALUES 4 /* 0: absent */
+
+static void place_name(int i, char out[16])
+{
+	static const char *const folders[] = {"", "A/", "B/C/"};
+
+	snprintf(out, 16, "%s%c", folders[i / 5], 'a' + i % 5);
+}
+
+static struct orch_digest make_values(struct rig *g, const int v[PLACES])
+{
+	struct orch_buf text = ORCH_BUF_INIT;
+	struct orch_digest id;
+	char name[16];
+
+	for (int i = 0; i < PLACES; i++) {
+		place_name(i, name);
+		if (v[i])
+			orch_buf_printf(&text, "%s=%d\n", name, v[i]);
+	}
+	id = rig_make(g, text.data ? (char *)text.data : "", NULL);
+	orch_buf_fini(&text);
+	return id;
+}
+
+static void expect_values(struct rig *g, const struct orch_digest *id, const int v[PLACES])
+{
+	char *text = rig_text(g, id), *padded = NULL;
+	char name[16], line[32];
+
+	assert_true(asprintf(&padded, "\n%s", text) > 0);
+	for (int i = 0; i < PLACES; i++) {
+		place_name(i, name);
+		snprintf(line, sizeof(line), "\n%s=%d\n", name, v[i]);
+		if (v[i] && !strstr(padded, line))
+			fail_msg("no %s in %s", line, text);
+		snprintf(line, sizeof(line), "\n%s=", name);
+		if (!v[i] && strstr(padded, line))
+			fail_msg("%s in %s", line, text);
+	}
+	free(padded);
+	free(text);
+}
+
+static void test_model(void **state)
+{
+	struct rig *g = *state;
+	const char *given = getenv("ORCH_TEST_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)orch_wall_ns();
+
+	print_message("# seed %llu\n", (unsigned long long)seed);
+	for (int round = 0; round < 60; round++) {
+		int b[PLACES], x[PLACES], m[PLACES], keep[PLACES], replace[PLACES];
+		struct orch_digest base, incoming, mine;
+		struct sync_applied done;
+		uint64_t conflicts = 0;
+
+		for (int i = 0; i < PLACES; i++) {
+			bool conflict;
+
+			b[i] = (int)(rig_random(&seed) % VALUES);
+			x[i] = rig_random(&seed) % 2 ? b[i] : (int)(rig_random(&seed) % VALUES);
+			m[i] = rig_random(&seed) % 2 ? b[i] : (int)(rig_random(&seed) % VALUES);
+			conflict = x[i] != b[i] && m[i] != b[i] && x[i] != m[i];
+			conflicts += conflict;
+			keep[i] = x[i] == b[i] || conflict ? m[i] : x[i];
+			replace[i] = x[i] == b[i] ? m[i] : x[i];
+		}
+		base = make_values(g, b);
+		incoming = make_values(g, x);
+		mine = make_values(g, m);
+		assert_int_equal(
+		    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_KEEP, &done, NULL), 0);
+		assert_int_equal(done.conflicts, conflicts);
+		expect_values(g, &done.snapshot, keep);
+		assert_int_equal(
+		    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_REPLACE, &done, NULL), 0);
+		expect_values(g, &done.snapshot, replace);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +396,7 @@ int main(void)
 	    rig_quick_test(test_links),
 	    rig_quick_test(test_folder_attributes),
 	    rig_quick_test(test_random_properties),
+	    rig_quick_test(test_model),
 	};
 
 	return tap_run(tests);
