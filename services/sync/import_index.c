@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/clock.h"
+#include "core/path.h"
 #include "view/object.h"
 
 #define SLACK_NS    (2 * (int64_t)ORCH_NS_PER_S) /* the coarsest clock of a file system: FAT's */
@@ -110,7 +111,8 @@ static int add_file(struct index_writer *w, const struct import_dir *d, const st
 	size_t before = w->path.len;
 	int r;
 
-	if (!(n->flags & IMPORT_TRUST))
+	/* a path that no system call takes is not indexed: read each time */
+	if (!(n->flags & IMPORT_TRUST) || before + n->name_len > ORCH_PATH_MAX)
 		return 0;
 	r = orch_buf_add(&w->path, import_name(d, n), n->name_len);
 	if (r < 0)

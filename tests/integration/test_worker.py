@@ -177,6 +177,47 @@ def a_folder_comes_back_as_it_was(t):
     t.eq(s.fail({"task": "export", "dir": out, "snapshot": r["snapshot"]})["code"], "ENOTEMPTY")
 
 
+def dig(root, depth):
+    """Folders below each other, a file at the bottom; returns a descriptor of the lowest."""
+    fd = os.open(root, os.O_RDONLY)
+    for i in range(depth):
+        name = "folder-number-%d" % i
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    return fd
+
+
+def descend(root, depth):
+    fd = os.open(root, os.O_RDONLY)
+    for i in range(depth):
+        below = os.open("folder-number-%d" % i, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    return fd
+
+
+@test
+def paths_may_be_longer_than_the_system_takes(t):
+    s = Store(t)
+    root = t.dir()
+    t.finally_(subprocess.run, ["rm", "-rf", root, t.path("out")])  # Python's own removal is recursive
+    fd = dig(root, 1000)
+    with open(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=fd), "w") as f:
+        f.write("deep")
+    os.link("file", "other", src_dir_fd=fd, dst_dir_fd=fd)
+    os.close(fd)
+    r = s.run({"task": "import", "dir": root})
+    t.eq((r["files"], r["bytes"]), (1002, 8))
+    s.run({"task": "export", "dir": t.path("out"), "snapshot": r["snapshot"]})
+    fd = descend(t.path("out"), 1000)
+    t.eq((os.read(os.open("file", os.O_RDONLY, dir_fd=fd), 9), os.stat("other", dir_fd=fd).st_nlink), (b"deep", 2))
+    os.close(fd)
+    again = s.run({"task": "import", "dir": t.path("out"), "parent": r["snapshot"]})
+    t.eq(again["snapshot"], r["snapshot"])
+
+
 @test(needs="strace")
 def an_unchanged_folder_opens_no_file(t):
     s = Store(t)
