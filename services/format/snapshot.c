@@ -63,8 +63,10 @@ int fmt_snapshot_parse(const void *p, size_t len, struct fmt_snapshot *out, stru
 		return fmt_corrupt(err, "snapshot", "its fields do not fill its bytes");
 	memcpy(s.stamps.b, stamps, ORCH_DIGEST_BYTES);
 	r = fmt_entry_decode(root, root_len, true, &s.root, err);
-	if (r < 0)
-		return orch_err_wrap(err, "root of a snapshot");
+	if (r < 0) {
+		orch_err_wrap(err, "root of a snapshot");
+		return r;
+	}
 	fault = snapshot_fault(&s);
 	if (fault != NULL)
 		return fmt_corrupt(err, "snapshot", fault);

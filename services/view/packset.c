@@ -133,8 +133,10 @@ static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct
 	r = orch_map_open(s->dirfd, name, &m.map, err);
 	if (r == -ENOENT)
 		return 1;
-	if (r < 0)
-		return orch_err_wrap(err, "pack %s", name);
+	if (r < 0) {
+		orch_err_wrap(err, "pack %s", name);
+		return r;
+	}
 	m.broken = fmt_pack_open(m.map.addr, m.map.len, &m.pack, NULL);
 	r = pack_slot(s, place, err);
 	if (r < 0) {
