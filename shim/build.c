@@ -262,7 +262,7 @@ static int build(struct shim_build *b)
 		return shim_build_print_plan(b, &err) < 0 ? shim_fail(b->cli, &err) : SHIM_OK;
 	r = shim_build_begin(b, &err);
 	if (r < 0)
-		return shim_fail(b->cli, &err);
+		return shim_fail(b->cli, &err) == SHIM_USAGE ? SHIM_USAGE : SHIM_INFRASTRUCTURE;
 	run_attempts(b);
 	shim_build_report(b);
 	return shim_state_exit(b->state);

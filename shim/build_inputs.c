@@ -10,6 +10,7 @@
 #include "core/fd.h"
 #include "core/path.h"
 #include "shim/build.h"
+#include "shim/build_folder.h"
 #include "shim/key.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -291,8 +292,9 @@ static int find_output_dir(struct shim_build *b, struct orch_err *err)
 		b->output_base = orch_path_join(cwd, "orch-output");
 		b->output_dir = b->output_base ? orch_path_join(b->output_base, b->run) : NULL;
 	}
-	return b->output_dir && b->output_base ? 0
-					       : orch_err_sys(err, ENOMEM, "name the run's folder");
+	if (!b->output_dir || !b->output_base)
+		return orch_err_sys(err, ENOMEM, "name the run's folder");
+	return shim_build_folder_check(b, err);
 }
 
 int shim_build_inputs(struct shim_build *b, struct orch_err *err)

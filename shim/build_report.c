@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "shim/build.h"
+#include "shim/build_folder.h"
 #include "shim/cancel.h"
 #include "shim/out.h"
 #include "shim/say.h"
@@ -305,6 +306,7 @@ void shim_build_report(struct shim_build *b)
 	fill_result(b, &r);
 	close_log(b);
 	write_files(b, &r.result);
+	shim_build_folder_done(b);
 	shim_build_github(b, &r.result);
 	say_summary(b, &r);
 	if (b->cli->json)

@@ -1,53 +1,16 @@
 /* Phases: make the run's folder and journal; run the command; clean up behind it. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "core/fd.h"
 #include "core/path.h"
 #include "shim/build.h"
+#include "shim/build_folder.h"
 #include "shim/cancel.h"
 #include "shim/say.h"
 #include "shim/socket.h"
 #include "shim/task.h"
 
 /* ---- begin */
-
-static int make_folder(struct shim_build *b, struct orch_err *err)
-{
-	int r = orch_mkdirs(AT_FDCWD, b->output_dir, 0755, err);
-
-	if (r == 0) {
-		b->folder = open(b->output_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (b->folder < 0)
-			r = orch_err_sys(err, errno, "open");
-	}
-	/* nothing was started: a folder that can't be made is a wrong argument */
-	if (r < 0)
-		return orch_err_set(err, EINVAL, "the run's folder %s can't be made: %s",
-		    b->output_dir, strerrordesc_np(-r));
-	return 0;
-}
-
-/* With --output-dir a folder may serve again: what the last run said of itself goes first. */
-static int remove_old_results(struct shim_build *b, struct orch_err *err)
-{
-	static const char *const names[] = {
-	    "result.json", "manifest.json", "report.html", "build.log"};
-
-	for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++)
-		if (unlinkat(b->folder, names[i], 0) < 0 && errno != ENOENT)
-			return orch_err_set(err, EINVAL, "%s/%s: %s", b->output_dir, names[i],
-			    strerrordesc_np(errno));
-	for (size_t i = 0; i < out_specs_count(b->specs); i++) {
-		int r = orch_remove_tree(b->folder, out_specs_name(b->specs, i), err);
-
-		if (r < 0)
-			return orch_err_set(err, EINVAL, "%s/%s: %s", b->output_dir,
-			    out_specs_name(b->specs, i), strerrordesc_np(-r));
-	}
-	return 0;
-}
 
 /* Where the log is seen while it grows: with --json, standard output is the result's. */
 static int live_fd(const struct shim_build *b)
@@ -59,10 +22,8 @@ static int live_fd(const struct shim_build *b)
 
 int shim_build_begin(struct shim_build *b, struct orch_err *err)
 {
-	int r = make_folder(b, err);
+	int r = shim_build_folder(b, err);
 
-	if (r == 0)
-		r = remove_old_results(b, err);
 	if (r == 0)
 		r = out_log_open(b->folder, "build.log", live_fd(b), &b->log, err);
 	if (r == 0)

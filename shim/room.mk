@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/build.c %D%/build.h \
 	%D%/build_collect.c \
 	%D%/build_env.c \
+	%D%/build_folder.c %D%/build_folder.h \
 	%D%/build_inputs.c \
 	%D%/build_options.c %D%/build_options.h \
 	%D%/build_print.c \

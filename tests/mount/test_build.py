@@ -173,6 +173,32 @@ def test_results_must_be_new_and_hold_a_test(t):
         t.match(r["reason"], why)
 
 
+@test(needs="fuse sandbox")
+def a_folder_of_somebodys_is_left_alone(t):
+    p = Project(t)
+    for name in "bin/x", "manifest.json", "build.log":
+        folder = t.tree({name: "mine"})
+        r = p.shim("build", "--source", p.source, "--output-dir", folder, "--output", "bin=in", "--", "true", status=2)
+        t.match(r.stderr, "no run has made it")
+        t.eq(open(folder + "/" + name).read(), "mine")
+        t.eq(len(os.listdir(folder)), 1)
+    r = p.shim("build", "--source", p.source, "--output-dir", p.source, "--", "true", status=2)
+    t.match(r.stderr, "is the source itself")
+    t.match(p.shim("build", "--output", "build.log=x", "--", "true", status=2).stderr, "of its own")
+
+
+@test(needs="fuse sandbox")
+def a_folder_of_an_earlier_run_serves_again(t):
+    p = Project(t)
+    folder = t.dir()
+    t.tree({"other": "mine"}, at=folder)
+    for words in (["a", "b"], ["c"]):
+        p.shim("build", "--source", p.source, "--output-dir", folder, "--skip-cache", "--output", "o=[a-c]", "--",
+               "touch", *words)
+        t.eq(sorted(os.listdir(folder + "/o")), words)
+        t.eq(sorted(os.listdir(folder)), ["build.log", "manifest.json", "o", "other", "report.html", "result.json"])
+
+
 # ---- from build to build
 
 @test(needs="fuse sandbox")
