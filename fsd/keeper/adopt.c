@@ -109,7 +109,7 @@ static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
 
 static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct orch_err *err)
 {
-	struct fsd_ws_record rec;
+	struct fsd_ws_record rec, stored;
 	struct fsd_ws *ws;
 	int rc = fsd_ws_record_parse(value, &rec, err);
 
@@ -117,11 +117,15 @@ static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct
 		rc = fsd_registry_reserve(d->registry, rec.name, &ws, err);
 	if (rc < 0)
 		return rc;
+	stored = rec;
 	if (rec.state == FSD_WS_MOUNTED)
 		adopt_mounted(d, ws, &rec);
 	if (rec.state == FSD_WS_CREATED)
 		check_layer(d, &rec);
-	rc = fsd_ws_save(d->registry, ws, &rec, err);
+	if (memcmp(&stored, &rec, sizeof(rec)) == 0)
+		fsd_ws_show(d->registry, ws, &rec);
+	else
+		rc = fsd_ws_save(d->registry, ws, &rec, err);
 	fsd_registry_release(d->registry, ws);
 	return rc;
 }

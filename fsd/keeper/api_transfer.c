@@ -68,6 +68,7 @@ static int copy_body(const struct fsd_request *r, struct orch_json *task, const 
 static int set_parent(struct fsd_request *r, struct orch_json *task, struct orch_err *err)
 {
 	const char *parent = fsd_body_str(r, "parent"), *ref = fsd_body_str(r, "ref");
+	struct orch_err why = ORCH_ERR_INIT;
 	struct cas_ref now;
 	int rc;
 
@@ -75,10 +76,12 @@ static int set_parent(struct fsd_request *r, struct orch_json *task, struct orch
 		return fsd_task_rev(r, task, "parent", parent, err);
 	if (!ref)
 		return 0;
-	rc = cas_ref_get(r->daemon->store, ref, &now, err);
+	rc = cas_ref_get(r->daemon->store, ref, &now, &why);
 	if (rc == -ENOENT)
 		return 0;
-	if (rc == 0 && fsd_json_set_digest(task, "parent", &now.id) < 0)
+	if (rc < 0)
+		*err = why;
+	else if (fsd_json_set_digest(task, "parent", &now.id) < 0)
 		rc = memory(err);
 	return rc;
 }

@@ -102,10 +102,13 @@ static int open_folders(struct fsd_daemon *d, struct orch_err *err)
 	return rc;
 }
 
-static int open_parts(struct fsd_daemon *d, struct orch_err *err)
+/* The log lies in the store, so that comes first; what it has to say goes back as an error. */
+static int open_parts(struct fsd_daemon *d, bool background, struct orch_err *err)
 {
 	int rc = cas_store_open(d->settings->store, CAS_STORE_CREATE, &d->store, err);
 
+	if (rc == 0)
+		rc = open_log(d->settings, background, err);
 	if (rc < 0)
 		return rc;
 	d->registry = fsd_registry_new(d->store);
@@ -230,10 +233,8 @@ static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, int listen_fd,
 {
 	struct fsd_watch *watch = NULL;
 	const char *why;
-	int rc = open_parts(d, err);
+	int rc = open_parts(d, ready_fd >= 0, err);
 
-	if (rc == 0)
-		rc = open_log(d->settings, ready_fd >= 0, err);
 	if (rc == 0)
 		rc = fsd_watch_start(d, &watch, err);
 	if (rc == 0)

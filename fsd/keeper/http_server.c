@@ -201,7 +201,7 @@ static enum MHD_Result queue_answer(struct exchange *x)
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 
 	if (x->rc < 0) {
-		if (!x->err.code)
+		if (x->err.code != -x->rc)
 			orch_err_sys(&x->err, -x->rc, "%s", x->route->pattern);
 		return queue_error(x, fsd_answer_status(x->err.code), &x->err, NULL);
 	}
@@ -223,7 +223,7 @@ static void stream_end(struct exchange *x)
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	int rc = 0;
 
-	if (x->rc < 0 && !x->err.code)
+	if (x->rc < 0 && x->err.code != -x->rc)
 		orch_err_sys(&x->err, -x->rc, "%s", x->route->pattern);
 	if (x->rc >= 0)
 		rc = fsd_answer_result(x->answer, &b);

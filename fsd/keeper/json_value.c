@@ -40,7 +40,7 @@ int fsd_json_finish(int rc, struct orch_json **o, struct orch_json **out, struct
 	}
 	orch_json_free(*o);
 	*o = NULL;
-	if (err && err->code)
-		return -err->code;
+	if (rc < 0 && err && err->code == -rc)
+		return rc;
 	return orch_err_sys(err, rc < 0 ? -rc : ENOMEM, "make the answer");
 }
