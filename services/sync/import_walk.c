@@ -194,6 +194,7 @@ static int look_at_file(struct import_dir *d, int fd, struct import_node *n, con
 
 static int look_at_folder(struct import_dir *d, struct import_node *n, const char *path)
 {
+	struct orch_err err = ORCH_ERR_INIT;
 	struct import *im = d->import;
 	struct import_dir *sub;
 
@@ -204,8 +205,12 @@ static int look_at_folder(struct import_dir *d, struct import_node *n, const cha
 		sync_task_skip(im->task, "the store", path);
 		return 0;
 	}
-	if (d->depth == SYNC_DEPTH_MAX)
+	if (d->depth == SYNC_DEPTH_MAX) {
+		orch_err_set(&err, ENAMETOOLONG, "more than %d folders below each other: %.200s...",
+		    SYNC_DEPTH_MAX, path);
+		sync_task_fail(im->task, &err, ENAMETOOLONG);
 		return -ENAMETOOLONG;
+	}
 	sub = calloc(1, sizeof(*sub));
 	if (!sub)
 		return -ENOMEM;

@@ -9,7 +9,7 @@
 #include "core/buf.h"
 #include "core/err.h"
 
-#define SYNC_DEPTH_MAX 4096 /* folders below each other */
+#define SYNC_DEPTH_MAX 2048 /* folders below each other */
 
 /* A path that was put together, as a string: "" for the root, for which a buffer may hold nothing. */
 static inline const char *sync_place_text(const struct orch_buf *path)
