@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/clock.h"
@@ -127,6 +128,17 @@ static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orc
 	return 0;
 }
 
+/* Two processes that write one layer would destroy it. Held as long as the folder is open. */
+static int layer_lock(const struct mnt_layer *l, struct orch_err *err)
+{
+	if (flock(l->dirfd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return orch_err_set(err, EBUSY, "layer %llu is written by another mount process",
+		    (unsigned long long)l->id);
+	return orch_err_sys(err, errno, "lock layer %llu", (unsigned long long)l->id);
+}
+
 /* Counters rise through the chain: a stratum may not have seen the last one itself. */
 static void take_counters(struct mnt_chain *c)
 {
@@ -142,13 +154,15 @@ static void take_counters(struct mnt_chain *c)
 	}
 }
 
-static int load_one(int layers_fd, uint64_t layer, struct mnt_chain *c, struct mnt_replay *replay,
-    struct orch_err *err)
+static int load_one(int layers_fd, uint64_t layer, bool lock, struct mnt_chain *c,
+    struct mnt_replay *replay, struct orch_err *err)
 {
 	int r;
 
 	*c = (struct mnt_chain){.layers_fd = layers_fd};
 	r = open_layers(c, layer, err);
+	if (r == 0 && lock)
+		r = layer_lock(&c->layers[c->layer_count - 1], err);
 	if (r == 0)
 		r = replay_layers(c, replay, err);
 	if (r < 0) {
@@ -171,14 +185,14 @@ int mnt_chain_load(int layers_fd, uint64_t layer, bool read_only, struct mnt_cha
 	struct mnt_replay replay;
 	int r, hops = 0;
 
-	r = load_one(layers_fd, layer, out, &replay, err);
+	r = load_one(layers_fd, layer, !read_only, out, &replay, err);
 	while (r == 0 && replay.sealed && replay.successor != 0 && !read_only) {
 		uint64_t next = replay.successor;
 
 		mnt_chain_fini(out);
 		if (++hops > MNT_LAYERS_MAX)
 			return orch_err_set(err, ORCH_ECORRUPT, "layers succeed each other in a circle");
-		r = load_one(layers_fd, next, out, &replay, err);
+		r = load_one(layers_fd, next, true, out, &replay, err);
 		if (r < 0)
 			return orch_err_wrap(err, "successor of layer %llu",
 			    (unsigned long long)layer);
@@ -299,7 +313,9 @@ int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t
 	n.head.segment = 1;
 	n.head.checkpoint = false;
 	n.head.wall_ns = orch_wall_ns();
-	r = next_make(layers_fd, &n, err);
+	r = layer_lock(&n.layer, err);
+	if (r == 0)
+		r = next_make(layers_fd, &n, err);
 	if (r < 0) {
 		mnt_layer_close(&n.layer);
 		fmt_overlay_free(n.stratum);

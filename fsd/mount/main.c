@@ -30,20 +30,21 @@ struct mount {
 	int listen_fd, signal_fd, ended_fd;
 };
 
-/* One line for the keeper: it waits for it. */
-static void report(int fd, const struct orch_err *err)
+/* One line for the keeper: it waits for it. False: nobody does any more. */
+static bool report(int fd, const struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf line = ORCH_BUF_INIT;
+	bool told;
 
 	if (fd < 0)
-		return;
+		return true;
 	if (!err)
 		(void)orch_buf_add_str(&line, "ready\n");
 	else
 		(void)orch_buf_printf(&line, "error %s %s\n", orch_err_name(err->code), err->msg);
-	if (!line.failed && orch_fd_write_all(fd, line.data, line.len) < 0)
-		orch_log(ORCH_LOG_WARN, "mount", "not-reported", "fd=%d", fd);
+	told = !line.failed && orch_fd_write_all(fd, line.data, line.len) == 0;
 	orch_fd_close(fd);
+	return told;
 }
 
 /* As many descriptors as we may have; the number that contents may use. */
@@ -160,9 +161,17 @@ static void run(struct mount *m)
 	    .ended_fd = m->ended_fd, .ns = m->ns, .door = m->door,
 	    .mountpoint = m->options.mountpoint};
 
+	struct orch_err err = ORCH_ERR_INIT;
+
 	if (!m->options.read_only)
 		orch_pool_add(m->pool, clean, m->ns);
-	report(m->options.ready_fd, NULL);
+	if (!report(m->options.ready_fd, NULL)) {
+		/* the keeper died meanwhile: the next one does not know of this mount */
+		orch_log(ORCH_LOG_WARN, "mount", "nobody-waits", "mountpoint=%s",
+		    m->options.mountpoint);
+		if (mnt_door_unmount(m->door, true, &err) < 0)
+			orch_log_err("mount", "unmount", &err);
+	}
 	mnt_control_run(&control);
 }
 
@@ -183,7 +192,7 @@ int main(int argc, char **argv)
 		run(&m);
 	} else {
 		orch_log_err("mount", "start", &err);
-		report(m.options.ready_fd, &err);
+		(void)report(m.options.ready_fd, &err);
 	}
 	end(&m);
 	return r < 0;

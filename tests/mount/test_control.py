@@ -62,6 +62,34 @@ def it_ends_when_somebody_unmounts_and_on_sigterm(t):
 
 
 @test(needs="fuse root")
+def one_layer_has_one_writer(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    m.ok("seal", layer=2)
+    for layer in (1, 2):
+        other = Mount(t, layer=layer, store=m.store)
+        other.errors_expected = True
+        t.match(other.start(ok=False), "error EBUSY .*layer 2 is written by another|error EBUSY .*layer 1")
+        t.eq(other.process.wait(20), 1)
+        other.process = None
+    m.kill()
+    m.start()
+
+
+@test(needs="fuse root")
+def a_mount_that_nobody_waits_for_ends(t):
+    m = Mount(t, t.tree(SOURCE))
+    r, w = os.pipe()
+    os.close(r)
+    fds = [os.open(m.store + "/" + x, os.O_RDONLY | os.O_DIRECTORY) for x in ("objects", "packs", "layers")]
+    p = t.start([program("orch-mount"), "--store-fds", "objects=%d,packs=%d,layers=%d" % tuple(fds), "--layer", "1",
+                 "--mountpoint", m.mnt, "--control", m.socket, "--ready-fd", str(w)], pass_fds=fds + [w])
+    os.close(w)
+    t.eq(p.wait(20), 0)
+    t.ok(not os.path.ismount(m.mnt))
+
+
+@test(needs="fuse root")
 def frozen_changes_wait_and_reads_do_not(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
