@@ -1,1 +1,9 @@
 # Tests of this folder, see docs/testing.md.
+check_PROGRAMS += %D%/test-node
+%C%_test_node_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
+check_PROGRAMS += %D%/test-options
+%C%_test_options_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
+check_PROGRAMS += %D%/test-log
+%C%_test_log_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
+check_PROGRAMS += %D%/test-ns
+%C%_test_ns_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
