@@ -5,25 +5,40 @@
 #include "shim/build.h"
 #include "shim/out.h"
 
-static const char *shown(const struct shim_value *v)
+/* Every value of it; of secrets nothing, of --env only the names. false: absent. */
+static bool show(const struct shim_value *v, struct orch_buf *out)
 {
+	bool names_only = strcmp(v->option->name, "env") == 0;
+
 	if (!v->text)
-		return NULL;
-	return (v->option->flags & SHIM_SECRET) && v->text[0] ? "***" : v->text;
+		return false;
+	if ((v->option->flags & SHIM_SECRET) && v->text[0]) {
+		orch_buf_add_str(out, "***");
+		return true;
+	}
+	for (size_t i = 0; i < v->all.count; i++) {
+		const char *s = v->all.v[i];
+		size_t n = names_only ? strcspn(s, "=") : strlen(s);
+
+		orch_buf_printf(out, "%s%.*s%s", i ? " " : "", (int)n, s, s[n] ? "=***" : "");
+	}
+	return true;
 }
 
 static int add_json(struct orch_json *list, const struct shim_value *v)
 {
 	static const char *const origins[] = {"none", "default", "environment", "input", "flag"};
 	struct orch_json *o = orch_json_object();
-	const char *text = shown(v);
-	int r = o ? 0 : -ENOMEM;
+	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
+	bool has = show(v, &text);
+	int r = o && !text.failed ? 0 : -ENOMEM;
 
 	if (r == 0)
 		r = orch_json_set_str(o, "name", v->option->name);
 	if (r == 0)
-		r = text ? orch_json_set_bytes(o, "value", text, strlen(text))
-			 : orch_json_set_null(o, "value");
+		r = has ? orch_json_set_bytes(
+			      o, "value", text.data ? (const void *)text.data : "", text.len)
+			: orch_json_set_null(o, "value");
 	if (r == 0)
 		r = orch_json_set_str(o, "origin", origins[v->origin]);
 	if (r == 0)
@@ -60,11 +75,13 @@ int shim_build_print_input(struct shim_build *b, struct orch_err *err)
 		return orch_err_sys(err, ENOMEM, "print the inputs");
 	for (size_t i = 0; i < b->in->count; i++) {
 		const struct shim_value *v = &b->in->v[i];
+		orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
 
 		if (v->option->flags & SHIM_FLAG_ONLY)
 			continue;
 		shim_table_cell(t, "%s", v->option->name);
-		shim_table_cell(t, "%s", shown(v) ? shown(v) : "");
+		shim_table_cell(
+		    t, "%s", show(v, &text) && text.data ? (const char *)text.data : "");
 		shim_table_cell(t, "%s", v->from ? v->from : "-");
 	}
 	return shim_table_print(t, err);

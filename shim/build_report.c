@@ -68,23 +68,29 @@ static const char *next_step(const struct shim_build *b)
 	return NULL;
 }
 
-static void add_quoted(struct orch_buf *out, const char *word)
+static void add_quoted_n(struct orch_buf *out, const char *word, size_t n)
 {
 	static const char plain[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,";
 
 	orch_buf_add_str(out, " ");
-	if (word[0] && strspn(word, plain) == strlen(word)) {
-		orch_buf_add_str(out, word);
+	if (n && strspn(word, plain) >= n) {
+		orch_buf_add(out, word, n);
 		return;
 	}
 	orch_buf_add_str(out, "'");
-	for (; *word; word++)
+	for (; n > 0; word++, n--)
 		if (*word == '\'')
 			orch_buf_add_str(out, "'\\''");
 		else
 			orch_buf_add(out, word, 1);
 	orch_buf_add_str(out, "'");
+}
+
+/* Variables are named, not told: they may be anything. */
+static size_t value_length(const struct shim_value *v, const char *text)
+{
+	return strcmp(v->option->name, "env") == 0 ? strcspn(text, "=") : strlen(text);
 }
 
 /* The flags that were given, but secrets. */
@@ -101,12 +107,12 @@ static void make_reproduce(const struct shim_build *b, struct orch_buf *out)
 		for (size_t j = 0; j < v->all.count; j++) {
 			orch_buf_printf(out, " --%s", kebab);
 			if (v->option->type != SHIM_SWITCH)
-				add_quoted(out, v->all.v[j]);
+				add_quoted_n(out, v->all.v[j], value_length(v, v->all.v[j]));
 		}
 	}
 	orch_buf_add_str(out, b->in->has_command ? " --" : "");
 	for (size_t i = 0; b->in->has_command && i < b->argv.count; i++)
-		add_quoted(out, b->argv.v[i]);
+		add_quoted_n(out, b->argv.v[i], strlen(b->argv.v[i]));
 }
 
 /* ---- the result */

@@ -123,6 +123,9 @@ def values_know_where_they_came_from(t):
                                 ("containerMemory", "3072", "--containerMemory"), ("network", "on", "default")):
         t.eq((got[name]["value"], got[name]["from"]), (value, source))
     t.ok("s3cret" not in r.stdout + r.stderr)
+    r = shim(t, "build", "--print-input", "--env", "A=s3cret", "--env", "B", "--output", "a=1", "--output", "b=2")
+    t.match(r.stdout, r"^env +A=\*\*\* B +--env$")
+    t.match(r.stdout, r"^output +a=1 b=2 +--output$")
     t.match(shim(t, "build", "--print-input", env=env).stdout, r"^cacheKey +k +cacheKey$")
 
 

@@ -306,6 +306,8 @@ def the_environment_is_the_contracts(t):
     for name, value in (("MINE", "a b"), ("FROM_US", "1"), ("GITHUB_WORKSPACE", "/github/workspace"), ("BUILD_TARGET", "Android"),
                         ("CACHE_KEY", "k"), ("GIT_SHA", "abc"), ("PROJECT_PATH", "sub"), ("BUILD_NAME", "game"), ("ORCH_RUN", r["run"])):
         t.eq(env.get(name), value, name)
+    t.match(r["reproduce"], "--env MINE --env FROM_US ")
+    t.ok("a b" not in open(r.folder + "/result.json").read() + open(r.folder + "/report.html").read().split("build.log")[0])
     t.ok("SECRET_OF_OURS" not in env and "GITHUB_TOKEN" not in env, env)
 
 
