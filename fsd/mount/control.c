@@ -17,6 +17,7 @@
 
 #define CLIENTS_MAX    8
 #define REPLY_MS       5000
+#define END_MS         2000 /* after an unmount; then copies of the mount elsewhere are looked at */
 #define CHANGES_STALL_MS 30000
 #define FREEZE_MS      30000
 #define FREEZE_MS_MAX  600000
@@ -26,7 +27,7 @@ struct state {
 	int clients[CLIENTS_MAX];
 	size_t client_count;
 	uint64_t thaw_at_ns; /* ORCH_FOREVER: not frozen */
-	bool unmounted;
+	uint64_t end_at_ns;  /* unmounted, but not ended yet; ORCH_FOREVER: not so */
 };
 
 /* One command: what came, and where the answer is put together. */
@@ -195,8 +196,8 @@ static int do_unmount(struct call *call)
 		if (mnt_busy_find(c->mountpoint, who, sizeof(who)))
 			orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
 	}
-	if (r == 0)
-		call->s->unmounted = true;
+	if (r == 0 && !(flags & FMT_MSG_FLAG_LAZY))
+		call->s->end_at_ns = orch_deadline_in_ms(END_MS);
 	return r;
 }
 
@@ -334,8 +335,27 @@ static void on_signal(struct state *s)
 		orch_log_err("mount", "unmount", &err);
 }
 
-/* One round of waiting; false: the mount has ended. */
-static bool turn(struct state *s)
+/* It is unmounted here, but another mount namespace has a copy of the mount (a sandbox that was being
+ * made, for example). True: nobody has a file open there, so it may end under that copy. */
+static bool may_abandon(struct state *s)
+{
+	struct mnt_ns_status st;
+
+	mnt_ns_status(s->c->ns, &st);
+	s->end_at_ns = orch_deadline_in_ms(END_MS);
+	if (st.open_handles > 0)
+		return false;
+	orch_log(ORCH_LOG_INFO, "mount", "copy-abandoned", "mountpoint=%s", s->c->mountpoint);
+	return true;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* One round of waiting. */
+static enum mnt_control_end turn(struct state *s)
 {
 	struct pollfd p[3 + CLIENTS_MAX] = {{.fd = s->c->ended_fd, .events = POLLIN},
 	    {.fd = s->c->signal_fd, .events = POLLIN}, {.fd = s->c->listen_fd, .events = POLLIN}};
@@ -343,15 +363,18 @@ static bool turn(struct state *s)
 
 	for (size_t i = 0; i < clients; i++)
 		p[3 + i] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
-	if (poll(p, 3 + clients, orch_deadline_poll_ms(s->thaw_at_ns)) < 0)
-		return errno == EINTR;
+	if (poll(p, 3 + clients,
+		orch_deadline_poll_ms(earlier(s->thaw_at_ns, s->end_at_ns))) < 0)
+		return errno == EINTR ? MNT_GOES_ON : MNT_ENDED;
 	if (s->thaw_at_ns != ORCH_FOREVER && orch_clock_ns() >= s->thaw_at_ns) {
 		orch_log(ORCH_LOG_WARN, "mount", "thawed-by-deadline", "mountpoint=%s",
 		    s->c->mountpoint);
 		thaw(s);
 	}
 	if (p[0].revents)
-		return false;
+		return MNT_ENDED;
+	if (orch_clock_ns() >= s->end_at_ns && may_abandon(s))
+		return MNT_ABANDONED;
 	if (p[1].revents)
 		on_signal(s);
 	for (size_t i = clients; i-- > 0;)
@@ -359,17 +382,20 @@ static bool turn(struct state *s)
 			drop_client(s, i);
 	if (p[2].revents)
 		accept_client(s);
-	return true;
+	return MNT_GOES_ON;
 }
 
-void mnt_control_run(const struct mnt_control *c)
+enum mnt_control_end mnt_control_run(const struct mnt_control *c)
 {
-	struct state s = {.c = c, .thaw_at_ns = ORCH_FOREVER};
+	struct state s = {.c = c, .thaw_at_ns = ORCH_FOREVER, .end_at_ns = ORCH_FOREVER};
+	enum mnt_control_end end;
 
-	while (turn(&s))
-		;
+	do
+		end = turn(&s);
+	while (end == MNT_GOES_ON);
 	if (s.thaw_at_ns != ORCH_FOREVER)
 		thaw(&s);
 	while (s.client_count > 0)
 		drop_client(&s, 0);
+	return end;
 }

@@ -18,6 +18,11 @@ struct mnt_control {
 	const char *mountpoint;
 };
 
-void mnt_control_run(const struct mnt_control *c) ORCH_NONNULL(1);
+enum mnt_control_end {
+	MNT_GOES_ON,   /* never returned */
+	MNT_ENDED,     /* the kernel let the mount go */
+	MNT_ABANDONED, /* unmounted; another mount namespace has a copy that nobody uses */
+};
+enum mnt_control_end mnt_control_run(const struct mnt_control *c) ORCH_NONNULL(1);
 
 #endif

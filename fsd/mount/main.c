@@ -172,7 +172,13 @@ static void run(struct mount *m)
 		if (mnt_door_unmount(m->door, true, &err) < 0)
 			orch_log_err("mount", "unmount", &err);
 	}
-	mnt_control_run(&control);
+	if (mnt_control_run(&control) == MNT_ABANDONED) {
+		/* The threads wait for requests that nobody will send. Everything that was answered is in
+		 * the page cache, as after a kill. */
+		(void)unlink(m->options.control);
+		(void)mnt_ns_sync(m->ns);
+		_exit(0);
+	}
 }
 
 int main(int argc, char **argv)

@@ -49,6 +49,20 @@ def a_used_mount_is_not_unmounted(t):
 
 
 @test(needs="fuse root")
+def a_copy_of_the_mount_in_another_namespace_does_not_keep_it(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    put(m.mnt + "/x", b"x")
+    p = t.start(["unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; sleep 60"], stdout=subprocess.PIPE)
+    t.eq(p.stdout.readline(), b"ready\n")
+    m.umount()
+    m.start()
+    t.ok(os.path.exists(m.mnt + "/x"))
+    p.kill()
+    p.wait()
+
+
+@test(needs="fuse root")
 def it_ends_when_somebody_unmounts_and_on_sigterm(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
