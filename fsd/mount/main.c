@@ -176,7 +176,6 @@ static void run(struct mount *m)
 		/* The threads wait for requests that nobody will send. Everything that was answered is in
 		 * the page cache, as after a kill. */
 		(void)unlink(m->options.control);
-		(void)mnt_ns_sync(m->ns);
 		_exit(0);
 	}
 }
