@@ -496,7 +496,7 @@ static void test_killed_between_steps(void **state)
 
 static void test_failing_calls(void **state)
 {
-	static const char *const kinds[] = {"fsync", "rename"};
+	static const char *const kinds[] = {"fsync", "rename", "read", "alloc"};
 
 	for (size_t k = 0; k < ORCH_ARRAY_LEN(kinds); k++) {
 		int failed = 0;
@@ -516,7 +516,10 @@ static void test_failing_calls(void **state)
 			first = fx_publish(f, 3, 1, "main");
 			second = fx_prepare(f, 3, 2, &q, &p);
 			p.ref = "main";
-			snprintf(spec, sizeof(spec), "%s:%d:ENOSPC", kinds[k], n);
+			snprintf(spec, sizeof(spec), "%s:%d:%s", kinds[k], n,
+			    k < 2    ? "ENOSPC"
+			    : k == 2 ? "EIO"
+				     : "ENOMEM");
 			assert_int_equal(orch_fault_set(spec), 0);
 			r = cas_publish(f->s, &p, &done, NULL);
 			assert_int_equal(orch_fault_set(NULL), 0);
@@ -527,7 +530,7 @@ static void test_failing_calls(void **state)
 			if (r == 0)
 				break;
 		}
-		assert_true(failed >= 2);
+		assert_true(failed > 0);
 	}
 }
 #endif
