@@ -115,9 +115,16 @@ static const char *const private_places[] = {"--proc", "/proc", "--dev", "/dev",
 /* The last: nothing but the mounts above can be written. */
 static const char *const closing_options[] = {"--remount-ro", "/dev", "--remount-ro", "/", NULL};
 
+/* The device nodes are the host's own, and root, their owner, could change their modes: orch-init makes
+ * these mounts read-only, which leaves the devices writable (bubblewrap would make them useless). */
+static const char *const frozen_devices[] = {"--freeze", "/dev/null", "--freeze", "/dev/zero",
+    "--freeze", "/dev/full", "--freeze", "/dev/random", "--freeze", "/dev/urandom", "--freeze",
+    "/dev/tty", NULL};
+
 /* What orch-init needs until it has become the owner. */
 static const char *const root_capabilities[] = {"--cap-drop", "ALL", "--cap-add", "CAP_SETUID",
-    "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_CHOWN", NULL};
+    "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP", "--cap-add", "CAP_CHOWN", "--cap-add",
+    "CAP_SYS_ADMIN", NULL};
 
 static int add(struct orch_strv *argv, const char *option, const char *a, const char *b)
 {
@@ -316,14 +323,31 @@ static int add_sandbox(
 	return r < 0 ? r : orch_strv_add(argv, "--");
 }
 
+static int add_init(
+    struct prv_host_command *c, const struct prv_task *t, const char *cwd, struct orch_err *err)
+{
+	orch_auto(strv) struct orch_strv options = ORCH_STRV_INIT;
+	int r = orch_strv_add(&options, "--drop-capabilities");
+
+	if (r == 0 && geteuid() == 0)
+		r = orch_strv_add_all(&options, frozen_devices);
+	if (r == 0 && geteuid() == 0 &&
+	    (orch_strv_add(&options, "--uid") < 0 ||
+		orch_strv_addf(&options, "%u", (unsigned)t->uid) < 0 ||
+		orch_strv_add(&options, "--gid") < 0 ||
+		orch_strv_addf(&options, "%u", (unsigned)t->gid) < 0 ||
+		add(&options, "--own", HOME_INSIDE, NULL) < 0))
+		r = -ENOMEM;
+	if (r == 0)
+		r = prv_host_add_init(
+		    c, t, INIT_INSIDE, cwd, (const char *const *)orch_strv_argv(&options));
+	return r < 0 ? orch_err_sys(err, -r, "cannot start the task %s", t->run) : 0;
+}
+
 static int sandbox_build(
     struct prv_host *h, const struct prv_task *t, struct prv_host_command *c, struct orch_err *err)
 {
 	const char *inside = t->workspace_inside ? t->workspace_inside : PRV_WORKSPACE_INSIDE;
-	char uid[16], gid[16];
-	const char *const as_root[] = {
-	    "--uid", uid, "--gid", gid, "--own", HOME_INSIDE, "--drop-capabilities", NULL};
-	const char *const as_user[] = {"--drop-capabilities", NULL};
 	orch_auto(free) char *init = prv_host_init_program(err);
 	orch_auto(free) char *cwd = NULL;
 	int r;
@@ -331,14 +355,12 @@ static int sandbox_build(
 	(void)h;
 	if (!init)
 		return -ENOENT;
-	snprintf(uid, sizeof(uid), "%u", (unsigned)t->uid);
-	snprintf(gid, sizeof(gid), "%u", (unsigned)t->gid);
 	if (asprintf(&cwd, "%s%s%s", inside, t->cwd ? "/" : "", t->cwd ? t->cwd : "") < 0)
 		return orch_err_sys(err, ENOMEM, "cannot start the task %s", t->run);
 	r = add_sandbox(c, t, init, inside);
-	if (r == 0)
-		r = prv_host_add_init(c, t, INIT_INSIDE, cwd, geteuid() == 0 ? as_root : as_user);
-	return r < 0 ? orch_err_sys(err, -r, "cannot start the task %s", t->run) : 0;
+	if (r < 0)
+		return orch_err_sys(err, -r, "cannot start the task %s", t->run);
+	return add_init(c, t, cwd, err);
 }
 
 /* Tries what every task needs, on `true`. */

@@ -1,8 +1,8 @@
 /*
  * orch-init: the first process of a sandbox or container, or the subreaper above a plain process.
  *
- *   orch-init [--control FD] [--env FD] [--uid UID --gid GID] [--own DIR]... [--drop-capabilities]
- *             [--cwd DIR] [--tty] -- COMMAND [ARG...]
+ *   orch-init [--control FD] [--env FD] [--freeze MOUNT]... [--uid UID --gid GID] [--own DIR]...
+ *             [--drop-capabilities] [--cwd DIR] [--tty] -- COMMAND [ARG...]
  *
  * It runs the command as its child, forwards signals to it, reaps whatever becomes an orphan, ends
  * all others when the command has ended, and reports the raw wait status through --control
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -34,16 +35,19 @@
 
 #define USAGE_CODE  125
 #define OWN_MAX	    8
+#define FREEZE_MAX  16
 #define ENV_MAX	    ((size_t)16 << 20)
 #define END_WAIT_MS 5000 /* for killed processes to be gone */
 #define CAPS_MAX    64
 
 struct options {
-	int control;   /* -1: none */
-	int env;       /* -1: the environment as it is */
-	long uid, gid; /* -1: as it is */
-	const char *own[OWN_MAX];
+	int control;		  /* -1: none */
+	int env;		  /* -1: the environment as it is */
+	long uid, gid;		  /* -1: as it is */
+	const char *own[OWN_MAX]; /* folders that become the user's */
 	size_t own_count;
+	const char *freeze[FREEZE_MAX]; /* mounts that become read-only */
+	size_t freeze_count;
 	const char *cwd;
 	bool drop_capabilities;
 	bool tty;
@@ -84,10 +88,12 @@ static void __attribute__((noreturn)) fail_setup(const struct init *in, int step
 
 static void __attribute__((noreturn)) usage(const char *what)
 {
-	fprintf(stderr, "orch-init: %s\n", what);
 	fprintf(stderr,
-	    "usage: orch-init [--control FD] [--env FD] [--uid UID --gid GID] [--own DIR]...\n"
-	    "                 [--drop-capabilities] [--cwd DIR] [--tty] -- COMMAND [ARG...]\n");
+	    "orch-init: %s\n"
+	    "usage: orch-init [--control FD] [--env FD] [--freeze MOUNT]... [--uid UID --gid GID]\n"
+	    "                 [--own DIR]... [--drop-capabilities] [--cwd DIR] [--tty] -- COMMAND "
+	    "[ARG...]\n",
+	    what);
 	_exit(USAGE_CODE);
 }
 
@@ -118,6 +124,8 @@ static bool take_value(struct options *o, const char *name, const char *value)
 		o->cwd = value;
 	else if (strcmp(name, "--own") == 0 && o->own_count < OWN_MAX)
 		o->own[o->own_count++] = value;
+	else if (strcmp(name, "--freeze") == 0 && o->freeze_count < FREEZE_MAX)
+		o->freeze[o->freeze_count++] = value;
 	else
 		return false;
 	return true;
@@ -210,6 +218,19 @@ static void drop_all(const struct init *in)
 		fail_setup(in, PRV_INIT_STEP_CAPABILITIES, "cannot drop the capabilities");
 }
 
+/* Who started us gave its own /dev/null, on a mount where root could change the node's mode. */
+static void replace_null(void)
+{
+	struct stat own, given;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && fstat(fd, &own) == 0 && fstat(STDIN_FILENO, &given) == 0 &&
+	    S_ISCHR(given.st_mode) && own.st_rdev == given.st_rdev)
+		dup2(fd, STDIN_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void set_up(struct init *in)
 {
 	struct options *o = &in->o;
@@ -226,6 +247,12 @@ static void set_up(struct init *in)
 	}
 	if (getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot become the subreaper");
+	for (size_t i = 0; i < o->freeze_count; i++)
+		if (mount(NULL, o->freeze[i], NULL,
+			MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
+			fail_setup(in, PRV_INIT_STEP_PROCESS, o->freeze[i]);
+	/* After the mounts are what they stay. */
+	replace_null();
 	if (o->drop_capabilities)
 		drop_bounding(in);
 	if (o->uid >= 0)

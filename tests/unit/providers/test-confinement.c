@@ -97,6 +97,11 @@ static const struct check checks[] = {
     {"no kernel setting can be written",
 	"find /proc -maxdepth 4 -path '/proc/[0-9]*' -prune -o -type f -writable -print "
 	"2>/dev/null | grep -q . || echo ok"},
+    {"the host's devices can't be changed", "for f in /dev/null /dev/zero /dev/full /dev/random "
+					    "/dev/urandom /dev/tty /proc/self/fd/0; do "
+					    "chmod 666 $f 2>/dev/null && exit; done; echo x "
+					    ">/dev/null && head -c 3 /dev/zero | wc -c | "
+					    "grep -q 3 && echo ok"},
     {"no shadow, no private key",
 	"ls /etc/shadow /etc/gshadow /etc/ssl/private /etc/ssh 2>/dev/null | grep -q . || echo ok"},
     {"users are root, the owner, nobody",
