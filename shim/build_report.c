@@ -12,9 +12,8 @@
 #include "shim/out.h"
 #include "shim/say.h"
 
-#define LOG_MS	     5000
 #define WARNINGS_MAX 64
-#define LOG_HURRY_MS 500
+#define LOG_STEP_MS  200
 
 /* ---- words */
 
@@ -237,11 +236,15 @@ static void write_files(struct shim_build *b, const struct out_result *result)
 	}
 }
 
+/* The results are written: a slow reader of the log delays nothing but our end. A signal ends the wait. */
 static void close_log(struct shim_build *b)
 {
-	int r =
-	    out_log_close(b->log, orch_deadline_in_ms(shim_cancelled() ? LOG_HURRY_MS : LOG_MS));
+	int r;
 
+	while (!shim_cancelled() &&
+	       out_log_flush(b->log, orch_deadline_in_ms(LOG_STEP_MS)) == -ETIMEDOUT)
+		continue;
+	r = out_log_close(b->log, orch_deadline_in_ms(LOG_STEP_MS));
 	b->log = NULL;
 	if (r < 0 && r != -ETIMEDOUT)
 		shim_say(SHIM_SAY_WARN, "build.log is not complete: %s", strerrordesc_np(-r));
@@ -310,10 +313,10 @@ void shim_build_report(struct shim_build *b)
 	say_start(b, &r.start);
 	make_reproduce(b, &r.reproduce);
 	fill_result(b, &r);
-	close_log(b);
 	write_files(b, &r.result);
 	shim_build_folder_done(b);
 	shim_build_github(b, &r.result);
+	close_log(b);
 	say_summary(b, &r);
 	if (b->cli->json)
 		print_json(&r.result);

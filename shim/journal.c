@@ -278,6 +278,19 @@ static bool is_journal(const char *name)
 	return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".run") == 0;
 }
 
+/* One that got no name before its owner died; an hour is more than anybody needs for that. */
+static void remove_unnamed(int dir, const char *name)
+{
+	size_t n = strlen(name);
+	struct stat st;
+
+	if (name[0] != '.' || n < 6 || strcmp(name + n - 4, ".new") != 0)
+		return;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    orch_timespec_ns(&st.st_mtim) < orch_wall_ns() - (int64_t)(3600 * ORCH_NS_PER_S))
+		unlinkat(dir, name, 0);
+}
+
 int shim_journal_recover(const char *folder, bool dry_run,
     int (*undo)(void *priv, const struct shim_leftover *what), void *priv, struct orch_err *err)
 {
@@ -293,6 +306,8 @@ int shim_journal_recover(const char *folder, bool dry_run,
 	while ((e = readdir(d)))
 		if (is_journal(e->d_name))
 			count += recover_one(dirfd(d), e->d_name, &rec);
+		else if (!dry_run)
+			remove_unnamed(dirfd(d), e->d_name);
 	closedir(d);
 	return count;
 }

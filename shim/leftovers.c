@@ -36,13 +36,13 @@ static int undo_one(void *priv, const struct shim_leftover *what)
 	struct orch_err err = ORCH_ERR_INIT;
 	int r;
 
+	/* A journal in a shared state folder may be about another daemon's things. */
+	if (strcmp(what->socket, u->cli->socket) != 0)
+		return -EXDEV;
 	shim_say(SHIM_SAY_INFO, "%s %s %s of run %s, whose orch-shim (process %d) is gone",
 	    u->dry_run ? "would remove" : "removing", what->kind, what->name, what->run, what->pid);
 	if (u->dry_run)
 		return -ECANCELED;
-	/* A journal in a shared state folder may be about another daemon's things. */
-	if (strcmp(what->socket, u->cli->socket) != 0)
-		return -EXDEV;
 	if (strcmp(what->kind, "workspace") == 0)
 		r = undo_workspace(u->cli, what->name, &err);
 	else if (strcmp(what->kind, "task") == 0)

@@ -117,6 +117,17 @@ def a_log_nobody_reads_holds_up_nothing(t):
 
 
 @test(needs="fuse sandbox")
+def a_slow_reader_gets_all_of_the_log(t):
+    p = Project(t)
+    argv, out = p.argv(command=["sh", "-c", "head -c 3000000 /dev/zero"])
+    q = t.start(argv, env=p.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(out + "/manifest.json"))
+    t.eq(q.poll(), None)
+    t.eq(len(q.stdout.read()), 3000000)
+    t.eq(q.wait(20), 0)
+
+
+@test(needs="fuse sandbox")
 def a_daemonised_child_is_gone(t):
     p = Project(t)
     mark = "sleep 77%d" % os.getpid()
