@@ -287,6 +287,35 @@ def three_sides_are_merged(t):
 
 
 @test
+def what_is_damaged_is_named_and_never_written(t):
+    s = Store(t)
+    id = s.run({"task": "import", "dir": t.tree({"d/good": b"good", "d/hurt": b"hurt"})})["snapshot"]
+    name = hashlib.sha256(b"hurt").hexdigest()
+    path = "%s/objects/%s/%s/%s" % (s.path, name[:2], name[2:4], name)
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as f:
+        f.write(b"HURT")
+    e = s.fail({"task": "export", "dir": t.path("out1"), "snapshot": id})
+    t.eq(e["code"], "ECORRUPT")
+    t.ok("d/hurt" in e["message"] and name in e["message"], e["message"])
+    t.ok(not os.path.exists(t.path("out1", "d", "hurt")) or os.path.getsize(t.path("out1", "d", "hurt")) == 0)
+    os.unlink(path)
+    e = s.fail({"task": "export", "dir": t.path("out2"), "snapshot": id})
+    t.eq(e["code"], "ENOENT")
+    t.ok(name in e["message"], e["message"])
+    # an import of the same content brings the object back, index or not
+    s.run({"task": "import", "dir": t.path("d1"), "parent": id})
+    s.run({"task": "export", "dir": t.path("out3"), "snapshot": id})
+    t.eq(s.fail({"task": "export", "dir": t.path("out5"), "snapshot": "ab" * 32})["code"], "ENOENT")
+    for pack in os.listdir(s.path + "/packs"):
+        with open(s.path + "/packs/" + pack, "r+b") as f:
+            f.truncate(os.path.getsize(s.path + "/packs/" + pack) // 2)
+    e = s.fail({"task": "export", "dir": t.path("out4"), "snapshot": id})
+    t.ok(e["code"] in ("ECORRUPT", "ENOENT"), e)
+    t.ok(not os.path.exists(t.path("out4")), "a folder is left")
+
+
+@test
 def sigterm_cancels(t):
     s = Store(t)
     root = t.dir()
