@@ -244,6 +244,7 @@ static int remove_locked(struct mnt_ns *ns, struct mnt_node *dir, const char *na
 	int r;
 
 	mnt_txn_begin(ns);
+	mnt_txn_removes(ns);
 	mnt_txn_pin(ns, dir);
 	mnt_txn_pin(ns, n);
 	mnt_txn_touch(ns, dir, now);

@@ -96,9 +96,8 @@ static void reply_entry(fuse_req_t req, int r, const struct mnt_attr *a)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct mnt_door *d = door_of(req);
 	struct mnt_attr a;
-	int r = mnt_ns_lookup(d->ns, parent, name, &a);
+	int r = mnt_ns_lookup(door_of(req)->ns, parent, name, &a);
 
 	if (r == -ENOENT) { /* an absence is remembered too: only we can end it */
 		struct fuse_entry_param none = {.entry_timeout = FOREVER_S};
@@ -106,11 +105,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_entry(req, &none);
 		return;
 	}
-	struct fuse_entry_param e = entry_of(&a);
-	if (r < 0)
-		reply_result(req, r);
-	else if (fuse_reply_entry(req, &e) < 0)
-		mnt_ns_forget(d->ns, a.id, 1);
+	reply_entry(req, r, &a);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
@@ -137,18 +132,10 @@ static struct mnt_make make_of(fuse_req_t req, enum fmt_type type, mode_t mode)
 static void make_and_reply(fuse_req_t req, fuse_ino_t parent, const char *name,
     const struct mnt_make *m)
 {
-	struct mnt_door *d = door_of(req);
 	struct mnt_attr a;
-	int r = mnt_ns_make(d->ns, parent, name, m, &a);
-	struct fuse_entry_param e;
+	int r = mnt_ns_make(door_of(req)->ns, parent, name, m, &a);
 
-	if (r != 0) {
-		reply_result(req, r);
-		return;
-	}
-	e = entry_of(&a);
-	if (fuse_reply_entry(req, &e) < 0)
-		mnt_ns_forget(d->ns, a.id, 1);
+	reply_entry(req, r, &a);
 }
 
 static enum fmt_type type_of(mode_t mode)

@@ -17,6 +17,8 @@
 #define UNSYNCED_MAX    16
 #define NAME_BYTES      40
 #define CHECKPOINT_NAME "log.tmp"
+#define SPARE_NAME      "spare"
+#define SPARE_BYTES     SEGMENT_FIRST
 
 struct segment {
 	int fd;
@@ -41,6 +43,7 @@ struct mnt_log {
 	int failed;                 /* -errno of a failed sync, kept for ever */
 	int checkpoint_fd;
 	uint64_t checkpoint_bytes;
+	int spare_fd; /* a preallocated file for removals when the disk is full; -1: none */
 };
 
 static void segment_name(uint64_t number, char out[NAME_BYTES])
@@ -101,7 +104,7 @@ static struct mnt_log *log_new(int dirfd, uint64_t number)
 	l->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 	l->number = number;
 	l->now.fd = -1;
-	l->checkpoint_fd = -1;
+	l->checkpoint_fd = l->spare_fd = -1;
 	l->folder_dirty = true;
 	if (l->dirfd < 0) {
 		free(l);
@@ -127,6 +130,22 @@ static void clear_rest(struct segment *s)
 		dirty--;
 	if (dirty > s->used)
 		memset(s->map + s->used, 0, dirty - s->used);
+}
+
+/* Without space there is none; it is tried again when the next segment is made. */
+static void spare_make(struct mnt_log *l)
+{
+	int fd;
+
+	if (l->spare_fd >= 0)
+		return;
+	fd = openat(l->dirfd, SPARE_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0 && posix_fallocate(fd, 0, SPARE_BYTES) == 0) {
+		l->spare_fd = fd;
+		return;
+	}
+	orch_fd_close(fd);
+	(void)unlinkat(l->dirfd, SPARE_NAME, 0);
 }
 
 /* A predecessor may have been killed before it synced what we replayed. */
@@ -180,6 +199,7 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 		goto undo;
 	}
 	l->durable_seq = seq;
+	spare_make(l);
 	*out = l;
 	return 0;
 undo:
@@ -188,32 +208,81 @@ undo:
 	return r;
 }
 
+static void spare_drop(struct mnt_log *l)
+{
+	if (l->spare_fd >= 0)
+		(void)unlinkat(l->dirfd, SPARE_NAME, 0);
+	orch_fd_close(l->spare_fd);
+	l->spare_fd = -1;
+}
+
+/* Maps the file of a new segment and writes its head. */
+static int segment_begin(int fd, const struct orch_buf *head, size_t size, struct segment *out,
+    struct orch_err *err)
+{
+	int r = segment_map(out, fd, 0, size, err);
+
+	if (r < 0)
+		return r;
+	memcpy(out->map, head->data, head->len);
+	out->used = head->len;
+	return 0;
+}
+
+static int head_frame(const struct fmt_layer_head *head, uint64_t number, struct orch_buf *out,
+    struct orch_err *err)
+{
+	struct fmt_layer_head h = *head;
+	int r;
+
+	h.segment = number;
+	h.checkpoint = false;
+	r = fmt_layer_head_frame(&h, out);
+	return r < 0 ? orch_err_sys(err, -r, "log head") : 0;
+}
+
+/* The spare becomes segment `number`. It has its blocks already, but for its name. */
+static int segment_from_spare(struct mnt_log *l, uint64_t number,
+    const struct fmt_layer_head *head, size_t least, struct segment *out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
+	char name[NAME_BYTES];
+	int r = head_frame(head, number, &frame, err);
+
+	if (r < 0)
+		return r;
+	if (least + frame.len > SPARE_BYTES)
+		return orch_err_set(err, ENOSPC, "no space for the log");
+	segment_name(number, name);
+	r = orch_rename(l->dirfd, SPARE_NAME, l->dirfd, name, 0);
+	if (r < 0)
+		return orch_err_sys(err, -r, "%s", name);
+	r = segment_begin(l->spare_fd, &frame, SPARE_BYTES, out, err);
+	if (r == 0)
+		l->spare_fd = -1;
+	return r;
+}
+
 /* A new segment that holds its head and has room for `least` bytes more. */
 static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_layer_head *head,
     size_t size, struct segment *out, struct orch_err *err)
 {
-	struct fmt_layer_head h = *head;
 	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
 	char name[NAME_BYTES];
-	int fd, r;
+	int fd, r = head_frame(head, number, &frame, err);
 
-	h.segment = number;
-	r = fmt_layer_head_frame(&h, &frame);
 	if (r < 0)
-		return orch_err_sys(err, -r, "log head");
+		return r;
 	segment_name(number, name);
 	fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return orch_err_sys(err, errno, "%s", name);
-	r = segment_map(out, fd, 0, round_up_size(size + frame.len), err);
+	r = segment_begin(fd, &frame, round_up_size(size + frame.len), out, err);
 	if (r < 0) {
 		unlinkat(l->dirfd, name, 0);
 		orch_fd_close(fd);
-		return r;
 	}
-	memcpy(out->map, frame.data, frame.len);
-	out->used = frame.len;
-	return 0;
+	return r;
 }
 
 int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
@@ -231,6 +300,7 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log 
 	}
 	l->total = l->appended = l->now.used;
 	l->seq = head->seq;
+	spare_make(l);
 	*out = l;
 	return 0;
 }
@@ -258,6 +328,7 @@ void mnt_log_close(struct mnt_log *l)
 	if (!l || !last_owner(l))
 		return;
 	mnt_log_checkpoint_abort(l);
+	spare_drop(l);
 	segment_unmap(&l->now);
 	if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
 		orch_log(ORCH_LOG_WARN, "mount", "log-not-cut", "errno=%s", orch_err_name(errno));
@@ -268,7 +339,7 @@ void mnt_log_close(struct mnt_log *l)
 }
 
 /* With l->lock held: the current segment is full. */
-static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n)
+static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n, bool removal)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct segment next;
@@ -282,8 +353,13 @@ static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n)
 		l->unsynced_count--;
 	}
 	r = segment_make(l, l->number + 1, head, next_size(l, n), &next, &err);
+	if (r == -ENOSPC) /* a small one may still fit */
+		r = segment_make(l, l->number + 1, head, n, &next, &err);
+	if (r == -ENOSPC && removal && l->spare_fd >= 0)
+		r = segment_from_spare(l, l->number + 1, head, n, &next, &err);
 	if (r < 0) {
-		orch_log_err("mount", "log-roll", &err);
+		if (r != -ENOSPC)
+			orch_log_err("mount", "log-roll", &err);
 		return r;
 	}
 	segment_unmap(&l->now);
@@ -293,6 +369,7 @@ static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n)
 	l->total += next.used;
 	l->appended += next.used;
 	l->folder_dirty = true;
+	spare_make(l);
 	return 0;
 }
 
@@ -307,14 +384,14 @@ uint64_t mnt_log_durable(struct mnt_log *l)
 }
 
 int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
-    const void *p, size_t n)
+    const void *p, size_t n, bool removal)
 {
 	int r;
 
 	pthread_mutex_lock(&l->lock);
 	r = l->failed;
 	if (r == 0 && n > l->now.size - l->now.used)
-		r = roll(l, head, n);
+		r = roll(l, head, n, removal);
 	if (r == 0) {
 		memcpy(l->now.map + l->now.used, p, n);
 		l->now.used += n;

@@ -28,9 +28,10 @@ void mnt_log_close(struct mnt_log *l);
 /* The transaction up to which all is known to be durable, for fmt_txn_durable; 0: not known. */
 uint64_t mnt_log_durable(struct mnt_log *l) ORCH_NONNULL(1);
 /* Appends whole frames, the last of which is transaction seq. When they don't fit, a new segment begins with *head (its segment number is
- * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -errno; nothing was appended then. */
+ * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -errno; nothing was appended then.
+ * removal: it frees space, so on a full disk it may use the spare segment that is kept for that. */
 int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
-    const void *p, size_t n) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
+    const void *p, size_t n, bool removal) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 /* All that was appended before the call is durable afterwards. Blocks; many callers share a sync. */
 int mnt_log_sync(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
 /* Bytes in all segments since the last checkpoint. */

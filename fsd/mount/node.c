@@ -226,13 +226,3 @@ struct mnt_node *mnt_node_name_pop(struct mnt_node *n)
 	free(old);
 	return parent;
 }
-
-void mnt_node_names_move(struct mnt_node *from, struct mnt_node *to)
-{
-	struct mnt_name **p = &to->names;
-
-	while (*p)
-		p = &(*p)->next;
-	*p = from->names;
-	from->names = NULL;
-}

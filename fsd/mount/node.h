@@ -82,19 +82,18 @@ void mnt_nodes_supersede(struct mnt_nodes *t, struct mnt_node *n) ORCH_NONNULL(1
 void mnt_nodes_remove(struct mnt_nodes *t, struct mnt_node *n) ORCH_NONNULL(1, 2);
 bool mnt_node_idle(const struct mnt_node *n) ORCH_NONNULL(1);
 
-/* Each node, any order: *cookie starts at 0; NULL at the end. Nothing may change meanwhile. */
+/* Each node, any order: *bucket is 0 and prev NULL at the start; NULL at the end. Nothing may be
+ * added or removed meanwhile. */
 struct mnt_node *mnt_nodes_next(const struct mnt_nodes *t, size_t *bucket, struct mnt_node *prev)
     ORCH_NONNULL(1, 2);
 
 /* Adds the name unless it is there. -ENOMEM. */
 int mnt_node_name_add(struct mnt_node *n, struct mnt_node *parent, const char *name, size_t len)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
-/* Forgets it; *out_parent (may be NULL) is the parent that may be idle now. */
+/* Forgets it, if it is there. */
 void mnt_node_name_remove(struct mnt_node *n, struct mnt_node *parent, const char *name,
     size_t len) ORCH_NONNULL(1, 2, 3);
 /* Takes the first name off; its parent, which has one child less, or NULL when there is none. */
 struct mnt_node *mnt_node_name_pop(struct mnt_node *n) ORCH_NONNULL(1);
-/* All names go from one node to another. */
-void mnt_node_names_move(struct mnt_node *from, struct mnt_node *to) ORCH_NONNULL(1, 2);
 
 #endif

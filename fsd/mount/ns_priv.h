@@ -24,6 +24,7 @@ struct mnt_ns {
 	struct mnt_node *root;
 	struct orch_buf frame;     /* the transaction in progress */
 	size_t frame_at;
+	bool removal;              /* it frees space: a full disk must not prevent it */
 	uint64_t first_spool;          /* lower numbers are of earlier mounts; never changes */
 	uint64_t next_ino, next_spool; /* the reserved ends are chain.head's */
 	uint64_t reported_seq;     /* somebody may have seen the state as of it (changes, seal) */
@@ -123,6 +124,8 @@ void mnt_txn_link(struct mnt_ns *ns, uint64_t parent, const char *name, size_t l
 void mnt_txn_unlink(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len)
     ORCH_NONNULL(1, 2, 3);
 void mnt_txn_gone(struct mnt_ns *ns, uint64_t ino) ORCH_NONNULL(1);
+/* What is being put together frees space; it may use what the log keeps for a full disk. */
+void mnt_txn_removes(struct mnt_ns *ns) ORCH_NONNULL(1);
 /* Records the node and its ancestors as they are, where the top layer has not recorded them. Call
  * it for every node that the transaction changes, before the changed states are added. */
 void mnt_txn_pin(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);

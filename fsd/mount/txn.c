@@ -13,6 +13,7 @@
 void mnt_txn_begin(struct mnt_ns *ns)
 {
 	orch_buf_reset(&ns->frame);
+	ns->removal = false;
 	/* a failure stays marked in the buffer until the commit */
 	if (fmt_txn_begin(&ns->frame, mnt_txn_seq(ns), &ns->frame_at) < 0)
 		ns->frame.failed = true;
@@ -55,6 +56,11 @@ void mnt_txn_unlink(struct mnt_ns *ns, struct mnt_node *dir, const char *name, s
 	mnt_txn_link(ns, dir->own.ino, name, len, 0, type);
 }
 
+void mnt_txn_removes(struct mnt_ns *ns)
+{
+	ns->removal = true;
+}
+
 void mnt_txn_sealed(struct mnt_ns *ns, uint64_t successor)
 {
 	struct fmt_layer_record rec = {.kind = FMT_LAYER_SEALED, .successor = successor};
@@ -66,6 +72,7 @@ void mnt_txn_gone(struct mnt_ns *ns, uint64_t ino)
 {
 	struct fmt_layer_record rec = {.kind = FMT_LAYER_GONE, .ino = ino};
 
+	mnt_txn_removes(ns);
 	add(ns, &rec);
 }
 
@@ -171,7 +178,7 @@ int mnt_txn_commit(struct mnt_ns *ns)
 		r = fmt_txn_end(&ns->frame, ns->frame_at);
 	if (r == 0)
 		r = mnt_log_append(ns->chain.log, &ns->chain.head, mnt_txn_seq(ns), ns->frame.data,
-		    ns->frame.len);
+		    ns->frame.len, ns->removal);
 	if (r < 0)
 		return r;
 	r = apply(ns);

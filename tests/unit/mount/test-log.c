@@ -56,7 +56,7 @@ static void append(struct world *w, uint64_t ino)
 	fmt_txn_durable(&b, at, mnt_log_durable(w->log));
 	assert_int_equal(fmt_txn_add(&b, &rec), 0);
 	assert_int_equal(fmt_txn_end(&b, at), 0);
-	assert_int_equal(mnt_log_append(w->log, &w->head, w->head.seq, b.data, b.len), 0);
+	assert_int_equal(mnt_log_append(w->log, &w->head, w->head.seq, b.data, b.len, false), 0);
 }
 
 static struct fmt_overlay *replay(struct world *w, struct mnt_replay *out)
