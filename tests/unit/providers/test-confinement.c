@@ -255,13 +255,15 @@ static struct prv_result run_one(const char *shell, struct orch_buf *log, bool n
 static void the_network_can_stay_on(void **state)
 {
 	orch_auto(buf) struct orch_buf log = ORCH_BUF_INIT;
-	char here[64], there[96];
+	char here[64], there[96], script[128];
 	ssize_t n = readlink("/proc/self/ns/net", here, sizeof(here) - 1);
 
 	here[n > 0 ? n : 0] = '\0';
-	run_one(
-	    "readlink /proc/self/ns/net; ls /etc/resolv.conf /etc/hosts >/dev/null && echo names",
-	    &log, true);
+	/* A bare chroot has not all of them. */
+	snprintf(script, sizeof(script), "readlink /proc/self/ns/net; ls %s %s >/dev/null && echo names",
+	    access("/etc/resolv.conf", R_OK) ? "" : "/etc/resolv.conf",
+	    access("/etc/hosts", R_OK) ? "" : "/etc/hosts");
+	run_one(script, &log, true);
 	snprintf(there, sizeof(there), "%s\nnames\n", here);
 	assert_string_equal((char *)log.data, there);
 }
