@@ -87,6 +87,12 @@ static const struct check checks[] = {
     {"nor in a namespace of its own",
 	"unshare -Urm sh -c 'mount -o remount,rw,bind /usr || mount -o remount,rw / || umount "
 	"/proc/sys' 2>/dev/null || echo ok"},
+    {"no new /proc in a namespace of its own",
+	"unshare -Urmpf sh -c 'mount -t proc proc /tmp && [ -w /tmp/sys/kernel/core_pattern ]' "
+	"2>/dev/null || echo ok"},
+    {"no /sys in a namespace of its own",
+	"unshare -Urmn sh -c 'mount -t sysfs sysfs /tmp && find /tmp/kernel /tmp/module -type f "
+	"-writable | grep -q .' 2>/dev/null || echo ok"},
     {"no device can be made", "mknod /tmp/d b 8 0 2>/dev/null || echo ok"},
     {"no other process is seen", "[ $(ls -d /proc/[0-9]* | wc -l) -le 6 ] && echo ok"},
     {"no home of root", "ls /root 2>/dev/null || echo ok"},
