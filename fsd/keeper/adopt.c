@@ -51,10 +51,9 @@ static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *r
 	return rc;
 }
 
-static void clear_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec,
     const char *why)
 {
-	orch_auto(free) char *socket = fsd_mount_socket_path(d->run_dir, rec->control);
 	struct orch_err err = ORCH_ERR_INIT;
 
 	orch_fd_close(ws->pidfd);
@@ -63,8 +62,8 @@ static void clear_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_re
 		orch_log_err(MODULE, "detach", &err);
 	if (!rec->at_given)
 		fsd_mountpoint_discard(rec->path);
-	if (socket)
-		unlink(socket);
+	if (*rec->control)
+		unlink(rec->control);
 	rec->state = FSD_WS_CREATED;
 	rec->process = (struct orch_proc_id){0};
 	snprintf(rec->error, sizeof(rec->error), "%s", why);
@@ -78,7 +77,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 	int rc;
 
 	if (booted_since(rec)) {
-		clear_dead(d, ws, rec, "the machine was started again");
+		clear_dead(ws, rec, "the machine was started again");
 		return;
 	}
 	rc = meet(d, ws, rec, &err);
@@ -88,7 +87,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 		orch_log(ORCH_LOG_INFO, MODULE, "adopted", "workspace=%s pid=%d layer=%llu",
 		    rec->name, rec->process.pid, (unsigned long long)rec->layer);
 	} else if (ws->pidfd < 0 || fsd_pidfd_wait(ws->pidfd, 0)) {
-		clear_dead(d, ws, rec, err.msg);
+		clear_dead(ws, rec, err.msg);
 	} else {
 		snprintf(rec->error, sizeof(rec->error), "does not answer: %.200s", err.msg);
 		orch_log(ORCH_LOG_WARN, MODULE, "no-answer", "workspace=%s pid=%d error=%s",
@@ -126,6 +125,8 @@ static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct
 		fsd_ws_show(d->registry, ws, &rec);
 	else
 		rc = fsd_ws_save(d->registry, ws, &rec, err);
+	if (rc == 0)
+		rc = fsd_ws_find_stray(d, ws, err);
 	fsd_registry_release(d->registry, ws);
 	return rc;
 }

@@ -67,13 +67,12 @@ static size_t unmount_all(struct fsd_request *r, enum fsd_umount_how how)
 	if (fsd_registry_list(d->registry, &list, &n) < 0)
 		return 1;
 	for (size_t i = 0; i < n; i++) {
-		struct orch_err ignored = ORCH_ERR_INIT;
 		struct fsd_ws *ws;
 
 		if (list[i].state != FSD_WS_MOUNTED)
 			continue;
 		ws = fsd_registry_try_acquire(d->registry, list[i].name);
-		if (!ws || fsd_ws_umount(d, ws, how, &ignored) < 0 ||
+		if (!ws || fsd_ws_umount(d, ws, how, NULL) < 0 ||
 		    ws->record.state == FSD_WS_MOUNTED)
 			left++;
 		fsd_registry_release(d->registry, ws);

@@ -17,16 +17,12 @@
 #define READY_MAX 2048
 #define END_MS    5000
 
-void fsd_mount_socket_name(const struct cas_store *s, uint64_t layer, char *out, size_t cap)
+int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer,
+    char *out, size_t cap)
 {
-	snprintf(out, cap, "%.8s-%" PRIu64 ".sock", cas_store_id(s), layer);
-}
+	int n = snprintf(out, cap, "%s/m/%.8s-%" PRIu64 ".sock", run_dir, cas_store_id(s), layer);
 
-char *fsd_mount_socket_path(const char *run_dir, const char *name)
-{
-	char *p = NULL;
-
-	return asprintf(&p, "%s/m/%s", run_dir, name) < 0 ? NULL : p;
+	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
 }
 
 static const char *level_name(enum orch_log_level l)
@@ -36,8 +32,8 @@ static const char *level_name(enum orch_log_level l)
 	return names[l];
 }
 
-static int build_argv(const struct fsd_mount_start *m, const char *program, const char *control,
-    int ready_fd, struct orch_strv *v)
+static int build_argv(const struct fsd_mount_start *m, const char *program, int ready_fd,
+    struct orch_strv *v)
 {
 	const struct fsd_ws_record *ws = m->ws;
 	int rc = orch_strv_add(v, program);
@@ -59,7 +55,7 @@ static int build_argv(const struct fsd_mount_start *m, const char *program, cons
 	if (rc == 0)
 		rc = orch_strv_add(v, "--control");
 	if (rc == 0)
-		rc = orch_strv_add(v, control);
+		rc = orch_strv_add(v, ws->control);
 	if (rc == 0)
 		rc = orch_strv_add(v, "--ready-fd");
 	if (rc == 0)
@@ -75,8 +71,8 @@ static int build_argv(const struct fsd_mount_start *m, const char *program, cons
 	return rc < 0 ? rc : orch_strv_add(v, level_name(m->settings->log_level));
 }
 
-static int spawn(const struct fsd_mount_start *m, const char *control, int ready_fd,
-    struct orch_process **out, struct orch_err *err)
+static int spawn(const struct fsd_mount_start *m, int ready_fd, struct orch_process **out,
+    struct orch_err *err)
 {
 	orch_auto(free) char *program =
 	    orch_path_program("orch-mount", "../mount/orch-mount", err);
@@ -97,7 +93,7 @@ static int spawn(const struct fsd_mount_start *m, const char *control, int ready
 
 	if (!program)
 		return -err->code;
-	rc = build_argv(m, program, control, ready_fd, &argv);
+	rc = build_argv(m, program, ready_fd, &argv);
 	if (rc < 0)
 		return orch_err_sys(err, -rc, "start orch-mount");
 	spec.argv = (const char *const *)orch_strv_argv(&argv);
@@ -166,15 +162,12 @@ static int wait_ready(const struct fsd_mount_start *m, int fd, struct orch_err *
 int fsd_mount_process_start(const struct fsd_mount_start *m, struct orch_process **out,
     struct orch_err *err)
 {
-	orch_auto(free) char *control = fsd_mount_socket_path(m->run_dir, m->ws->control);
 	struct orch_process *p = NULL;
 	int fds[2], rc;
 
-	if (!control)
-		return orch_err_set(err, ENOMEM, "no memory");
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return orch_err_sys(err, errno, "pipe");
-	rc = spawn(m, control, fds[1], &p, err);
+	rc = spawn(m, fds[1], &p, err);
 	orch_fd_close(fds[1]);
 	if (rc == 0)
 		rc = wait_ready(m, fds[0], err);
@@ -186,7 +179,7 @@ int fsd_mount_process_start(const struct fsd_mount_start *m, struct orch_process
 	if (p)
 		(void)orch_process_end(p, END_MS, NULL);
 	orch_process_free(p);
-	unlink(control);
+	unlink(m->ws->control);
 	return rc;
 }
 

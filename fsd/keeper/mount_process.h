@@ -7,17 +7,14 @@
 #include "settings.h"
 #include "ws_record.h"
 
-/* "<run>/m/<8 digits of the store's id>-<layer>.sock"; name only, cap 64. */
-void fsd_mount_socket_name(const struct cas_store *s, uint64_t layer, char *out, size_t cap)
-    ORCH_NONNULL(1, 3);
-/* Path of a socket by its name; malloc'd, NULL: no memory. */
-char *fsd_mount_socket_path(const char *run_dir, const char *name) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* "<run>/m/<8 digits of the store's id>-<layer>.sock". -ENAMETOOLONG */
+int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer,
+    char *out, size_t cap) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 
 struct fsd_mount_start {
 	struct cas_store *store;
 	const struct fsd_settings *settings;
 	const struct fsd_ws_record *ws; /* layer, path, control, flags */
-	const char *run_dir;
 	int cancel_fd; /* -1: none */
 };
 /* Returns when the process has said that the file system is mounted. It has a session of its own

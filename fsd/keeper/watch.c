@@ -1,7 +1,8 @@
 /*
  * The watcher. It looks twice a second at whether mount processes still are who they were; an end
  * is not urgent: the kernel has told the users already. A workspace in the middle of an operation
- * is left to that operation and looked at again.
+ * is left to that operation and looked at again. Processes that an earlier keeper started without
+ * getting to record them are found here too.
  */
 #include "watch.h"
 #include <errno.h>
@@ -28,12 +29,16 @@ static void look_at(struct fsd_daemon *d, const char *name)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct fsd_ws *ws = fsd_registry_try_acquire(d->registry, name);
+	int rc = 0;
 
 	if (!ws)
 		return;
-	if (ws->record.state == FSD_WS_MOUNTED && ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
-		if (fsd_ws_bury(d, ws, &err) < 0)
-			orch_log_err("keeper", "bury", &err);
+	if (ws->record.state == FSD_WS_CREATED)
+		rc = fsd_ws_find_stray(d, ws, &err);
+	else if (ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
+		rc = fsd_ws_bury(d, ws, &err);
+	if (rc < 0)
+		orch_log_err("keeper", "watch", &err);
 	fsd_registry_release(d->registry, ws);
 }
 
@@ -45,7 +50,7 @@ static void look(struct fsd_daemon *d)
 	if (fsd_registry_list(d->registry, &list, &n) < 0)
 		return; /* no memory now: the next time */
 	for (size_t i = 0; i < n; i++)
-		if (list[i].state == FSD_WS_MOUNTED && !orch_proc_id_alive(&list[i].process))
+		if (list[i].state == FSD_WS_CREATED || !orch_proc_id_alive(&list[i].process))
 			look_at(d, list[i].name);
 	free(list);
 }

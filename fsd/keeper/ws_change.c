@@ -13,20 +13,19 @@
 
 #define QUEUE_MS 600000
 
-/* The watcher may not have seen it yet. */
-static int bury_dead(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+/* The record says what was; a process may have ended without the watcher having seen it, or have
+ * been started without its keeper having recorded it. */
+static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 {
-	int rc = 0;
-
-	if (ws->record.state != FSD_WS_MOUNTED || ws->pidfd < 0)
+	if (ws->record.state == FSD_WS_CREATED)
+		return fsd_ws_find_stray(d, ws, err);
+	if (ws->pidfd < 0)
 		return 0;
 	/* Killed: its first thread may be gone while others still are on their way out. */
 	if (!orch_proc_id_alive(&ws->record.process) &&
 	    fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d)))
-		rc = fsd_ws_bury(d, ws, err);
-	if (rc < 0)
-		fsd_registry_release(d->registry, ws);
-	return rc;
+		return fsd_ws_bury(d, ws, err);
+	return 0;
 }
 
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
@@ -41,8 +40,11 @@ int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
 	if (rc == 0)
 		rc = fsd_registry_acquire(r->daemon->registry, name, r,
 		    orch_deadline_in_ms(QUEUE_MS), out, err);
-	if (rc == 0)
-		rc = bury_dead(r->daemon, *out, err);
+	if (rc == 0) {
+		rc = see_process(r->daemon, *out, err);
+		if (rc < 0)
+			fsd_registry_release(r->daemon->registry, *out);
+	}
 	return rc;
 }
 

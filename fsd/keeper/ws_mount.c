@@ -31,11 +31,7 @@ uint64_t fsd_ws_deadline(const struct fsd_daemon *d)
 int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
     struct fsd_mount_client **out, struct orch_err *err)
 {
-	orch_auto(free) char *path = fsd_mount_socket_path(d->run_dir, rec->control);
-
-	if (!path)
-		return orch_err_set(err, ENOMEM, "no memory");
-	return fsd_mount_client_open(path, fsd_ws_deadline(d), out, err);
+	return fsd_mount_client_open(rec->control, fsd_ws_deadline(d), out, err);
 }
 
 /* ---- mount ---- */
@@ -100,9 +96,10 @@ static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
 	reap(ws, NULL);
 }
 
-static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, struct orch_err *err)
+static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, pid_t pid,
+    struct orch_err *err)
 {
-	int rc = orch_proc_id_get(orch_process_pid(ws->process), &rec->process);
+	int rc = orch_proc_id_get(pid, &rec->process);
 
 	if (rc == 0)
 		rc = orch_boot_id(rec->boot);
@@ -122,12 +119,52 @@ static int start(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	    .store = d->store,
 	    .settings = d->settings,
 	    .ws = rec,
-	    .run_dir = d->run_dir,
 	    .cancel_fd = r ? r->cancel_fd : -1,
 	};
 
-	fsd_mount_socket_name(d->store, rec->layer, rec->control, sizeof(rec->control));
+	if (fsd_mount_socket_path(d->store, d->run_dir, rec->layer, rec->control,
+		sizeof(rec->control)) < 0)
+		return orch_err_set(err, ENAMETOOLONG, "socket of the mount process");
 	return fsd_mount_process_start(&m, &ws->process, err);
+}
+
+static int take_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    const struct fsd_mount_hello *h, struct orch_err *err)
+{
+	orch_auto(free) char *usual = fsd_ws_default_path(d, rec->name);
+	int rc;
+
+	if (!usual || !h->mountpoint || strlen(h->mountpoint) >= sizeof(rec->path))
+		return orch_err_set(err, EPROTO, "a mount process without a place");
+	memcpy(rec->path, h->mountpoint, strlen(h->mountpoint) + 1);
+	rec->at_given = strcmp(rec->path, usual) != 0;
+	rec->layer = h->layer;
+	rec->seq = h->seq;
+	rec->state = FSD_WS_MOUNTED;
+	rec->error[0] = '\0';
+	rc = identify(ws, rec, h->pid, err);
+	return rc < 0 ? rc : fsd_ws_save(d->registry, ws, rec, err);
+}
+
+int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	struct fsd_ws_record rec = ws->record;
+	struct fsd_mount_client *c = NULL;
+	struct orch_err ignored = ORCH_ERR_INIT;
+	const struct fsd_mount_hello *h;
+	int rc;
+
+	if (rec.state != FSD_WS_CREATED ||
+	    fsd_mount_socket_path(d->store, d->run_dir, rec.layer, rec.control,
+		sizeof(rec.control)) < 0 ||
+	    access(rec.control, F_OK) < 0 || fsd_ws_connect(d, &rec, &c, &ignored) < 0)
+		return 0;
+	h = fsd_mount_client_hello(c);
+	rc = strcmp(h->workspace, rec.name) == 0 ? take_stray(d, ws, &rec, h, err) : 0;
+	fsd_mount_client_close(c);
+	orch_log(ORCH_LOG_WARN, MODULE, "stray", "workspace=%s pid=%d taken=%d", rec.name,
+	    rec.process.pid, rc == 0 && ws->record.state == FSD_WS_MOUNTED);
+	return rc;
 }
 
 int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
@@ -141,6 +178,11 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	rc = prepare(d, rec, err);
 	if (rc == 0)
 		rc = start(d, ws, rec, r, err);
+	if (rc == -EADDRINUSE && fsd_ws_find_stray(d, ws, NULL) == 0 &&
+	    ws->record.state == FSD_WS_MOUNTED) {
+		*rec = ws->record;
+		return 0;
+	}
 	if (rc < 0) {
 		if (!rec->at_given)
 			fsd_mountpoint_discard(rec->path);
@@ -148,7 +190,7 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	}
 	rec->state = FSD_WS_MOUNTED;
 	rec->error[0] = '\0';
-	rc = identify(ws, rec, err);
+	rc = identify(ws, rec, orch_process_pid(ws->process), err);
 	if (rc == 0)
 		rc = verify_place(rec, err);
 	if (rc == 0)
@@ -169,13 +211,11 @@ static int set_unmounted(struct fsd_daemon *d, struct fsd_ws *ws, const char *wh
     struct orch_err *err)
 {
 	struct fsd_ws_record rec = ws->record;
-	orch_auto(free) char *socket = fsd_mount_socket_path(d->run_dir, rec.control);
 
 	rec.state = FSD_WS_CREATED;
 	rec.process = (struct orch_proc_id){0};
 	snprintf(rec.error, sizeof(rec.error), "%s", why);
-	if (socket)
-		unlink(socket);
+	unlink(rec.control);
 	if (!rec.at_given)
 		fsd_mountpoint_discard(rec.path);
 	return fsd_ws_save(d->registry, ws, &rec, err);
@@ -185,6 +225,8 @@ static int in_use(const struct fsd_ws_record *rec, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT;
 
+	if (!err)
+		return -EBUSY; /* nobody asks by whom */
 	fsd_mountpoint_users(rec->path, &users);
 	return orch_err_set(err, EBUSY, "workspace '%s' is busy%s", rec->name,
 	    users.len ? (const char *)users.data : "");
@@ -211,8 +253,10 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 		return 0;
 	if (fsd_pidfd_wait(ws->pidfd, 0))
 		return 1;
-	*err = why;
-	return orch_err_wrap(err, "unmount workspace '%s'", ws->record.name);
+	orch_err_wrap(&why, "unmount workspace '%s'", ws->record.name);
+	if (err)
+		*err = why;
+	return -why.code;
 }
 
 static int finish(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)

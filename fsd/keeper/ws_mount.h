@@ -32,6 +32,12 @@ enum fsd_umount_how {
 int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 
+/* A keeper may have died after it started a mount process and before it recorded that: then the
+ * process serves a workspace that is CREATED. Finds it by its socket; the workspace is MOUNTED then.
+ * 0 also when there is none. */
+int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+
 /* "error" of a workspace whose mount is detached while its process still serves users. */
 #define FSD_WS_DETACHED "detached; its last users have not left yet"
 

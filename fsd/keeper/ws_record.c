@@ -47,7 +47,7 @@ static int set_stored(struct orch_json *o, const struct fsd_ws_record *r)
 	if (rc == 0)
 		rc = orch_json_set_int(o, "created_wall_ns", r->created_wall_ns);
 	if (rc == 0)
-		rc = orch_json_set_str(o, "control", r->control);
+		rc = orch_json_set_bytes(o, "control", r->control, strlen(r->control));
 	if (rc == 0)
 		rc = orch_json_set_u64(o, "start_ticks", r->process.start_ticks);
 	if (rc == 0)

@@ -30,7 +30,7 @@ struct fsd_ws_record {
 	bool read_only, passthrough;
 	int64_t created_wall_ns;
 	/* of the mount process; valid while MOUNTED */
-	char control[64];            /* file name of its socket in <run>/m */
+	char control[112];           /* path of its socket: a later keeper may listen elsewhere */
 	struct orch_proc_id process;
 	char boot[37];
 	char error[256];             /* why it is not mounted any more; "": nothing wrong */

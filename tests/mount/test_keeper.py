@@ -200,6 +200,32 @@ def a_killed_keeper_adopts_its_mounts(t):
 
 
 @test(needs="fuse")
+def a_mount_that_no_keeper_recorded_is_found(t):
+    d = started(t)
+    for n in range(10):
+        def quietly():
+            with contextlib.suppress(Exception):
+                create(t, d, "w%d" % n)
+        x = threading.Thread(target=quietly)
+        x.start()
+        end = time.monotonic() + 5
+        while not os.listdir(t.path("m")) and time.monotonic() < end:
+            pass
+        d.kill()
+        x.join()
+        d.start()
+        for w in ask(t, d, "GET", "/v1/workspaces")["workspaces"]:
+            if n % 2:
+                w = ask(t, d, "POST", "/v1/workspaces/%s/mount" % w["name"])
+                t.eq(read(w["path"] + "/a"), "one")
+            else:
+                wait_until(lambda: show(t, d, w["name"])["state"] == "mounted" or not d.pids("orch-mount"), what="the watcher")
+            ask(t, d, "DELETE", "/v1/workspaces/" + w["name"])
+        t.eq((d.pids("orch-mount"), mounts_below(t.tmp)), ([], []))
+    d.allow_errors("EADDRINUSE")
+
+
+@test(needs="fuse")
 def mounts_that_died_with_the_keeper_are_cleared(t):
     d = started(t)
     w = create(t, d, "w")
