@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <rocksdb/c.h>
 #include "core/cursor.h"
 #include "core/fault.h"
@@ -320,13 +321,26 @@ static int check_commits(struct cas_db *db, struct orch_err *err)
  * RocksDB insists on writing an information log, and with the assertions that distributions build
  * it with, the second line after a failed one ends the process: on a full disk the keeper would
  * die. So the log goes to memory, into a file that has no name any more once the database is open.
+ * What a kill just then leaves is found by the next open of the same database.
  */
-#define LOG_FOLDER "/dev/shm/orch-log-XXXXXX"
+#define LOG_FOLDER_BYTES 48
+
+static bool make_log_folder(const struct cas_db *db, char folder[LOG_FOLDER_BYTES])
+{
+	struct stat st;
+
+	snprintf(folder, LOG_FOLDER_BYTES, "/dev/shm/orch-log-%u-%016" PRIx64, (unsigned)geteuid(),
+	    orch_xxh64(db->path, strlen(db->path), 0));
+	if (lstat(folder, &st) == 0 &&
+	    (st.st_uid != geteuid() || orch_remove_tree(AT_FDCWD, folder, NULL) < 0))
+		return false;
+	return mkdir(folder, 0700) == 0;
+}
 
 static rocksdb_t *open_with_log(struct cas_db *db, char **msg)
 {
-	char folder[] = LOG_FOLDER;
-	bool made = mkdtemp(folder) != NULL;
+	char folder[LOG_FOLDER_BYTES];
+	bool made = make_log_folder(db, folder);
 	rocksdb_t *opened;
 	int ignored;
 
