@@ -122,6 +122,10 @@ void shim_build_fini(struct shim_build *b) ORCH_NONNULL(1);
 /* The step summary and outputs of GitHub Actions, when it runs us. */
 void shim_build_github(struct shim_build *b, const struct out_result *r) ORCH_NONNULL(1, 2);
 
+/* The globs of --test-results, before anything is touched. */
+int shim_build_check_tests(const struct shim_build *b, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
+
 /* --print-input and --dry-run. */
 int shim_build_print_input(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 int shim_build_print_plan(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

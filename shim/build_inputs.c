@@ -206,6 +206,11 @@ static int check_outputs(struct shim_build *b, struct orch_err *err)
 	return r < 0 ? orch_err_wrap(err, "--output") : 0;
 }
 
+static int check_tests(struct shim_build *b, struct orch_err *err)
+{
+	return shim_build_check_tests(b, err);
+}
+
 static int check_env(struct shim_build *b, struct orch_err *err)
 {
 	const struct orch_strv *env = shim_list(b->in, "env");
@@ -300,8 +305,8 @@ static int find_output_dir(struct shim_build *b, struct orch_err *err)
 int shim_build_inputs(struct shim_build *b, struct orch_err *err)
 {
 	static int (*const steps[])(struct shim_build *, struct orch_err *) = {find_source,
-	    find_revision, make_key, check_engine, find_command, check_outputs, check_env, name_run,
-	    name_workspace, find_output_dir};
+	    find_revision, make_key, check_engine, find_command, check_outputs, check_tests,
+	    check_env, name_run, name_workspace, find_output_dir};
 	int r = 0;
 
 	b->platform = shim_text(b->in, "targetPlatform");

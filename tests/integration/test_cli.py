@@ -3,7 +3,7 @@ from orchtest import *
 
 
 def shim(t, *args, status=0, env=None, cwd=None):
-    base = {"ORCH_SOCKET": t.path("none")}
+    base = {"ORCH_SOCKET": t.path("none"), "ORCH_STORE": t.path("none.store"), "ORCH_MOUNTS": t.path("none.mnt")}
     base.update(env or {})
     return t.run(["orch-shim", *args], status=status, env=base, cwd=cwd)
 
@@ -99,6 +99,7 @@ def a_build_is_refused_before_anything_is_touched(t):
     build_refused(t, "--source", t.path("absent"), "--", "true", match="--source .*absent: No such file")
     build_refused(t, "--source", "git:x@y", "--", "true", match="Git source is not supported")
     build_refused(t, "--output", "bin", "--", "true", match="--output")
+    build_refused(t, "--test-results", "../x.xml", "--", "true", match="--test-results '../x.xml'")
     build_refused(t, "--env", "A B=1", "--", "true", match="--env")
     build_refused(t, "--workspace", "a/b", "--", "true", match="--workspace")
     build_refused(t, "--project-path", "absent", "--", "true", match="--project-path .*absent")

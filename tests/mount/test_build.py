@@ -176,6 +176,8 @@ def test_results_must_be_new_and_hold_a_test(t):
     junit = "<testsuite><testcase name=\\\"a\\\"/><testcase><skipped/></testcase></testsuite>"
     r = p.sh('echo "%s" > new.xml' % junit, "--test-results", "new.xml")
     t.eq((r["tests"]["total"], r["tests"]["skipped"]), (2, 1))
+    r = p.sh('mkdir -p a/b c; echo "%s" | tee a/b/r.xml > c/r.xml' % junit, "--test-results", "a/**/r.xml", "--test-results", "c/")
+    t.eq((r["tests"]["files"], r["tests"]["total"]), (2, 4))
     for script, glob, why in (("true", "old.xml", "older than this build"), ("true", "*.nunit", "there is no such file"),
                               ("echo '<testsuite/>' > n.xml", "n.xml", "there is no test in it"),
                               ("echo PASS > n.xml", "n.xml", "not XML")):
