@@ -1,5 +1,7 @@
 /* orch-shim snapshot ...: see the table at the end. */
+#include <fcntl.h>
 #include <string.h>
+#include "core/fd.h"
 #include "core/glob.h"
 #include "shim/api.h"
 #include "shim/commands.h"
@@ -8,12 +10,22 @@
 
 /* ---- import */
 
+/* The daemon would say it too, but as a failure of its own. */
+static int check_folder(const char *dir, struct orch_err *err)
+{
+	orch_auto(fd) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? orch_err_set(err, EINVAL, "%s: %s", dir, strerrordesc_np(errno)) : 0;
+}
+
 static int import_body(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
 {
 	const char *ref = shim_text(&cli->values, "ref"),
 		   *parent = shim_text(&cli->values, "parent");
-	int r = shim_json_add_path(body, "dir", shim_arg(cli, 0), err);
+	int r = check_folder(shim_arg(cli, 0), err);
 
+	if (r == 0)
+		r = shim_json_add_path(body, "dir", shim_arg(cli, 0), err);
 	if (r == 0 && shim_list(&cli->values, "exclude")->count)
 		r = shim_json_add_list(body, "exclude", shim_list(&cli->values, "exclude"), err);
 	if (r < 0)

@@ -17,6 +17,8 @@ def a_folder_goes_in_and_comes_out(t):
         t.eq(open(t.path("out/d/b"), "rb").read(), b"two")
         r = d.shim("snapshot", "export", "main", t.path("out"), status=1)
         t.match(r.stderr, "out")
+        t.match(d.shim("snapshot", "import", t.path("absent"), "--ref", "x", status=2).stderr, "absent: No such file")
+        t.match(d.shim("snapshot", "import", source + "/a", "--ref", "x", status=2).stderr, "a: Not a directory")
 
 
 @test
