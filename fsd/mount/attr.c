@@ -64,6 +64,7 @@ static void fill_dir(struct mnt_ns *ns, struct mnt_node *n, const struct fmt_nod
 {
 	int64_t subdirs = state->nlink ? mnt_dir_subdirs(ns, n) : 0;
 
+	n->told_ns = orch_clock_ns();
 	out->st_size = BLOCK;
 	out->st_blocks = BLOCK / 512;
 	out->st_nlink = state->nlink == 0 ? 0 : subdirs < 0 ? 1 : (nlink_t)subdirs + 2;

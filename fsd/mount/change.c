@@ -100,6 +100,8 @@ static int insert(struct mnt_ns *ns, struct mnt_node *dir, const char *name, siz
 	}
 	if (state->type == FMT_DIR && name)
 		mnt_dir_subdirs_add(dir, 1);
+	if (name)
+		mnt_dir_changed(ns, dir);
 	*out = n;
 	return 0;
 }
@@ -256,6 +258,7 @@ static int remove_locked(struct mnt_ns *ns, struct mnt_node *dir, const char *na
 	mnt_node_name_remove(n, dir, name, len);
 	if (folder)
 		mnt_dir_subdirs_add(dir, -1);
+	mnt_dir_changed(ns, dir);
 	return 0;
 }
 
@@ -319,6 +322,8 @@ static int link_locked(struct mnt_ns *ns, struct mnt_node *n, struct mnt_node *d
 	r = mnt_txn_commit(ns);
 	if (r < 0)
 		mnt_node_name_remove(n, dir, name, len);
+	else
+		mnt_dir_changed(ns, dir);
 	return r;
 }
 
@@ -426,6 +431,8 @@ static void move_names(struct mnt_ns *ns, const struct move *m)
 		mnt_node_name_remove(m->target, m->to, m->to_name, m->to_len);
 	mnt_dir_subdirs_add(m->from, (m->exchange && target_folder) - folder);
 	mnt_dir_subdirs_add(m->to, folder - target_folder);
+	mnt_dir_changed(ns, m->from);
+	mnt_dir_changed(ns, m->to);
 }
 
 static int move(struct mnt_ns *ns, const struct move *m)

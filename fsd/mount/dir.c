@@ -316,6 +316,16 @@ void mnt_dir_subdirs_add(struct mnt_node *dir, int64_t delta)
 		dir->dir.subdirs += delta;
 }
 
+/* The kernel forgets a folder's attributes when it changes an entry; but an answer that was made before
+ * the change may reach it after that, from another thread, and would be believed for ever. */
+#define TOLD_BEFORE_NS (1 * ORCH_NS_PER_S)
+
+void mnt_dir_changed(struct mnt_ns *ns, struct mnt_node *dir)
+{
+	if (dir->told_ns + TOLD_BEFORE_NS > orch_clock_ns())
+		ns->config.notify.recheck(ns->config.notify.priv, dir->id);
+}
+
 #define DEPTH_MAX 4096
 
 int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *out)

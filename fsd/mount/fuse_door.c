@@ -861,6 +861,13 @@ static void note_attr(void *priv, uint64_t id)
 	mnt_queue_attr(d->queue, id);
 }
 
+static void note_recheck(void *priv, uint64_t id)
+{
+	struct mnt_door *d = priv;
+
+	mnt_queue_recheck(d->queue, id);
+}
+
 static void note_entry(void *priv, uint64_t parent, const char *name, size_t len)
 {
 	struct mnt_door *d = priv;
@@ -870,7 +877,8 @@ static void note_entry(void *priv, uint64_t parent, const char *name, size_t len
 
 struct mnt_notify mnt_door_notify(struct mnt_door *d)
 {
-	return (struct mnt_notify){.attr = note_attr, .entry = note_entry, .priv = d};
+	return (struct mnt_notify){.attr = note_attr, .recheck = note_recheck,
+	    .entry = note_entry, .priv = d};
 }
 
 static int session_make(struct mnt_door *d, struct orch_err *err)

@@ -55,6 +55,7 @@ struct mnt_node {
 	struct mnt_content *content; /* while opens > 0 */
 	struct mnt_copy *copy;       /* a copy-up in progress */
 	struct mnt_name *names;
+	uint64_t told_ns;            /* folders: when the kernel was last told the attributes */
 	int64_t told_mtime_ns;       /* what the kernel was last told, private files only */
 	uint64_t told_size;
 	struct mnt_node *next_id, *next_ino; /* chains of the tables */

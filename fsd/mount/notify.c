@@ -2,90 +2,135 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/clock.h"
 #include "fsd/mount/notify.h"
 
 #define RECENT 64 /* attribute notes that are looked at for a double */
 
-struct mnt_queue {
-	pthread_mutex_t lock;
-	pthread_cond_t filled;
+struct list {
 	struct mnt_note *first, **last;
-	uint64_t recent[RECENT]; /* ids of attribute notes that are queued, by hash; 0: none */
+	uint64_t recent[RECENT]; /* ids of attribute notes in it, by hash; 0: none */
+};
+
+struct mnt_queue {
+	pthread_mutex_t lock; /* all below */
+	pthread_cond_t filled;
+	struct list now, later; /* later: in the order of due_ns, since the delay is always the same */
 	bool stopped;
 };
 
 struct mnt_queue *mnt_queue_new(void)
 {
 	struct mnt_queue *q = calloc(1, sizeof(*q));
+	pthread_condattr_t attr;
 
 	if (!q)
 		return NULL;
 	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->filled, NULL);
-	q->last = &q->first;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->filled, &attr);
+	pthread_condattr_destroy(&attr);
+	q->now.last = &q->now.first;
+	q->later.last = &q->later.first;
 	return q;
+}
+
+static struct mnt_note *pop(struct list *l)
+{
+	struct mnt_note *n = l->first;
+
+	l->first = n->next;
+	if (!l->first)
+		l->last = &l->first;
+	if (n->name_len == 0 && l->recent[n->id % RECENT] == n->id)
+		l->recent[n->id % RECENT] = 0;
+	return n;
 }
 
 void mnt_queue_free(struct mnt_queue *q)
 {
 	if (!q)
 		return;
-	while (q->first) {
-		struct mnt_note *n = q->first;
-
-		q->first = n->next;
-		free(n);
-	}
+	while (q->now.first)
+		free(pop(&q->now));
+	while (q->later.first)
+		free(pop(&q->later));
 	pthread_cond_destroy(&q->filled);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
 }
 
-static void push(struct mnt_queue *q, uint64_t id, const char *name, size_t len)
+static void push(struct mnt_queue *q, struct list *l, uint64_t id, const char *name, size_t len,
+    uint64_t due_ns)
 {
 	struct mnt_note *n = malloc(sizeof(*n) + len + 1);
 
 	if (!n)
 		return;
-	*n = (struct mnt_note){.id = id, .name_len = len};
+	*n = (struct mnt_note){.id = id, .name_len = len, .due_ns = due_ns};
 	memcpy(n->name, name, len);
 	n->name[len] = 0;
-	*q->last = n;
-	q->last = &n->next;
-	pthread_cond_signal(&q->filled);
+	if (!l->first)
+		pthread_cond_signal(&q->filled);
+	*l->last = n;
+	l->last = &n->next;
+}
+
+static void push_attr(struct mnt_queue *q, struct list *l, uint64_t id, uint64_t due_ns)
+{
+	pthread_mutex_lock(&q->lock);
+	if (l->recent[id % RECENT] != id) {
+		l->recent[id % RECENT] = id;
+		push(q, l, id, "", 0, due_ns);
+	}
+	pthread_mutex_unlock(&q->lock);
 }
 
 void mnt_queue_attr(struct mnt_queue *q, uint64_t id)
 {
-	pthread_mutex_lock(&q->lock);
-	if (q->recent[id % RECENT] != id) {
-		q->recent[id % RECENT] = id;
-		push(q, id, "", 0);
-	}
-	pthread_mutex_unlock(&q->lock);
+	push_attr(q, &q->now, id, 0);
+}
+
+void mnt_queue_recheck(struct mnt_queue *q, uint64_t id)
+{
+	push_attr(q, &q->later, id, orch_deadline_in_ms(MNT_RECHECK_MS));
 }
 
 void mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
 {
 	pthread_mutex_lock(&q->lock);
-	push(q, parent, name, len);
+	push(q, &q->now, parent, name, len, 0);
 	pthread_mutex_unlock(&q->lock);
+}
+
+/* With the lock: what is to be sent now; NULL and the time to wait for otherwise. */
+static struct mnt_note *due(struct mnt_queue *q, uint64_t *out_wait_until)
+{
+	*out_wait_until = ORCH_FOREVER;
+	if (q->now.first)
+		return pop(&q->now);
+	if (!q->later.first)
+		return NULL;
+	if (orch_clock_ns() >= q->later.first->due_ns)
+		return pop(&q->later);
+	*out_wait_until = q->later.first->due_ns;
+	return NULL;
 }
 
 struct mnt_note *mnt_queue_take(struct mnt_queue *q)
 {
 	struct mnt_note *n;
+	uint64_t until;
 
 	pthread_mutex_lock(&q->lock);
-	while (!q->first && !q->stopped)
-		pthread_cond_wait(&q->filled, &q->lock);
-	n = q->first;
-	if (n) {
-		q->first = n->next;
-		if (!q->first)
-			q->last = &q->first;
-		if (n->name_len == 0 && q->recent[n->id % RECENT] == n->id)
-			q->recent[n->id % RECENT] = 0;
+	while (!(n = due(q, &until)) && !q->stopped) {
+		struct timespec ts = orch_ns_timespec((int64_t)until);
+
+		if (until == ORCH_FOREVER)
+			pthread_cond_wait(&q->filled, &q->lock);
+		else
+			pthread_cond_timedwait(&q->filled, &q->lock, &ts);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return n;

@@ -17,6 +17,7 @@ struct mnt_queue;
 
 struct mnt_note {
 	struct mnt_note *next;
+	uint64_t due_ns; /* 0: at once */
 	uint64_t id;     /* node, or parent when name_len > 0 */
 	size_t name_len; /* 0: attributes */
 	char name[];     /* NUL-terminated */
@@ -26,9 +27,13 @@ struct mnt_queue *mnt_queue_new(void) ORCH_WUR;
 void mnt_queue_free(struct mnt_queue *q);
 /* Without memory nothing is queued: the kernel then believes what it knows a little longer. */
 void mnt_queue_attr(struct mnt_queue *q, uint64_t id) ORCH_NONNULL(1);
+/* The same, MNT_RECHECK_MS later (once, however often it is asked for meanwhile). */
+#define MNT_RECHECK_MS 100
+void mnt_queue_recheck(struct mnt_queue *q, uint64_t id) ORCH_NONNULL(1);
 void mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
     ORCH_NONNULL(1, 3);
-/* Blocks until there is something; free() it. NULL: stopped. */
+/* Blocks until there is something to send; free() it. NULL: stopped, and nothing is left but what is
+ * not due yet. */
 struct mnt_note *mnt_queue_take(struct mnt_queue *q) ORCH_NONNULL(1);
 void mnt_queue_stop(struct mnt_queue *q) ORCH_NONNULL(1);
 

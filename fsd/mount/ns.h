@@ -33,6 +33,7 @@ struct mnt_attr {
 /* Tells the kernel to forget something, later, on a thread of its own. Called with ns->lock held. */
 struct mnt_notify {
 	void (*attr)(void *priv, uint64_t id);
+	void (*recheck)(void *priv, uint64_t id); /* attr, a moment later */
 	void (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
 	void *priv;
 };

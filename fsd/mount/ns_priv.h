@@ -92,6 +92,8 @@ int mnt_dir_lookup(struct mnt_ns *ns, struct mnt_node *dir, const char *name, si
 bool mnt_dir_empty(struct mnt_ns *ns, struct mnt_node *dir, int *out_r) ORCH_NONNULL(1, 2, 3);
 /* Folders in it, -1 when too many entries would have to be read for it. */
 int64_t mnt_dir_subdirs(struct mnt_ns *ns, struct mnt_node *dir) ORCH_NONNULL(1, 2);
+/* After the commit of a change of its entries. */
+void mnt_dir_changed(struct mnt_ns *ns, struct mnt_node *dir) ORCH_NONNULL(1, 2);
 void mnt_dir_subdirs_add(struct mnt_node *dir, int64_t delta) ORCH_NONNULL(1);
 /* The entry of the base; -ENOENT, -EIO. */
 int mnt_dir_base_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,

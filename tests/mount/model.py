@@ -50,7 +50,10 @@ def tree(root, content=True):
 
 
 def compare(a, b, where=""):
-    ta, tb = tree(a), tree(b)
+    same(tree(a), tree(b), where)
+
+
+def same(ta, tb, where=""):
     for k in sorted(set(ta) | set(tb)):
         if ta.get(k) != tb.get(k):
             raise Failure("%s %s differs\n  mount:  %.300r\n  native: %.300r" % (where, k or "/", ta.get(k), tb.get(k)))

@@ -9,6 +9,7 @@ dist_check_SCRIPTS += %D%/test_folders.py
 dist_check_SCRIPTS += %D%/test_kill.py
 dist_check_SCRIPTS += %D%/test_model.py
 dist_check_SCRIPTS += %D%/test_programs.py
+dist_check_SCRIPTS += %D%/test_race.py
 dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py
 dist_check_SCRIPTS += %D%/test_keeper_seal.py

@@ -70,7 +70,7 @@ static int setup(void **state)
 	w->config.layers_fd = w->layers;
 	w->config.pool = orch_pool_new(2, 100);
 	w->config.layer = 1;
-	w->config.notify = (struct mnt_notify){note_attr, note_entry, w};
+	w->config.notify = (struct mnt_notify){note_attr, note_attr, note_entry, w};
 	if (mnt_ns_new(&w->config, &w->ns, &err) < 0)
 		fail_msg("%s", err.msg);
 	*state = w;
