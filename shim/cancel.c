@@ -1,6 +1,7 @@
 #include "shim/cancel.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,7 +15,7 @@ static volatile sig_atomic_t signals_seen;
 static volatile sig_atomic_t first_signal;
 static volatile sig_atomic_t cancel_fd = -1;
 static volatile sig_atomic_t late_fd = -1;
-static volatile bool cancelled;
+static atomic_bool cancelled;
 
 static void on_signal(int sig)
 {
@@ -87,7 +88,7 @@ int shim_cancel_signal(void)
 	return first_signal;
 }
 
-const volatile bool *shim_cancel_flag(void)
+const atomic_bool *shim_cancel_flag(void)
 {
 	return &cancelled;
 }

@@ -6,6 +6,7 @@
 #ifndef ORCH_SHIM_CANCEL_H
 #define ORCH_SHIM_CANCEL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "core/err.h"
 
@@ -14,7 +15,7 @@ int shim_cancel_install(struct orch_err *err) ORCH_WUR;
 /* Readable two seconds after the first signal: for steps that are better ended than cut off. */
 int shim_cancel_late_fd(void);
 bool shim_cancelled(void);
-const volatile bool *shim_cancel_flag(void); /* for work that looks at a flag between steps */
+const atomic_bool *shim_cancel_flag(void); /* for work that looks at a flag between steps */
 bool shim_cancel_forced(void);
 int shim_cancel_signal(void); /* the first one; 0: none */
 

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct exchange {
 	struct orch_json *body_json, *query;
 	struct orch_buf text;
 	int cancel_fd;
-	volatile bool cancelled;
+	atomic_bool cancelled;
 	int client_fd;
 	struct fsd_request request;
 	struct fsd_events *events; /* streams */

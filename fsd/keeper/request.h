@@ -8,6 +8,7 @@
 #ifndef FSD_KEEPER_REQUEST_H
 #define FSD_KEEPER_REQUEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "core/json.h"
@@ -27,7 +28,7 @@ struct fsd_request {
 	struct fsd_events *events;          /* streams only, else NULL */
 	int cancel_fd;
 	int client_fd;                      /* the connection, to see whether it was closed */
-	const volatile bool *cancel;        /* the same as a flag */
+	const atomic_bool *cancel;        /* the same as a flag */
 	struct orch_buf *text;              /* routes that answer text: the answer */
 };
 

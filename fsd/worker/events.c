@@ -1,6 +1,7 @@
 /* Lines of JSON on standard output; see events.h. */
 #include "fsd/worker/events.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include "core/fd.h"
@@ -75,7 +76,7 @@ static void on_warning(void *priv, const char *message)
 		send_warning(e, message);
 }
 
-void worker_events_init(struct worker_events *e, int fd, volatile bool *cancel)
+void worker_events_init(struct worker_events *e, int fd, atomic_bool *cancel)
 {
 	*e = (struct worker_events){.fd = fd, .cancel = cancel};
 	e->listener =

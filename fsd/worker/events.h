@@ -5,6 +5,7 @@
 #ifndef ORCH_WORKER_EVENTS_H
 #define ORCH_WORKER_EVENTS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "core/buf.h"
 #include "core/json.h"
@@ -14,12 +15,12 @@
 
 struct worker_events {
 	int fd;
-	volatile bool *cancel; /* set when nobody reads any more */
+	atomic_bool *cancel; /* set when nobody reads any more */
 	uint64_t warnings;
 	struct sync_listener listener; /* hand this to a task */
 };
 
-void worker_events_init(struct worker_events *e, int fd, volatile bool *cancel) ORCH_NONNULL(1, 3);
+void worker_events_init(struct worker_events *e, int fd, atomic_bool *cancel) ORCH_NONNULL(1, 3);
 /* The last line. Takes *result over. 0, or -errno when it could not be written. */
 int worker_events_result(struct worker_events *e, struct orch_json **result) ORCH_NONNULL(1, 2);
 /* As last line an error. *conflicts (conflicts may be NULL) is a list, taken over. */

@@ -1,4 +1,5 @@
 /* orch-worker: one task, then it ends (docs/worker.md). This file wires. */
+#include <stdatomic.h>
 #include <unistd.h>
 #include "fsd/worker/events.h"
 #include "fsd/worker/jobs.h"
@@ -18,7 +19,7 @@ static int start(struct worker_request *q, pid_t parent, struct orch_err *err)
 	return r;
 }
 
-static int run(struct worker_events *events, const struct worker_request *q, volatile bool *cancel,
+static int run(struct worker_events *events, const struct worker_request *q, atomic_bool *cancel,
     struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *result = NULL;
@@ -40,7 +41,7 @@ static int run(struct worker_events *events, const struct worker_request *q, vol
 int main(void)
 {
 	const pid_t parent = getppid();
-	volatile bool *cancel = worker_start_signals();
+	atomic_bool *cancel = worker_start_signals();
 	struct orch_err err = ORCH_ERR_INIT;
 	struct worker_request request = {0};
 	struct worker_events events;

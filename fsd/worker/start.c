@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,7 +14,7 @@
 #include "core/fd.h"
 
 /* The one writable global: a signal handler has no other place. */
-static volatile bool cancelled;
+static atomic_bool cancelled;
 
 /* Read by all threads as what it is: a flag that goes up once (core/fd.h asks for no more). */
 __attribute__((no_sanitize("thread"))) static void on_cancel(int sig)
@@ -31,7 +32,7 @@ static void hide(void)
 #endif
 }
 
-volatile bool *worker_start_signals(void)
+atomic_bool *worker_start_signals(void)
 {
 	struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};

@@ -5,12 +5,13 @@
 #ifndef ORCH_WORKER_START_H
 #define ORCH_WORKER_START_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "core/buf.h"
 #include "fsd/worker/request.h"
 
 /* SIGTERM and SIGINT set *the returned flag; SIGPIPE is ignored; umask 0077; not dumpable. */
-volatile bool *worker_start_signals(void);
+atomic_bool *worker_start_signals(void);
 /* Standard input up to its end, at most WORKER_TASK_MAX. */
 int worker_start_read(struct orch_buf *out, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* Checks that the descriptors are folders, makes them close-on-exec, closes all others above 2. */

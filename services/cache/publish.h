@@ -7,6 +7,7 @@
 #ifndef ORCH_CACHE_PUBLISH_H
 #define ORCH_CACHE_PUBLISH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/quarantine.h"
 #include "cache/ref.h"
@@ -33,7 +34,7 @@ struct cas_publish {
 	struct cas_expect expect;
 	const char *scan_key; /* NULL, or the name in scan/ for the new scan index */
 	unsigned flags;
-	const volatile bool *cancel; /* NULL: never; looked at until the first rename */
+	const atomic_bool *cancel; /* NULL: never; looked at until the first rename */
 };
 struct cas_published {
 	uint64_t objects, object_bytes; /* that the store did not have */

@@ -7,6 +7,7 @@
 #ifndef ORCH_CACHE_QUARANTINE_H
 #define ORCH_CACHE_QUARANTINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/manifest.h"
 #include <sys/stat.h>
@@ -19,7 +20,7 @@ struct cas_quarantine_spec {
 	int objects_fd;		      /* <store>/objects; borrowed */
 	struct view_packset *packset; /* what the store has; borrowed */
 	uint64_t seed;		      /* cas_store_seed */
-	const volatile bool *cancel;  /* NULL: never; any thread may set it: -ECANCELED */
+	const atomic_bool *cancel;  /* NULL: never; any thread may set it: -ECANCELED */
 };
 
 /* The folder must be empty. */

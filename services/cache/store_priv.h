@@ -113,7 +113,7 @@ struct cas_adopt {
 	struct cas_store *s;
 	int dirfd;	/* the claimed quarantine */
 	unsigned flags; /* of struct cas_publish */
-	const volatile bool *cancel;
+	const atomic_bool *cancel;
 	struct orch_buf manifest_bytes;
 	struct cas_manifest manifest;
 	uint8_t *moves; /* by object of the manifest: 1: the store lacks it */

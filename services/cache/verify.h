@@ -7,6 +7,7 @@
 #ifndef ORCH_CACHE_VERIFY_H
 #define ORCH_CACHE_VERIFY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/store.h"
 
@@ -34,7 +35,7 @@ struct cas_bad { /* borrowed for the time of the call */
 struct cas_verify_spec {
 	bool repair;
 	unsigned threads;	     /* 0: one for each CPU */
-	const volatile bool *cancel; /* NULL: never */
+	const atomic_bool *cancel; /* NULL: never */
 	/* Both are called one at a time, from any thread; a negative return ends the run. */
 	int (*on_bad)(void *priv, const struct cas_bad *bad);
 	int (*on_progress)(void *priv, uint64_t checked, uint64_t bytes, uint64_t total); /* NULL */

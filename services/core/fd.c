@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,7 +284,7 @@ int orch_file_save(
 /* What a copy works with; `block` is made when the kernel can't copy by itself. */
 struct copy_job {
 	int from, to;
-	const volatile bool *cancel;
+	const atomic_bool *cancel;
 	uint8_t *block;
 };
 
@@ -387,7 +388,7 @@ static int try_clone(int from, int to)
 	return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
 }
 
-int orch_fd_clone_or_copy(int from, int to, const volatile bool *cancel,
+int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel,
     enum orch_copy_how *out_how, struct orch_err *err)
 {
 	struct copy_job job = {.from = from, .to = to, .cancel = cancel};

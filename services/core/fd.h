@@ -5,6 +5,7 @@
 #ifndef ORCH_CORE_FD_H
 #define ORCH_CORE_FD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +43,7 @@ int orch_rename(int fromdir, const char *from, int todir, const char *to, unsign
 enum orch_copy_how { ORCH_COPY_REFLINKED, ORCH_COPY_COPIED };
 /* Makes `to` (empty, writable) hold what `from` holds: FICLONE, else copy that keeps holes.
  * *out_how may be NULL. Checks `cancel` (may be NULL; any thread may set it) between blocks. */
-int orch_fd_clone_or_copy(int from, int to, const volatile bool *cancel,
+int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel,
     enum orch_copy_how *out_how, struct orch_err *err) ORCH_WUR;
 
 /* mkdir -p below dirfd, each new folder with mode. */

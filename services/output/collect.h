@@ -9,6 +9,7 @@
 #ifndef ORCH_OUTPUT_COLLECT_H
 #define ORCH_OUTPUT_COLLECT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,7 +65,7 @@ struct out_collection {
 
 struct out_collect_options {
 	const struct out_changes *changes; /* NULL: unknown, everything counts as produced */
-	const volatile bool *cancel; /* may be NULL; set by any thread: ends with ORCH_ECANCELLED */
+	const atomic_bool *cancel; /* may be NULL; set by any thread: ends with ORCH_ECANCELLED */
 	void (*progress)(void *priv, size_t files, uint64_t bytes); /* may be NULL */
 	void *priv;
 };

@@ -2,6 +2,7 @@
 #include "sync/task.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #define TICK_NS (100 * ORCH_NS_PER_MS)
 
 void sync_task_init(
-    struct sync_task *t, const volatile bool *cancel, const struct sync_listener *listener)
+    struct sync_task *t, const atomic_bool *cancel, const struct sync_listener *listener)
 {
 	*t = (struct sync_task){.cancel = cancel, .listener = listener, .phase = "start"};
 	pthread_mutex_init(&t->lock, NULL);

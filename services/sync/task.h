@@ -25,7 +25,7 @@ struct sync_listener {
 #define SYNC_UNREADABLE_MAX 8	 /* paths named in the error */
 
 struct sync_task {
-	const volatile bool *cancel; /* borrowed, never NULL; a signal handler may set it */
+	const atomic_bool *cancel; /* borrowed, never NULL; a signal handler may set it */
 	unsigned threads;	     /* 0: one for each CPU */
 	const struct sync_listener *listener; /* borrowed; NULL: nobody listens */
 	const char *phase;		      /* static string, for progress */
@@ -43,7 +43,7 @@ struct sync_task {
 	int unreadable_code;
 };
 
-void sync_task_init(struct sync_task *t, const volatile bool *cancel,
+void sync_task_init(struct sync_task *t, const atomic_bool *cancel,
     const struct sync_listener *listener) ORCH_NONNULL(1, 2);
 void sync_task_fini(struct sync_task *t) ORCH_NONNULL(1);
 

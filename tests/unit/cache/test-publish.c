@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -554,7 +555,7 @@ static void test_prepare_and_drop(void **state)
 static void test_cancel(void **state)
 {
 	struct fx *f = *state;
-	volatile bool cancel = true;
+	atomic_bool cancel = true;
 	struct cas_published done;
 	struct fx_quarantine q;
 	struct cas_publish p;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -421,7 +422,7 @@ static void test_progress_and_cancel(void **state)
 {
 	struct fx *f = *state;
 	uint64_t last = 0;
-	volatile bool cancel = false;
+	atomic_bool cancel = false;
 	struct cas_verify_spec spec = {
 	    .on_progress = note_progress, .priv = &last, .cancel = &cancel};
 	struct cas_verified done;

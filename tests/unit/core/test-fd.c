@@ -260,7 +260,7 @@ static void copies_of_small_and_empty_files(void **state)
 static void a_copy_can_be_cancelled(void **state)
 {
 	struct scratch *s = *state;
-	volatile bool cancel = true;
+	atomic_bool cancel = true;
 	int from = make_sparse(s->fd, "from");
 	int to = openat(AT_FDCWD, "/dev/shm", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 

@@ -1,4 +1,6 @@
 /* Collecting outputs from a tree that is not friendly. */
+#include <stdatomic.h>
+
 #include "output/collect.h"
 #include "tests/unit/output/place.h"
 
@@ -161,7 +163,7 @@ static void test_again_and_cancel(void **state)
 {
 	static const char *const globs[] = {"o=*"};
 	struct place tree = place_new(), to = place_new();
-	volatile bool cancel = true;
+	atomic_bool cancel = true;
 	struct out_collect_options options = {.cancel = &cancel};
 	struct out_specs *s = out_specs_new();
 	struct orch_err err = ORCH_ERR_INIT;

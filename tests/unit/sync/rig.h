@@ -9,6 +9,8 @@
 #ifndef ORCH_TESTS_UNIT_SYNC_RIG_H
 #define ORCH_TESTS_UNIT_SYNC_RIG_H
 
+#include <stdatomic.h>
+
 #include "tests/lib/tap.h"
 
 #include "cache/publish.h"
@@ -22,7 +24,7 @@
 struct rig {
 	char root[200]; /* removed by teardown */
 	struct cas_store *s;
-	volatile bool cancel;
+	atomic_bool cancel;
 	struct sync_listener listener;
 	struct orch_buf told; /* warnings, a line each */
 	unsigned folders;
