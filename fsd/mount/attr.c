@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "fsd/mount/ns_priv.h"
@@ -136,6 +137,16 @@ int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1
 
 /* ---- changing */
 
+/* The mode without the bits that a foreign write or a change of owner takes away. */
+static uint32_t without_set_ids(const struct fmt_node *s)
+{
+	uint32_t mode = s->mode & ~(uint32_t)S_ISUID;
+
+	if (s->type == FMT_DIR)
+		return s->mode;
+	return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
+}
+
 /* Commits the fields that a record keeps. */
 static int set_recorded(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a,
     bool written)
@@ -144,6 +155,8 @@ static int set_recorded(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_
 
 	mnt_txn_begin(ns);
 	mnt_txn_pin(ns, n);
+	if (a->set & (MNT_SET_DROP_IDS | MNT_SET_UID | MNT_SET_GID))
+		s.mode = (typeof(s.mode))without_set_ids(&s);
 	if (a->set & MNT_SET_MODE)
 		s.mode = a->mode & 07777;
 	if (a->set & MNT_SET_UID)
@@ -213,13 +226,14 @@ static int set_locked(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_se
     struct stat *out)
 {
 	const struct fmt_node *s = mnt_ns_state(ns, n);
+	bool drop = (a->set & MNT_SET_DROP_IDS) && without_set_ids(s) != s->mode;
 	bool file = s->content == FMT_CONTENT_SPOOL && (a->set & (MNT_SET_SIZE | MNT_SET_MTIME));
 	bool written = (a->set & MNT_SET_SIZE) && s->written_seq <= ns->reported_seq;
 	int r = 0;
 
 	if (file)
 		r = set_private_file(ns, n, a);
-	if (r == 0 && ((a->set & ~(unsigned)MNT_SET_SIZE) || written))
+	if (r == 0 && ((a->set & ~(unsigned)(MNT_SET_SIZE | MNT_SET_DROP_IDS)) || drop || written))
 		r = set_recorded(ns, n, a, written);
 	return r < 0 ? r : mnt_attr_fill(ns, n, out);
 }
@@ -247,4 +261,29 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, 
 			r = mnt_ns_setattr(ns, id, a, out);
 	}
 	return r;
+}
+
+int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id)
+{
+	const struct mnt_setattr drop = {.set = MNT_SET_DROP_IDS};
+	const struct fmt_node *s;
+	struct mnt_node *n;
+	bool needed;
+	struct stat st;
+	int r;
+
+	mnt_ns_lock(ns);
+	n = mnt_ns_node(ns, id);
+	s = n ? mnt_ns_state(ns, n) : NULL;
+	needed = s && without_set_ids(s) != s->mode;
+	mnt_ns_unlock(ns);
+	if (!needed)
+		return 0;
+	r = mnt_ns_setattr(ns, id, &drop, &st);
+	if (r < 0)
+		return r;
+	mnt_ns_lock(ns);
+	ns->config.notify.attr(ns->config.notify.priv, id);
+	mnt_ns_unlock(ns);
+	return 0;
 }

@@ -311,6 +311,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		return;
 	}
 	*w = (struct waiting){.req = req, .ino = ino, .set = set_of(st, to_set)};
+	if ((to_set & FUSE_SET_ATTR_SIZE) && fuse_req_ctx(req)->uid != 0)
+		w->set.set |= MNT_SET_DROP_IDS;
+	else if (w->set.set == 0) /* chown(-1, -1): all that comes through of it */
+		w->set.set = MNT_SET_DROP_IDS;
 	finish_setattr(w);
 }
 
@@ -362,9 +366,23 @@ static void finish_open(struct waiting *w, bool may_block)
 	free(w);
 }
 
+/* A writer who is not root loses a file its set-id bits. A passthrough write is not seen here, so
+ * they go when he opens it, a moment before ext4 would drop them. */
+static bool may_keep_set_ids(fuse_req_t req, int flags)
+{
+	return fuse_req_ctx(req)->uid == 0 || ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC));
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
+	int r = may_keep_set_ids(req, fi->flags) ? 0 : mnt_ns_drop_set_ids(door_of(req)->ns, ino);
+
+	if (r < 0) {
+		free(w);
+		reply_result(req, r);
+		return;
+	}
 
 	if (!w) {
 		fuse_reply_err(req, ENOMEM);
@@ -770,9 +788,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_NO_OPENDIR_SUPPORT};
 	static const uint64_t unwanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_AUTO_INVAL_DATA,
 	    FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_NO_OPEN_SUPPORT,
-#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
-	    FUSE_CAP_HANDLE_KILLPRIV_V2, /* set-id bits would stay after a passthrough write */
-#endif
 	    FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_SPLICE_READ,
 	    FUSE_CAP_POSIX_ACL, FUSE_CAP_EXPORT_SUPPORT};
 	struct mnt_door *d = userdata;
@@ -781,6 +796,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		want(conn, wanted[i], true);
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(unwanted); i++)
 		want(conn, unwanted[i], false);
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+	/* Without it the kernel asks for security.capability before each write, passthrough too:
+	 * 50 us a write. With it set-id bits are ours to drop, see may_keep_set_ids. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
+#endif
 	conn->max_write = MAX_WRITE;
 	conn->time_gran = 1;
 #if MODERN_FUSE

@@ -71,6 +71,7 @@ enum mnt_set { /* fields of mnt_setattr that count */
 	MNT_SET_SIZE = 8,
 	MNT_SET_ATIME = 16,
 	MNT_SET_MTIME = 32,
+	MNT_SET_DROP_IDS = 64, /* set-id bits, as mnt_ns_drop_set_ids; a change of owner does it too */
 };
 struct mnt_setattr {
 	unsigned set;
@@ -81,6 +82,10 @@ struct mnt_setattr {
 /* MNT_AGAIN. -ESTALE: the name has another node now, look it up again. */
 int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *s, struct stat *out)
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+
+/* What a write by somebody without privilege does to a file's set-user-id and set-group-id bits (the
+ * latter only where the group may execute it). Cheap when there are none. */
+int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1) ORCH_WUR;
 
 /* Target of a symlink, NUL-terminated in out. */
 int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1])

@@ -41,6 +41,57 @@ def both(function):
     return function
 
 
+def as_nobody(function):
+    """Runs function in a child without privilege; true when it succeeded."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            function()
+            os._exit(0)
+        except BaseException as e:  # noqa: BLE001  (the child must not go on)
+            print("# child: %r" % e, flush=True)
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+@test(needs="fuse root")
+def a_foreign_writer_takes_the_set_id_bits_away(t):
+    for args in (["--allow-other"], ["--allow-other", "--no-passthrough"]):
+        m = Mount(t, t.tree(SOURCE), args=args)
+        m.start()
+        check_set_ids(t, m)
+
+
+def check_set_ids(t, m):
+    os.chmod(m.mnt, 0o755)
+    def append():
+        fd = os.open(m.mnt + "/a", os.O_WRONLY | os.O_APPEND)
+        os.write(fd, b"x")
+        os.close(fd)
+    changes = {"append": append, "truncate": lambda: os.truncate(m.mnt + "/a", 3),
+               "open to truncate": lambda: os.close(os.open(m.mnt + "/a", os.O_WRONLY | os.O_TRUNC))}
+    for what, change in changes.items():
+        for before, after in ((0o4777, 0o777), (0o2777, 0o777), (0o2767, 0o2767), (0o6777, 0o777)):
+            os.chmod(m.mnt + "/a", before)
+            t.ok(as_nobody(change), what)
+            t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(after), what)
+            os.chmod(m.mnt + "/a", before)
+            change()
+            t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(before), what + " by root")
+    os.chmod(m.mnt + "/a", 0o6755)
+    os.chown(m.mnt + "/a", 1, 1)
+    t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(0o755), "chown")
+    os.chmod(m.mnt + "/a", 0o6755)
+    os.chown(m.mnt + "/a", -1, -1)
+    t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(0o755), "chown to nobody")
+    os.chmod(m.mnt + "/dir", 0o6755)
+    os.chown(m.mnt + "/dir", 1, 1)
+    t.eq(oct(os.stat(m.mnt + "/dir").st_mode & 0o7777), oct(0o6755), "chown of a folder")
+
+
 @both
 def an_unlinked_file_lives_until_its_last_close(t, m):
     for name in ("a", "new"):
