@@ -28,3 +28,7 @@ check_PROGRAMS += %D%/fuzz-manifest
 %C%_fuzz_manifest_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
 check_PROGRAMS += %D%/fuzz-store-records
 %C%_fuzz_store_records_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
+check_PROGRAMS += %D%/fuzz-glob
+%C%_fuzz_glob_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/fuzz-json
+%C%_fuzz_json_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
