@@ -26,8 +26,8 @@ static bool booted_since(const struct fsd_ws_record *rec)
 }
 
 /* The living process, if it is that workspace's. */
-static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
-    struct orch_err *err)
+static int meet(
+    struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec, struct orch_err *err)
 {
 	struct fsd_mount_client *c = NULL;
 	const struct fsd_mount_hello *h;
@@ -35,8 +35,8 @@ static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *r
 
 	ws->pidfd = fsd_pidfd_open(&rec->process);
 	if (ws->pidfd < 0)
-		return orch_err_set(err, ESRCH, "the mount process (pid %d) has ended",
-		    rec->process.pid);
+		return orch_err_set(
+		    err, ESRCH, "the mount process (pid %d) has ended", rec->process.pid);
 	rc = fsd_ws_connect(d, rec, &c, err);
 	if (rc < 0)
 		return rc;
@@ -51,8 +51,7 @@ static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *r
 	return rc;
 }
 
-static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec,
-    const char *why)
+static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec, const char *why)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 
@@ -101,8 +100,8 @@ static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
 
 	if (fsd_layer_find_top(d->store, rec, &err) < 0) {
 		snprintf(rec->error, sizeof(rec->error), "%.250s", err.msg);
-		orch_log(ORCH_LOG_WARN, MODULE, "layer", "workspace=%s error=%s", rec->name,
-		    err.msg);
+		orch_log(
+		    ORCH_LOG_WARN, MODULE, "layer", "workspace=%s error=%s", rec->name, err.msg);
 	}
 }
 
@@ -132,8 +131,8 @@ static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct
 }
 
 /* A damaged record is left alone: `store verify` names it. */
-static int on_record(void *priv, const char *ns, const char *key, const struct orch_json *value,
-    int status)
+static int on_record(
+    void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	int rc = status;

@@ -10,13 +10,32 @@ static const struct {
 	int code;
 	unsigned status;
 } statuses[] = {
-    {EINVAL, 400},  {ENAMETOOLONG, 400}, {ENOTDIR, 400},	  {EISDIR, 400},
-    {EXDEV, 400},   {ELOOP, 400},	 {EPERM, 403},	  {EACCES, 403},
-    {ENOENT, 404},  {EEXIST, 409},	 {EBUSY, 409},	  {ORCH_ECONFLICT, 409},
-    {ENOTEMPTY, 409}, {ENOTUNIQ, 409},	 {EMSGSIZE, 413},	  {EFBIG, 413},
-    {ECANCELED, 499}, {ENOSYS, 501},	 {EOPNOTSUPP, 501}, {EAGAIN, 503},
-    {EHOSTDOWN, 503}, {ENOMEM, 503},	 {ESHUTDOWN, 503},  {ETIMEDOUT, 504},
-    {ENOSPC, 507},  {EDQUOT, 507},
+    {EINVAL, 400},
+    {ENAMETOOLONG, 400},
+    {ENOTDIR, 400},
+    {EISDIR, 400},
+    {EXDEV, 400},
+    {ELOOP, 400},
+    {EPERM, 403},
+    {EACCES, 403},
+    {ENOENT, 404},
+    {EEXIST, 409},
+    {EBUSY, 409},
+    {ORCH_ECONFLICT, 409},
+    {ENOTEMPTY, 409},
+    {ENOTUNIQ, 409},
+    {EMSGSIZE, 413},
+    {EFBIG, 413},
+    {ECANCELED, 499},
+    {ENOSYS, 501},
+    {EOPNOTSUPP, 501},
+    {EAGAIN, 503},
+    {EHOSTDOWN, 503},
+    {ENOMEM, 503},
+    {ESHUTDOWN, 503},
+    {ETIMEDOUT, 504},
+    {ENOSPC, 507},
+    {EDQUOT, 507},
 };
 
 unsigned fsd_answer_status(int code)
@@ -52,8 +71,8 @@ static int copy_member(const char *key, const struct orch_json *v, void *priv)
 	return orch_json_set_json(priv, key, &copy);
 }
 
-int fsd_answer_error(const struct orch_err *err, const struct orch_json *extra,
-    struct orch_buf *out)
+int fsd_answer_error(
+    const struct orch_err *err, const struct orch_json *extra, struct orch_buf *out)
 {
 	struct orch_json *root = orch_json_object(), *o = orch_json_object();
 	int rc = root && o ? 0 : -ENOMEM;

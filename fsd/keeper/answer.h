@@ -13,7 +13,7 @@ unsigned fsd_answer_status(int code);
 int fsd_answer_error(const struct orch_err *err, const struct orch_json *extra,
     struct orch_buf *out) ORCH_NONNULL(1, 3) ORCH_WUR;
 /* {"result":...}; result NULL: {}. */
-int fsd_answer_result(const struct orch_json *result, struct orch_buf *out) ORCH_NONNULL(2)
-    ORCH_WUR;
+int fsd_answer_result(const struct orch_json *result, struct orch_buf *out)
+    ORCH_NONNULL(2) ORCH_WUR;
 
 #endif

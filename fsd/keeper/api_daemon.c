@@ -15,7 +15,7 @@
 #include "ws_mount.h"
 
 #define STOP_LOOK_MS 200
-#define TRY_MS       10000
+#define TRY_MS	     10000
 
 int fsd_api_health(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
@@ -159,8 +159,8 @@ int fsd_api_upgrade(struct fsd_request *r, struct orch_json **out, struct orch_e
 
 /* ---- metrics ---- */
 
-static void metric(struct orch_buf *b, const char *name, const char *type, const char *help,
-    uint64_t value)
+static void metric(
+    struct orch_buf *b, const char *name, const char *type, const char *help, uint64_t value)
 {
 	(void)orch_buf_printf(b, "# HELP orch_%s %s\n# TYPE orch_%s %s\norch_%s %llu\n", name, help,
 	    name, type, name, (unsigned long long)value);

@@ -35,8 +35,8 @@ int fsd_api_ref_list(struct fsd_request *r, struct orch_json **out, struct orch_
 	int rc = o && list ? 0 : -ENOMEM;
 
 	if (rc == 0)
-		rc = cas_ref_list(r->daemon->store, fsd_query_str(r, "prefix"), push_ref, list,
-		    err);
+		rc =
+		    cas_ref_list(r->daemon->store, fsd_query_str(r, "prefix"), push_ref, list, err);
 	if (rc == 0)
 		rc = orch_json_set_json(o, "refs", &list);
 	orch_json_free(list);

@@ -41,8 +41,8 @@ static struct orch_json *names_of(const struct refs *refs, const struct orch_dig
 	return a;
 }
 
-static int snapshot_json(const struct cas_snapshot *x, const struct refs *refs,
-    struct orch_json **out)
+static int snapshot_json(
+    const struct cas_snapshot *x, const struct refs *refs, struct orch_json **out)
 {
 	struct orch_json *o = NULL, *names = names_of(refs, &x->id);
 	int rc = names ? cas_snapshot_to_json(x, &o) : -ENOMEM;

@@ -48,7 +48,7 @@ int fsd_api_store(struct fsd_request *r, struct orch_json **out, struct orch_err
 	return fsd_json_finish(rc, &o, out, err);
 }
 
-#define BAD_MAX     1000 /* listed in the result; the events tell all */
+#define BAD_MAX	    1000 /* listed in the result; the events tell all */
 #define PROGRESS_NS (100 * ORCH_NS_PER_MS)
 
 struct verify {
@@ -107,8 +107,8 @@ static int on_progress(void *priv, uint64_t checked, uint64_t bytes, uint64_t to
 	return fsd_events_add_json(v->r->events, o);
 }
 
-static int verify_result(struct verify *v, const struct cas_verified *done,
-    struct orch_json **out, struct orch_err *err)
+static int verify_result(
+    struct verify *v, const struct cas_verified *done, struct orch_json **out, struct orch_err *err)
 {
 	struct orch_json *o = orch_json_object();
 	int rc = o ? 0 : -ENOMEM;

@@ -155,15 +155,16 @@ static int apply_members(struct fsd_request *r, struct orch_json *task, struct o
 	if (!how)
 		how = "fail";
 	if (strcmp(how, "fail") != 0 && strcmp(how, "keep") != 0 && strcmp(how, "replace") != 0)
-		return orch_err_set(err, EINVAL,
-		    "'conflict' is none of \"fail\", \"keep\", \"replace\"");
+		return orch_err_set(
+		    err, EINVAL, "'conflict' is none of \"fail\", \"keep\", \"replace\"");
 	return orch_json_set_str(task, "conflict", how) < 0 ? memory(err) : 0;
 }
 
 int fsd_api_apply(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	/* It reads the store and nothing of the peer's, so any user's daemon can do it. */
-	struct fsd_transfer t = {.as_peer = fsd_peer_actable(&r->peer, NULL) == 0, .parent = "mine"};
+	struct fsd_transfer t = {
+	    .as_peer = fsd_peer_actable(&r->peer, NULL) == 0, .parent = "mine"};
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "apply", t.as_peer);
 	struct fsd_task task = {.json = json};
 	int rc = json ? refuse_when_stopping(r, err) : memory(err);

@@ -31,8 +31,8 @@ static int open_folder(struct view_packset *packs, const struct orch_digest *tre
 }
 
 /* Goes down one component. */
-static int descend(struct view_packset *packs, struct folder *f, const char *name, size_t n,
-    struct orch_err *err)
+static int descend(
+    struct view_packset *packs, struct folder *f, const char *name, size_t n, struct orch_err *err)
 {
 	struct fmt_entry e;
 	struct fmt_stamp s;
@@ -52,8 +52,8 @@ static int descend(struct view_packset *packs, struct folder *f, const char *nam
 	return open_folder(packs, &e.digest, &s.stamps, f, err);
 }
 
-static int find_folder(struct view_packset *packs, const struct orch_digest *id,
-    const char *path, struct folder *f, struct orch_err *err)
+static int find_folder(struct view_packset *packs, const struct orch_digest *id, const char *path,
+    struct folder *f, struct orch_err *err)
 {
 	struct fmt_snapshot snap;
 	int rc = view_packset_snapshot(packs, id, &snap, err);
@@ -135,8 +135,8 @@ struct diff {
 	uint64_t count;
 };
 
-static int set_side(struct orch_json *o, const char *key, const struct fmt_entry *e,
-    const struct fmt_stamp *s)
+static int set_side(
+    struct orch_json *o, const char *key, const struct fmt_entry *e, const struct fmt_stamp *s)
 {
 	struct orch_json *side;
 
@@ -171,8 +171,8 @@ int fsd_api_diff(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	if (rc == 0)
 		rc = cas_snapshot_resolve(r->daemon->store, fsd_query_str(r, "b"), &b, err);
 	if (rc == 0)
-		rc = cas_diff(cas_store_packset(r->daemon->store), &a, &b, 0, on_difference,
-		    &diff, err);
+		rc = cas_diff(
+		    cas_store_packset(r->daemon->store), &a, &b, 0, on_difference, &diff, err);
 	if (rc < 0)
 		return rc;
 	o = orch_json_object();

@@ -42,8 +42,7 @@ int fsd_api_workspace_list(struct fsd_request *r, struct orch_json **out, struct
 }
 
 /* Counters of the mount process; a process that does not answer is told as an error. */
-static int add_counters(struct fsd_request *r, const struct fsd_ws_record *rec,
-    struct orch_json *o)
+static int add_counters(struct fsd_request *r, const struct fsd_ws_record *rec, struct orch_json *o)
 {
 	struct fsd_mount_client *c = NULL;
 	struct orch_err err = ORCH_ERR_INIT;
@@ -86,8 +85,7 @@ static int owner_by_name(const char *name, struct fsd_ws_create *c, struct orch_
 	return 0;
 }
 
-static int owner_by_ids(const struct orch_json *o, struct fsd_ws_create *c,
-    struct orch_err *err)
+static int owner_by_ids(const struct orch_json *o, struct fsd_ws_create *c, struct orch_err *err)
 {
 	int64_t uid, gid;
 
@@ -111,8 +109,7 @@ static int parse_owner(struct fsd_request *r, struct fsd_ws_create *c, struct or
 	c->gid = r->peer.gid;
 	if (!o || orch_json_is_null(o))
 		return 0;
-	rc = orch_json_str(o) ? owner_by_name(orch_json_str(o), c, err) :
-				 owner_by_ids(o, c, err);
+	rc = orch_json_str(o) ? owner_by_name(orch_json_str(o), c, err) : owner_by_ids(o, c, err);
 	if (rc == 0 && r->peer.uid != 0 && (c->uid != r->peer.uid || c->gid != r->peer.gid))
 		rc = orch_err_set(err, EPERM, "only root may choose another owner");
 	return rc;
@@ -155,8 +152,8 @@ int fsd_api_workspace_create(struct fsd_request *r, struct orch_json **out, stru
 	if (rc == 0)
 		rc = parse_owner(r, &c, err);
 	if (rc == 0)
-		rc = cas_snapshot_resolve(r->daemon->store, fsd_body_str(r, "from"), &c.snapshot,
-		    err);
+		rc = cas_snapshot_resolve(
+		    r->daemon->store, fsd_body_str(r, "from"), &c.snapshot, err);
 	c.at = at;
 	if (rc == 0)
 		rc = fsd_ws_create(r, &c, &rec, err);
@@ -270,14 +267,13 @@ static int send_lines(struct fsd_request *r, int fd, uint64_t *out_count, struct
 	return rc < 0 ? orch_err_sys(err, -rc, "list of changes") : 0;
 }
 
-int fsd_api_workspace_changes(struct fsd_request *r, struct orch_json **out,
-    struct orch_err *err)
+int fsd_api_workspace_changes(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	orch_auto(fd) int fd = memfd_create("orch-changes", MFD_CLOEXEC);
 	struct orch_json *o = NULL;
 	uint64_t since = 0, seq = 0, count = 0;
-	int rc = fd < 0 ? orch_err_sys(err, errno, "memory file") :
-			   parse_since(fsd_query_str(r, "since"), &since, err);
+	int rc = fd < 0 ? orch_err_sys(err, errno, "memory file")
+			: parse_since(fsd_query_str(r, "since"), &since, err);
 
 	if (rc == 0)
 		rc = fsd_ws_changes(r, r->params[0], since, fd, &seq, err);

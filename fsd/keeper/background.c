@@ -24,8 +24,8 @@ static int read_verdict(int fd, pid_t pid, struct orch_err *err)
 		int status = 0;
 
 		if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
-			return orch_err_set(err, EIO, "the daemon was killed by signal %d",
-			    WTERMSIG(status));
+			return orch_err_set(
+			    err, EIO, "the daemon was killed by signal %d", WTERMSIG(status));
 		return orch_err_set(err, EIO, "the daemon ended before it answered");
 	}
 	if (strcmp((const char *)b.data, "ready\n") == 0)

@@ -158,8 +158,8 @@ static bool is_idle(struct fsd_daemon *d)
 /* Returns why it ends. */
 static const char *wait_end(struct fsd_daemon *d, int signal_fd)
 {
-	struct pollfd p[] = {{.fd = signal_fd, .events = POLLIN},
-	    {.fd = d->stop_fd, .events = POLLIN}};
+	struct pollfd p[] = {
+	    {.fd = signal_fd, .events = POLLIN}, {.fd = d->stop_fd, .events = POLLIN}};
 	struct signalfd_siginfo info;
 
 	for (;;) {
@@ -192,8 +192,8 @@ static void unmount_idle(struct fsd_daemon *d)
 			continue;
 		ws = fsd_registry_try_acquire(d->registry, list[i].name);
 		if (ws && fsd_ws_umount(d, ws, FSD_UMOUNT_IDLE, &err) < 0)
-			orch_log(ORCH_LOG_INFO, MODULE, "stays-mounted",
-			    "workspace=%s reason=%s", list[i].name, err.msg);
+			orch_log(ORCH_LOG_INFO, MODULE, "stays-mounted", "workspace=%s reason=%s",
+			    list[i].name, err.msg);
 		fsd_registry_release(d->registry, ws);
 	}
 	free(list);
@@ -269,8 +269,8 @@ static int open_signals(struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "signalfd") : fd;
 }
 
-int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, int *out_listen_fd,
-    struct orch_err *err)
+int fsd_daemon_run(
+    const struct fsd_settings *s, int ready_fd, int *out_listen_fd, struct orch_err *err)
 {
 	struct fsd_listen_spec spec = {.path = s->socket, .group = s->group};
 	struct fsd_daemon d = {
@@ -293,8 +293,8 @@ int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, int *out_listen_f
 		return signal_fd;
 	umask(022);
 	d.run_dir = fsd_listen_folder(s->socket);
-	rc = d.run_dir ? run(&d, ready_fd, signal_fd, listen_fd, own_socket, err) :
-			 orch_err_set(err, ENOMEM, "no memory");
+	rc = d.run_dir ? run(&d, ready_fd, signal_fd, listen_fd, own_socket, err)
+		       : orch_err_set(err, ENOMEM, "no memory");
 	fsd_registry_free(d.registry);
 	fsd_workers_free(d.workers);
 	cas_store_close(d.store);

@@ -19,10 +19,10 @@ struct fsd_daemon {
 	struct fsd_registry *registry; /* workspaces */
 	struct fsd_workers *workers;
 	int64_t started_wall_ns;
-	char *run_dir;     /* folder of the control socket */
-	int listen_fd;     /* for a successor, once the server has ended; else -1 */
-	int stop_fd;       /* eventfd: somebody asked for the end */
-	atomic_bool replace; /* the end is for a successor: see FSD_DAEMON_REPLACE */
+	char *run_dir;	      /* folder of the control socket */
+	int listen_fd;	      /* for a successor, once the server has ended; else -1 */
+	int stop_fd;	      /* eventfd: somebody asked for the end */
+	atomic_bool replace;  /* the end is for a successor: see FSD_DAEMON_REPLACE */
 	atomic_bool stopping; /* no new workspaces, mounts and workers */
 };
 

@@ -16,7 +16,7 @@ struct fsd_events {
 	pthread_mutex_t lock;
 	pthread_cond_t space; /* something was taken, or cancelled */
 	struct orch_buf buf;  /* guarded by lock, as all below */
-	size_t taken;         /* bytes of buf that are gone already */
+	size_t taken;	      /* bytes of buf that are gone already */
 	bool any, ended, cancelled;
 	int wake_fd;
 	uint64_t stall_ms;
@@ -67,8 +67,7 @@ static void wake(struct fsd_events *e)
 /* With the lock held. */
 static int wait_space(struct fsd_events *e)
 {
-	struct timespec until =
-	    orch_ns_timespec((int64_t)orch_deadline_in_ms(e->stall_ms));
+	struct timespec until = orch_ns_timespec((int64_t)orch_deadline_in_ms(e->stall_ms));
 
 	while (!e->cancelled && e->buf.len - e->taken > QUEUE_BYTES)
 		if (pthread_cond_timedwait(&e->space, &e->lock, &until) == ETIMEDOUT)

@@ -20,13 +20,13 @@ void fsd_events_free(struct fsd_events *e);
 
 /* One line without its newline. -ECANCELED: the client has gone; -ETIMEDOUT: it does not read. */
 int fsd_events_add(struct fsd_events *e, const void *line, size_t n) ORCH_NONNULL(1, 2) ORCH_WUR;
-int fsd_events_add_json(struct fsd_events *e, const struct orch_json *line) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int fsd_events_add_json(struct fsd_events *e, const struct orch_json *line)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 bool fsd_events_any(struct fsd_events *e) ORCH_NONNULL(1); /* whether a line was ever added */
 void fsd_events_end(struct fsd_events *e) ORCH_NONNULL(1); /* no more lines */
 
 void fsd_events_cancel(struct fsd_events *e) ORCH_NONNULL(1); /* the consumer has gone */
-int fsd_events_wake_fd(struct fsd_events *e) ORCH_NONNULL(1);  /* borrowed */
+int fsd_events_wake_fd(struct fsd_events *e) ORCH_NONNULL(1); /* borrowed */
 /* Up to max bytes; 0: nothing yet; -ENODATA: ended and everything was taken. */
 ssize_t fsd_events_take(struct fsd_events *e, char *out, size_t max) ORCH_NONNULL(1, 2) ORCH_WUR;
 

@@ -18,8 +18,8 @@ int fsd_expect_parse(const char *s, struct cas_expect *out, struct orch_err *err
 	return 0;
 }
 
-int fsd_expect_check(struct cas_store *s, const char *ref, const struct cas_expect *expect,
-    struct orch_err *err)
+int fsd_expect_check(
+    struct cas_store *s, const char *ref, const struct cas_expect *expect, struct orch_err *err)
 {
 	struct cas_ref now;
 	int rc;

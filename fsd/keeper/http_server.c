@@ -21,13 +21,13 @@
 #include "events.h"
 #include "url.h"
 
-#define MODULE        "http"
-#define THREAD_STACK  ((size_t)512 << 10)
-#define ALIVE_MS      10000 /* a silent stream says {"event":"alive"} so often */
-#define STREAM_BLOCK  16384
-#define DRAIN_MS      10000
-#define SILENT_MS     300
-#define UPLOAD_MAX    ((size_t)4 * FSD_HTTP_BODY_MAX) /* then the connection is dropped */
+#define MODULE	     "http"
+#define THREAD_STACK ((size_t)512 << 10)
+#define ALIVE_MS     10000 /* a silent stream says {"event":"alive"} so often */
+#define STREAM_BLOCK 16384
+#define DRAIN_MS     10000
+#define SILENT_MS    300
+#define UPLOAD_MAX   ((size_t)4 * FSD_HTTP_BODY_MAX) /* then the connection is dropped */
 
 struct exchange {
 	struct fsd_http *http;
@@ -58,10 +58,10 @@ struct fsd_http {
 	struct fsd_http_config config;
 	struct MHD_Daemon *mhd;
 	pthread_mutex_t lock;
-	struct exchange *exchanges;     /* guarded by lock, as all below */
+	struct exchange *exchanges; /* guarded by lock, as all below */
 	struct fsd_http_stat stat;
 	bool stopping;
-	pthread_cond_t drained;         /* exchanges became empty */
+	pthread_cond_t drained; /* exchanges became empty */
 };
 
 /* ---- life of an exchange ---- */
@@ -102,8 +102,8 @@ static void exchange_free(struct exchange *x)
 	free(x);
 }
 
-static struct exchange *exchange_new(struct fsd_http *h, struct MHD_Connection *c,
-    const char *target)
+static struct exchange *exchange_new(
+    struct fsd_http *h, struct MHD_Connection *c, const char *target)
 {
 	struct exchange *x = calloc(1, sizeof(*x));
 
@@ -159,8 +159,8 @@ static void exchange_unlink(struct exchange *x)
 
 /* ---- answers ---- */
 
-static enum MHD_Result queue(struct exchange *x, unsigned status, const char *type,
-    struct orch_buf *body, const char *allow)
+static enum MHD_Result queue(
+    struct exchange *x, unsigned status, const char *type, struct orch_buf *body, const char *allow)
 {
 	struct MHD_Response *r;
 	enum MHD_Result ok;
@@ -183,8 +183,8 @@ static enum MHD_Result queue(struct exchange *x, unsigned status, const char *ty
 	return ok;
 }
 
-static enum MHD_Result queue_error(struct exchange *x, unsigned status,
-    const struct orch_err *err, const char *allow)
+static enum MHD_Result queue_error(
+    struct exchange *x, unsigned status, const struct orch_err *err, const char *allow)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 
@@ -285,8 +285,8 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
 
 static enum MHD_Result queue_stream(struct exchange *x)
 {
-	struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-	    stream_read, x, NULL);
+	struct MHD_Response *r =
+	    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, x, NULL);
 	enum MHD_Result ok;
 
 	if (!r)
@@ -334,12 +334,12 @@ static void set_timeout(struct exchange *x, unsigned seconds)
 static int parse_body(struct exchange *x)
 {
 	if (x->uploaded > FSD_HTTP_BODY_MAX)
-		return orch_err_set(&x->err, EMSGSIZE, "the body is larger than %zu bytes",
-		    FSD_HTTP_BODY_MAX);
+		return orch_err_set(
+		    &x->err, EMSGSIZE, "the body is larger than %zu bytes", FSD_HTTP_BODY_MAX);
 	if (x->body.len == 0)
 		x->body_json = orch_json_object();
-	else if (orch_json_parse((const char *)x->body.data, x->body.len, &x->body_json,
-		     &x->err) < 0)
+	else if (orch_json_parse((const char *)x->body.data, x->body.len, &x->body_json, &x->err) <
+		 0)
 		return orch_err_wrap(&x->err, "body");
 	if (!x->body_json)
 		return orch_err_set(&x->err, ENOMEM, "no memory");
@@ -412,13 +412,13 @@ static enum MHD_Result begin(struct exchange *x, const char *method)
 	exchange_link(x);
 	if (load_peer(x) < 0)
 		return queue_error(x, 500, &x->err, NULL);
-	x->route = fsd_url_route(x->http->config.routes, method, x->target,
-	    strcspn(x->target, "?"), x->params, &status, allow);
+	x->route = fsd_url_route(x->http->config.routes, method, x->target, strcspn(x->target, "?"),
+	    x->params, &status, allow);
 	if (x->route)
 		return MHD_YES;
 	if (status == 405)
-		orch_err_set(&x->err, ENOSYS, "%s is not possible on %s (but %s)", method,
-		    x->target, allow);
+		orch_err_set(
+		    &x->err, ENOSYS, "%s is not possible on %s (but %s)", method, x->target, allow);
 	else
 		orch_err_set(&x->err, status == 404 ? ENOENT : EINVAL, "no such resource: %s %s",
 		    method, x->target);
@@ -454,8 +454,8 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *c)
 	return exchange_new(cls, c, target);
 }
 
-static void on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
-    enum MHD_RequestTerminationCode how)
+static void on_completed(
+    void *cls, struct MHD_Connection *c, void **con_cls, enum MHD_RequestTerminationCode how)
 {
 	struct exchange *x = *con_cls;
 
@@ -575,8 +575,7 @@ static void drain(struct fsd_http *h)
 	h->stopping = true;
 	for (struct exchange *x = h->exchanges; x; x = x->next)
 		exchange_cancel(x);
-	while (h->exchanges &&
-	       pthread_cond_timedwait(&h->drained, &h->lock, &until) != ETIMEDOUT)
+	while (h->exchanges && pthread_cond_timedwait(&h->drained, &h->lock, &until) != ETIMEDOUT)
 		;
 	pthread_mutex_unlock(&h->lock);
 }

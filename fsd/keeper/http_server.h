@@ -13,11 +13,11 @@
 struct fsd_http;
 
 struct fsd_http_config {
-	int listen_fd;                  /* becomes the server's on success */
+	int listen_fd; /* becomes the server's on success */
 	unsigned connections_max;
 	unsigned client_timeout_s;
 	const struct fsd_route *routes; /* ends with method NULL; borrowed */
-	struct fsd_daemon *daemon;      /* for the handlers */
+	struct fsd_daemon *daemon;	/* for the handlers */
 };
 
 int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struct orch_err *err)
@@ -28,8 +28,8 @@ int fsd_http_stop(struct fsd_http *h) ORCH_WUR;
 
 struct fsd_http_stat {
 	uint64_t requests, errors; /* so far; errors: answers of 5xx */
-	unsigned connections;      /* now */
-	uint64_t last_ns;          /* monotonic: when a connection last was open */
+	unsigned connections;	   /* now */
+	uint64_t last_ns;	   /* monotonic: when a connection last was open */
 };
 void fsd_http_stat(struct fsd_http *h, struct fsd_http_stat *out) ORCH_NONNULL(1, 2);
 

@@ -6,8 +6,8 @@
 #include "cache/layer.h"
 #include "core/log.h"
 
-static int first_ino(struct cas_store *s, const struct orch_digest *snapshot, uint64_t *out,
-    struct orch_err *err)
+static int first_ino(
+    struct cas_store *s, const struct orch_digest *snapshot, uint64_t *out, struct orch_err *err)
 {
 	struct fmt_snapshot snap;
 	int rc = view_packset_snapshot(cas_store_packset(s), snapshot, &snap, err);
@@ -27,8 +27,8 @@ static int create(struct cas_store *s, const struct fmt_layer_head *head, struct
 	return cas_layer_create(s, head->layer, frame.data, frame.len, err);
 }
 
-int fsd_layer_make(struct cas_store *s, const struct fsd_layer_spec *spec, uint64_t *out_id,
-    struct orch_err *err)
+int fsd_layer_make(
+    struct cas_store *s, const struct fsd_layer_spec *spec, uint64_t *out_id, struct orch_err *err)
 {
 	struct fmt_layer_head head = {
 	    .parent = spec->parent,
@@ -55,8 +55,8 @@ int fsd_layer_make(struct cas_store *s, const struct fsd_layer_spec *spec, uint6
 	return rc;
 }
 
-int fsd_layer_chain(struct cas_store *s, uint64_t top, uint64_t **out, size_t *out_count,
-    struct orch_err *err)
+int fsd_layer_chain(
+    struct cas_store *s, uint64_t top, uint64_t **out, size_t *out_count, struct orch_err *err)
 {
 	orch_auto(free) uint64_t *v = calloc(FSD_CHAIN_MAX, sizeof(*v));
 	size_t n = 0;
@@ -68,8 +68,8 @@ int fsd_layer_chain(struct cas_store *s, uint64_t top, uint64_t **out, size_t *o
 		int rc = cas_layer_get(s, top, &layer, err);
 
 		if (rc == 0 && layer.status < 0)
-			rc = orch_err_sys(err, -layer.status, "layer %llu",
-			    (unsigned long long)top);
+			rc =
+			    orch_err_sys(err, -layer.status, "layer %llu", (unsigned long long)top);
 		if (rc < 0)
 			return rc;
 		if (n == FSD_CHAIN_MAX)
@@ -114,8 +114,8 @@ int fsd_layer_find_top(struct cas_store *s, struct fsd_ws_record *r, struct orch
 		int rc = cas_layer_get(s, r->layer, &layer, err);
 
 		if (rc == 0 && layer.status < 0)
-			rc = orch_err_sys(err, -layer.status, "layer %llu",
-			    (unsigned long long)r->layer);
+			rc = orch_err_sys(
+			    err, -layer.status, "layer %llu", (unsigned long long)r->layer);
 		if (rc == -ENOENT && r->layer != before) {
 			/* Sealed, and ended before its successor was made. */
 			return orch_err_set(err, ORCH_ECORRUPT,

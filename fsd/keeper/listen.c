@@ -51,8 +51,8 @@ static int check_folder(const char *folder, struct orch_err *err)
 	if (!S_ISDIR(st.st_mode))
 		return orch_err_set(err, ENOTDIR, "%s: not a folder", folder);
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return orch_err_set(err, EACCES, "%s: belongs to user %u", folder,
-		    (unsigned)st.st_uid);
+		return orch_err_set(
+		    err, EACCES, "%s: belongs to user %u", folder, (unsigned)st.st_uid);
 	if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
 		return orch_err_set(err, EACCES, "%s: everybody may write there", folder);
 	return 0;
@@ -154,15 +154,15 @@ static int check_inherited(const char *path, struct orch_err *err)
 		return orch_err_set(err, EINVAL,
 		    "descriptor 3 is not a listening Unix socket, though LISTEN_FDS says so");
 	if (strncmp(addr.sun_path, path, sizeof(addr.sun_path)) != 0)
-		return orch_err_set(err, EINVAL, "the socket handed over is %.108s, not %s",
-		    addr.sun_path, path);
+		return orch_err_set(
+		    err, EINVAL, "the socket handed over is %.108s, not %s", addr.sun_path, path);
 	if (fcntl(INHERITED_FD, F_SETFD, FD_CLOEXEC) < 0)
 		return orch_err_sys(err, errno, "descriptor 3");
 	return 0;
 }
 
-int fsd_listen_inherit(const struct fsd_listen_spec *s, int *out_fd, bool *out_ours,
-    struct orch_err *err)
+int fsd_listen_inherit(
+    const struct fsd_listen_spec *s, int *out_fd, bool *out_ours, struct orch_err *err)
 {
 	bool given = env_is("LISTEN_PID", (unsigned long)getpid()) && env_is("LISTEN_FDS", 1);
 	bool ours = getenv(REPLACED_ENV) != NULL;

@@ -12,8 +12,8 @@ struct fsd_listen_spec {
 
 /* Whether a socket may be made there, and the sockets of mounts below it; no side effects.
  * -ENAMETOOLONG, -EBUSY: somebody answers there, -EACCES: the folder is another user's. */
-int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err) ORCH_NONNULL(1)
-    ORCH_WUR;
+int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
 /* Makes the folder and the socket, mode 0660, listening. *out_fd is the caller's. */
 int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;

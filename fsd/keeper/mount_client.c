@@ -39,14 +39,14 @@ static int answer_error(const struct fmt_msg *m, struct orch_err *err)
 }
 
 /* Takes answers until the one that belongs to the call; others are of calls that timed out. */
-static int call_answer(struct fsd_mount_client *c, const struct call *call,
-    uint64_t deadline_ns, struct fmt_msg *out, struct orch_err *err)
+static int call_answer(struct fsd_mount_client *c, const struct call *call, uint64_t deadline_ns,
+    struct fmt_msg *out, struct orch_err *err)
 {
 	for (;;) {
 		int fds[ORCH_SOCK_FDS_MAX];
 		size_t fd_count = 0;
-		ssize_t n = orch_sock_recv(c->sock, c->answer, sizeof(c->answer), fds, &fd_count,
-		    deadline_ns);
+		ssize_t n = orch_sock_recv(
+		    c->sock, c->answer, sizeof(c->answer), fds, &fd_count, deadline_ns);
 		int rc;
 
 		if (n < 0)
@@ -72,8 +72,8 @@ static int call_run(struct fsd_mount_client *c, struct call *call, int rc, int f
 	if (rc < 0)
 		orch_err_sys(err, -rc, "message to the mount process");
 	if (rc == 0) {
-		rc = orch_sock_send(c->sock, call->buf.data, call->buf.len, &fd, fd >= 0,
-		    deadline_ns);
+		rc = orch_sock_send(
+		    c->sock, call->buf.data, call->buf.len, &fd, fd >= 0, deadline_ns);
 		if (rc < 0)
 			orch_err_sys(err, -rc, "message to the mount process");
 	}
@@ -176,8 +176,8 @@ static int get_json(const struct fmt_msg *m, struct orch_json **out, struct orch
 	return orch_json_parse((const char *)p, n, out, err);
 }
 
-int fsd_mount_status(struct fsd_mount_client *c, uint64_t deadline_ns, struct orch_json **out,
-    struct orch_err *err)
+int fsd_mount_status(
+    struct fsd_mount_client *c, uint64_t deadline_ns, struct orch_json **out, struct orch_err *err)
 {
 	struct call call;
 	struct fmt_msg m;
@@ -259,8 +259,8 @@ int fsd_mount_changes(struct fsd_mount_client *c, uint64_t since, int fd, uint64
 	return rc;
 }
 
-int fsd_mount_umount(struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns,
-    struct orch_err *err)
+int fsd_mount_umount(
+    struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns, struct orch_err *err)
 {
 	struct call call;
 	struct fmt_msg m;

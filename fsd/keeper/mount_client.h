@@ -12,11 +12,11 @@
 
 struct fsd_mount_hello { /* what a mount process says it is */
 	char workspace[104];
-	uint64_t layer;              /* on top */
+	uint64_t layer; /* on top */
 	uint64_t seq;
 	struct orch_digest snapshot; /* base of its chain */
 	pid_t pid;
-	char *mountpoint;            /* malloc'd; NULL: not told */
+	char *mountpoint; /* malloc'd; NULL: not told */
 };
 void fsd_mount_hello_fini(struct fsd_mount_hello *h) ORCH_NONNULL(1);
 
@@ -31,8 +31,8 @@ const struct fsd_mount_hello *fsd_mount_client_hello(const struct fsd_mount_clie
 
 struct fsd_seal {
 	uint64_t sealed; /* the layer that is immutable now */
-	uint64_t layer;  /* the one that is written from now on */
-	uint64_t seq;    /* of the seal */
+	uint64_t layer;	 /* the one that is written from now on */
+	uint64_t seq;	 /* of the seal */
 	uint64_t next_ino;
 	struct orch_json *last_write_seen; /* list of paths; never NULL after success */
 };

@@ -15,10 +15,10 @@
 #include "core/strv.h"
 
 #define READY_MAX 2048
-#define END_MS    5000
+#define END_MS	  5000
 
-int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer,
-    char *out, size_t cap)
+int fsd_mount_socket_path(
+    const struct cas_store *s, const char *run_dir, uint64_t layer, char *out, size_t cap)
 {
 	int n = snprintf(out, cap, "%s/m/%.8s-%" PRIu64 ".sock", run_dir, cas_store_id(s), layer);
 
@@ -32,8 +32,8 @@ static const char *level_name(enum orch_log_level l)
 	return names[l];
 }
 
-static int build_argv(const struct fsd_mount_start *m, const char *program, int ready_fd,
-    struct orch_strv *v)
+static int build_argv(
+    const struct fsd_mount_start *m, const char *program, int ready_fd, struct orch_strv *v)
 {
 	const struct fsd_ws_record *ws = m->ws;
 	int rc = orch_strv_add(v, program);
@@ -71,11 +71,10 @@ static int build_argv(const struct fsd_mount_start *m, const char *program, int 
 	return rc < 0 ? rc : orch_strv_add(v, level_name(m->settings->log_level));
 }
 
-static int spawn(const struct fsd_mount_start *m, int ready_fd, struct orch_process **out,
-    struct orch_err *err)
+static int spawn(
+    const struct fsd_mount_start *m, int ready_fd, struct orch_process **out, struct orch_err *err)
 {
-	orch_auto(free) char *program =
-	    orch_path_program("orch-mount", "../mount/orch-mount", err);
+	orch_auto(free) char *program = orch_path_program("orch-mount", "../mount/orch-mount", err);
 	orch_auto(strv) struct orch_strv argv = ORCH_STRV_INIT;
 	int keep[] = {cas_store_objects_fd(m->store), cas_store_packs_fd(m->store),
 	    cas_store_layers_fd(m->store), ready_fd};
@@ -116,20 +115,20 @@ static int parse_ready(char *line, struct orch_err *err)
 	text = strchr(name, ' ');
 	if (text)
 		*text++ = '\0';
-	return orch_err_set(err, orch_err_code(name) ? orch_err_code(name) : EIO, "%s",
-	    text ? text : name);
+	return orch_err_set(
+	    err, orch_err_code(name) ? orch_err_code(name) : EIO, "%s", text ? text : name);
 }
 
 /* Reads until the newline, end of file, the deadline or cancellation. */
-static int read_line(int fd, int cancel_fd, uint64_t deadline_ns, char line[READY_MAX],
-    struct orch_err *err)
+static int read_line(
+    int fd, int cancel_fd, uint64_t deadline_ns, char line[READY_MAX], struct orch_err *err)
 {
 	size_t n = 0;
 
 	line[0] = '\0';
 	while (n < READY_MAX - 1 && !memchr(line, '\n', n)) {
-		struct pollfd p[] = {{.fd = fd, .events = POLLIN},
-		    {.fd = cancel_fd, .events = POLLIN}};
+		struct pollfd p[] = {
+		    {.fd = fd, .events = POLLIN}, {.fd = cancel_fd, .events = POLLIN}};
 		int rc = poll(p, 2, orch_deadline_poll_ms(deadline_ns));
 		ssize_t got;
 
@@ -153,14 +152,14 @@ static int read_line(int fd, int cancel_fd, uint64_t deadline_ns, char line[READ
 static int wait_ready(const struct fsd_mount_start *m, int fd, struct orch_err *err)
 {
 	char line[READY_MAX];
-	int rc = read_line(fd, m->cancel_fd,
-	    orch_deadline_in_ms(m->settings->mount_timeout_s * 1000), line, err);
+	int rc = read_line(
+	    fd, m->cancel_fd, orch_deadline_in_ms(m->settings->mount_timeout_s * 1000), line, err);
 
 	return rc < 0 ? rc : parse_ready(line, err);
 }
 
-int fsd_mount_process_start(const struct fsd_mount_start *m, struct orch_process **out,
-    struct orch_err *err)
+int fsd_mount_process_start(
+    const struct fsd_mount_start *m, struct orch_process **out, struct orch_err *err)
 {
 	struct orch_process *p = NULL;
 	int fds[2], rc;

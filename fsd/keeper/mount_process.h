@@ -8,14 +8,14 @@
 #include "ws_record.h"
 
 /* "<run>/m/<8 digits of the store's id>-<layer>.sock". -ENAMETOOLONG */
-int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer,
-    char *out, size_t cap) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
+int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer, char *out,
+    size_t cap) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 
 struct fsd_mount_start {
 	struct cas_store *store;
 	const struct fsd_settings *settings;
 	const struct fsd_ws_record *ws; /* layer, path, control, flags */
-	int cancel_fd; /* -1: none */
+	int cancel_fd;			/* -1: none */
 };
 /* Returns when the process has said that the file system is mounted. It has a session of its own
  * and outlives the keeper. On failure the process is gone and nothing is mounted. */

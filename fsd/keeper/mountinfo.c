@@ -85,8 +85,7 @@ static bool parse_line(const char *line, size_t len, const char *path, struct fs
 	return true;
 }
 
-bool fsd_mountinfo_find(const char *text, size_t len, const char *path,
-    struct fsd_mountinfo *out)
+bool fsd_mountinfo_find(const char *text, size_t len, const char *path, struct fsd_mountinfo *out)
 {
 	const char *end = text + len;
 	bool found = false;

@@ -59,8 +59,8 @@ int fsd_mountpoint_prepare(const char *path, struct orch_err *err)
 	if (rc == 0)
 		rc = fsd_mountpoint_find(path, &m, err);
 	if (rc > 0)
-		return orch_err_set(err, EBUSY, "%s: a file system of type %s is mounted there",
-		    path, m.type);
+		return orch_err_set(
+		    err, EBUSY, "%s: a file system of type %s is mounted there", path, m.type);
 	return rc < 0 ? rc : orch_mkdirs(AT_FDCWD, path, 0755, err);
 }
 
@@ -125,8 +125,8 @@ static int check_folder(void *arg, char *out, size_t cap)
 	return 0;
 }
 
-int fsd_mountpoint_check(const struct fsd_peer *peer, const char *path, char *out, size_t cap,
-    struct orch_err *err)
+int fsd_mountpoint_check(
+    const struct fsd_peer *peer, const char *path, char *out, size_t cap, struct orch_err *err)
 {
 	struct check c = {.path = path, .uid = peer->uid};
 	int rc;
@@ -138,8 +138,8 @@ int fsd_mountpoint_check(const struct fsd_peer *peer, const char *path, char *ou
 		return rc;
 	rc = fsd_peer_run(peer, check_folder, &c, out, cap, err);
 	if (rc == -EPERM)
-		return orch_err_set(err, EPERM, "%s does not belong to user %u", path,
-		    (unsigned)peer->uid);
+		return orch_err_set(
+		    err, EPERM, "%s does not belong to user %u", path, (unsigned)peer->uid);
 	if (rc == -ENOTEMPTY)
 		return orch_err_set(err, ENOTEMPTY, "%s is not empty", path);
 	if (rc < 0)

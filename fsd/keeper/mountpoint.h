@@ -17,8 +17,8 @@ struct fsd_mountinfo {
 int fsd_mountpoint_find(const char *path, struct fsd_mountinfo *out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Picks the mount from the text of a mountinfo file. Pure. */
-bool fsd_mountinfo_find(const char *text, size_t len, const char *path,
-    struct fsd_mountinfo *out) ORCH_NONNULL(1, 3, 4);
+bool fsd_mountinfo_find(const char *text, size_t len, const char *path, struct fsd_mountinfo *out)
+    ORCH_NONNULL(1, 3, 4);
 
 /* Makes mounts/<name>, root's, 0755. A stale FUSE mount on it is detached; -EBUSY: something else
  * is mounted there. */

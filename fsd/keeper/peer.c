@@ -124,8 +124,8 @@ static int wait_child(pid_t pid, struct orch_err *err)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (n <= 0)
-		return orch_err_set(err, ETIMEDOUT, "no answer of the file system in %d s",
-		    RUN_MS / 1000);
+		return orch_err_set(
+		    err, ETIMEDOUT, "no answer of the file system in %d s", RUN_MS / 1000);
 	return 0;
 }
 
@@ -133,8 +133,8 @@ int fsd_peer_run(const struct fsd_peer *p, int (*fn)(void *arg, char *out, size_
     void *arg, char *out, size_t out_cap, struct orch_err *err)
 {
 	size_t size = sizeof(struct shared) + out_cap;
-	struct shared *sh = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	    -1, 0);
+	struct shared *sh =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 	int rc;
 

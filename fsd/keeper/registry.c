@@ -103,8 +103,7 @@ static int wait_free(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_reque
 			rc = fsd_request_cancelled(r, err);
 		if (rc == 0 && ws->busy && orch_clock_ns() >= deadline_ns)
 			rc = orch_err_set(err, EBUSY,
-			    "another operation on workspace '%s' takes too long",
-			    ws->record.name);
+			    "another operation on workspace '%s' takes too long", ws->record.name);
 	}
 	ws->waiters--;
 	if (!ws->gone)
@@ -158,8 +157,8 @@ static void insert(struct fsd_registry *g, struct fsd_ws *ws)
 	*at = ws;
 }
 
-int fsd_registry_reserve(struct fsd_registry *g, const char *name, struct fsd_ws **out,
-    struct orch_err *err)
+int fsd_registry_reserve(
+    struct fsd_registry *g, const char *name, struct fsd_ws **out, struct orch_err *err)
 {
 	struct fsd_ws *ws;
 	bool taken;
@@ -212,8 +211,8 @@ void fsd_ws_show(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_
 	pthread_mutex_unlock(&g->lock);
 }
 
-int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r,
-    struct orch_err *err)
+int fsd_ws_save(
+    struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *j = fsd_ws_record_format(r);
 	int rc;
@@ -241,8 +240,8 @@ int fsd_ws_remove(struct fsd_registry *g, struct fsd_ws *ws, struct orch_err *er
 	return 0;
 }
 
-int fsd_registry_look(struct fsd_registry *g, const char *name, struct fsd_ws_record *out,
-    struct orch_err *err)
+int fsd_registry_look(
+    struct fsd_registry *g, const char *name, struct fsd_ws_record *out, struct orch_err *err)
 {
 	struct fsd_ws *ws;
 

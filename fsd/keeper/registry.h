@@ -14,15 +14,15 @@ struct orch_process;
 struct fsd_registry;
 
 struct fsd_ws {
-	struct fsd_ws *next;           /* guarded by the registry, as all but what is said */
+	struct fsd_ws *next; /* guarded by the registry, as all but what is said */
 	struct fsd_ws_record record;
-	bool busy;                     /* somebody acquired it */
-	bool gone;                     /* removed; freed when the last waiter has left */
-	bool fresh;                    /* reserved, not yet stored: nobody sees it */
+	bool busy;  /* somebody acquired it */
+	bool gone;  /* removed; freed when the last waiter has left */
+	bool fresh; /* reserved, not yet stored: nobody sees it */
 	unsigned waiters;
 	/* of whoever acquired it: */
-	int pidfd;                     /* of the mount process; -1: not mounted */
-	struct orch_process *process;  /* NULL: adopted, not our child */
+	int pidfd;		      /* of the mount process; -1: not mounted */
+	struct orch_process *process; /* NULL: adopted, not our child */
 };
 
 struct fsd_registry *fsd_registry_new(struct cas_store *store) ORCH_NONNULL(1) ORCH_WUR;
@@ -32,8 +32,7 @@ void fsd_registry_free(struct fsd_registry *g);
 /* Waits its turn: at most until the deadline, or the request's cancellation (r may be NULL).
  * -ENOENT, -EBUSY (deadline), -ECANCELED. _release it. */
 int fsd_registry_acquire(struct fsd_registry *g, const char *name, struct fsd_request *r,
-    uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5)
-    ORCH_WUR;
+    uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5) ORCH_WUR;
 /* NULL: it is busy, or there is none. */
 struct fsd_ws *fsd_registry_try_acquire(struct fsd_registry *g, const char *name)
     ORCH_NONNULL(1, 2);

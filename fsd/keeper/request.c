@@ -62,8 +62,8 @@ static int check_known(const char *key, const struct orch_json *v, void *priv)
 	}
 	near = fsd_nearest(key, list, k->count);
 	if (near)
-		return orch_err_set(k->err, EINVAL, "unknown %s '%s' (did you mean '%s'?)", k->what,
-		    key, near);
+		return orch_err_set(
+		    k->err, EINVAL, "unknown %s '%s' (did you mean '%s'?)", k->what, key, near);
 	return orch_err_set(k->err, EINVAL, "unknown %s '%.64s'", k->what, key);
 }
 
@@ -101,26 +101,26 @@ static int check_member(const struct word *w, const struct orch_json *body, stru
 	if (!v && w->kind == 'p')
 		v = get_b64(body, w);
 	if (!v || orch_json_is_null(v))
-		return w->optional ? 0 :
-				     orch_err_set(err, EINVAL, "member '%s' is missing", w->name);
+		return w->optional ? 0
+				   : orch_err_set(err, EINVAL, "member '%s' is missing", w->name);
 	switch (w->kind) {
 	case 's':
 	case 'p':
-		return orch_json_str(v) ?
-			   0 :
-			   orch_err_set(err, EINVAL, "'%s' is not a string", w->name);
+		return orch_json_str(v)
+			   ? 0
+			   : orch_err_set(err, EINVAL, "'%s' is not a string", w->name);
 	case 'b':
-		return is_bool(body, w->name) ?
-			   0 :
-			   orch_err_set(err, EINVAL, "'%s' is neither true nor false", w->name);
+		return is_bool(body, w->name)
+			   ? 0
+			   : orch_err_set(err, EINVAL, "'%s' is neither true nor false", w->name);
 	case 'o':
-		return orch_json_is_object(v) ?
-			   0 :
-			   orch_err_set(err, EINVAL, "'%s' is not an object", w->name);
+		return orch_json_is_object(v)
+			   ? 0
+			   : orch_err_set(err, EINVAL, "'%s' is not an object", w->name);
 	case 'a':
-		return all_strings(v) ?
-			   0 :
-			   orch_err_set(err, EINVAL, "'%s' is not a list of strings", w->name);
+		return all_strings(v)
+			   ? 0
+			   : orch_err_set(err, EINVAL, "'%s' is not a list of strings", w->name);
 	default:
 		return 0;
 	}
@@ -129,8 +129,8 @@ static int check_member(const struct word *w, const struct orch_json *body, stru
 int fsd_request_check_body(const char *spec, const struct orch_json *body, struct orch_err *err)
 {
 	struct word words[SPEC_WORDS_MAX];
-	struct known k = {.words = words, .count = split(spec, words), .what = "member",
-	    .err = err};
+	struct known k = {
+	    .words = words, .count = split(spec, words), .what = "member", .err = err};
 	int rc;
 
 	if (!orch_json_is_object(body))
@@ -144,8 +144,8 @@ int fsd_request_check_body(const char *spec, const struct orch_json *body, struc
 int fsd_request_check_query(const char *spec, const struct orch_json *query, struct orch_err *err)
 {
 	struct word words[SPEC_WORDS_MAX];
-	struct known k = {.words = words, .count = split(spec, words), .what = "parameter",
-	    .err = err};
+	struct known k = {
+	    .words = words, .count = split(spec, words), .what = "parameter", .err = err};
 	int rc = orch_json_each(query, check_known, &k);
 
 	for (size_t i = 0; rc == 0 && i < k.count; i++)

@@ -23,9 +23,9 @@ struct fsd_request {
 	struct fsd_daemon *daemon;
 	struct fsd_peer peer;
 	const char *params[FSD_PARAMS_MAX]; /* of the path, decoded, in order */
-	const struct orch_json *body;       /* never NULL; an empty object when there was none */
-	const struct orch_json *query;      /* strings by name; never NULL */
-	struct fsd_events *events;          /* streams only, else NULL */
+	const struct orch_json *body;	    /* never NULL; an empty object when there was none */
+	const struct orch_json *query;	    /* strings by name; never NULL */
+	struct fsd_events *events;	    /* streams only, else NULL */
 	int cancel_fd;
 	int client_fd;                      /* the connection, to see whether it was closed */
 	const atomic_bool *cancel;        /* the same as a flag */
@@ -34,8 +34,7 @@ struct fsd_request {
 
 /* 0: *out_answer (NULL: {}) is the answer, or the result of a stream. -errno with a message in err.
  * On failure *out_answer may be an object whose members go into the error object. */
-typedef int fsd_handler(struct fsd_request *r, struct orch_json **out_answer,
-    struct orch_err *err);
+typedef int fsd_handler(struct fsd_request *r, struct orch_json **out_answer, struct orch_err *err);
 
 enum fsd_route_flags {
 	FSD_ROUTE_STREAM = 1, /* NDJSON; the client's leaving cancels */
@@ -61,14 +60,13 @@ int fsd_request_check_query(const char *spec, const struct orch_json *query, str
 
 /* Members of the body that were checked: NULL / fallback when absent or null. */
 const char *fsd_body_str(const struct fsd_request *r, const char *key) ORCH_NONNULL(1, 2);
-bool fsd_body_bool(const struct fsd_request *r, const char *key, bool fallback)
-    ORCH_NONNULL(1, 2);
+bool fsd_body_bool(const struct fsd_request *r, const char *key, bool fallback) ORCH_NONNULL(1, 2);
 const char *fsd_query_str(const struct fsd_request *r, const char *key) ORCH_NONNULL(1, 2);
 
 /* The flag alone: no system call. */
 bool fsd_request_cancel_flag(const struct fsd_request *r) ORCH_NONNULL(1);
 /* -ECANCELED when the client has gone or the daemon ends. */
-int fsd_request_cancelled(const struct fsd_request *r, struct orch_err *err) ORCH_NONNULL(1)
-    ORCH_WUR;
+int fsd_request_cancelled(const struct fsd_request *r, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

@@ -21,8 +21,7 @@ const struct fsd_route fsd_routes[] = {
 	FSD_ROUTE_STREAM},
     {"POST", REV "/export", fsd_api_export, "dir:p", NULL, FSD_ROUTE_STREAM},
     {"POST", "/v1/snapshots/apply", fsd_api_apply,
-	"base:s incoming:s mine:s conflict:s? ref:s? expect:s? record:o?", NULL,
-	FSD_ROUTE_STREAM},
+	"base:s incoming:s mine:s conflict:s? ref:s? expect:s? record:o?", NULL, FSD_ROUTE_STREAM},
     {"GET", "/v1/diff", fsd_api_diff, NULL, "a b", FSD_ROUTE_STREAM},
 
     {"GET", "/v1/refs", fsd_api_ref_list, NULL, "prefix?", 0},

@@ -18,7 +18,7 @@ enum kind { KIND_PATH, KIND_STR, KIND_NUMBER, KIND_BOOL, KIND_LEVEL, KIND_FORMAT
 struct setting {
 	const char *name;
 	enum kind kind;
-	size_t at;         /* offset in struct fsd_settings */
+	size_t at;	   /* offset in struct fsd_settings */
 	uint64_t min, max; /* KIND_NUMBER */
 	const char *placeholder;
 	const char *help;
@@ -96,8 +96,8 @@ static int unknown(const char *what, const char *dashes, const char *name, struc
 	if (near)
 		return orch_err_set(err, EINVAL, "unknown %s '%s%s' (did you mean '%s%s'?)", what,
 		    dashes, name, dashes, near);
-	return orch_err_set(err, EINVAL, "unknown %s '%s%s' (see orch-fsd --help)", what, dashes,
-	    name);
+	return orch_err_set(
+	    err, EINVAL, "unknown %s '%s%s' (see orch-fsd --help)", what, dashes, name);
 }
 
 static int set_string(char **slot, char *value, struct orch_err *err)
@@ -159,8 +159,8 @@ static int set_level(enum orch_log_level *slot, const char *v, struct orch_err *
 	return 0;
 }
 
-static int set_value(struct fsd_settings *s, const struct setting *t, const char *v,
-    struct orch_err *err)
+static int set_value(
+    struct fsd_settings *s, const struct setting *t, const char *v, struct orch_err *err)
 {
 	void *slot = (char *)s + t->at;
 
@@ -219,10 +219,10 @@ static int defaults(struct fsd_settings *s, struct orch_err *err)
 	if (data) /* without the slash at its end */
 		data[strlen(data) - 1] = '\0';
 	s->store = root ? strdup(ORCH_LOCALSTATEDIR "/lib/orch") : data;
-	s->socket = root ? strdup(ORCH_RUNSTATEDIR "/orch/fsd.sock") :
-			   user_path("XDG_RUNTIME_DIR", NULL, "fsd.sock");
-	s->mounts = root ? strdup(ORCH_RUNSTATEDIR "/orch/mnt") :
-			   user_path("XDG_RUNTIME_DIR", NULL, "mnt");
+	s->socket = root ? strdup(ORCH_RUNSTATEDIR "/orch/fsd.sock")
+			 : user_path("XDG_RUNTIME_DIR", NULL, "fsd.sock");
+	s->mounts =
+	    root ? strdup(ORCH_RUNSTATEDIR "/orch/mnt") : user_path("XDG_RUNTIME_DIR", NULL, "mnt");
 	s->group = strdup("orch");
 	if (!s->store || !s->socket || !s->mounts || !s->group)
 		return orch_err_set(err, ENOMEM, "no memory");
@@ -294,8 +294,8 @@ static int config_text(struct fsd_settings *s, char *text, struct orch_err *err)
 	return 0;
 }
 
-static int config_load(struct fsd_settings *s, const char *path, bool required,
-    struct orch_err *err)
+static int config_load(
+    struct fsd_settings *s, const char *path, bool required, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	orch_auto(free) char *text = NULL;
@@ -324,7 +324,7 @@ static int config_load(struct fsd_settings *s, const char *path, bool required,
 struct flag {
 	const struct setting *setting;
 	const char *value; /* NULL: none given */
-	bool negated;      /* --no-NAME */
+	bool negated;	   /* --no-NAME */
 };
 
 /* Takes one flag, and its value when it has one, from argv[*i]. */
@@ -336,8 +336,8 @@ static int next_flag(int argc, char *const *argv, int *i, struct flag *out, stru
 	size_t n = eq ? (size_t)(eq - arg) : strlen(arg);
 
 	if (strncmp(arg, "--", 2) != 0 || n - 2 >= sizeof(name))
-		return orch_err_set(err, EINVAL, "unexpected argument '%s' (see orch-fsd --help)",
-		    arg);
+		return orch_err_set(
+		    err, EINVAL, "unexpected argument '%s' (see orch-fsd --help)", arg);
 	memcpy(name, arg + 2, n - 2);
 	name[n - 2] = '\0';
 	*out = (struct flag){.setting = find_flag(name), .value = eq ? eq + 1 : NULL};
@@ -378,8 +378,8 @@ static int apply_flag(struct fsd_settings *s, const struct flag *f, struct orch_
 }
 
 /* only: NULL, or the one flag that is looked at. */
-static int each_flag(struct fsd_settings *s, int argc, char *const *argv, const char *only,
-    struct orch_err *err)
+static int each_flag(
+    struct fsd_settings *s, int argc, char *const *argv, const char *only, struct orch_err *err)
 {
 	for (int i = 1; i < argc;) {
 		struct flag f = {0};
@@ -441,8 +441,9 @@ void fsd_settings_help(FILE *to)
 	struct fsd_settings s;
 	struct orch_err err = ORCH_ERR_INIT;
 
-	fputs("Usage: orch-fsd [OPTION]...\n\n"
-	      "Keeps the store and its workspaces, and serves the control API on a Unix socket.\n\n",
+	fputs(
+	    "Usage: orch-fsd [OPTION]...\n\n"
+	    "Keeps the store and its workspaces, and serves the control API on a Unix socket.\n\n",
 	    to);
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(switches); i++)
 		help_line(to, &switches[i]);

@@ -12,15 +12,15 @@
 #include "core/log.h"
 
 struct fsd_settings {
-	char *store;    /* absolute, as are all paths here */
+	char *store; /* absolute, as are all paths here */
 	char *socket;
 	char *mounts;
 	char *log_file; /* NULL: standard error, or <store>/log/orch-fsd.log in the background */
-	char *group;    /* of the socket; "" : none */
-	char *config;   /* the file that was read; NULL: none */
+	char *group;	/* of the socket; "" : none */
+	char *config;	/* the file that was read; NULL: none */
 	enum orch_log_level log_level;
 	enum orch_log_format log_format;
-	uint64_t exit_idle_s;      /* 0: never */
+	uint64_t exit_idle_s; /* 0: never */
 	uint64_t connections_max;
 	uint64_t workers_max;
 	uint64_t mount_timeout_s;  /* until a mount process says that it is ready, or answers */

@@ -26,8 +26,8 @@ struct orch_json *fsd_task_json(struct fsd_request *r, const char *name, bool as
 	return NULL;
 }
 
-int fsd_task_path(struct fsd_request *r, struct orch_json *task, const char *name,
-    struct orch_err *err)
+int fsd_task_path(
+    struct fsd_request *r, struct orch_json *task, const char *name, struct orch_err *err)
 {
 	orch_auto(free) char *path = NULL;
 	size_t len;
@@ -41,8 +41,8 @@ int fsd_task_path(struct fsd_request *r, struct orch_json *task, const char *nam
 	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
 }
 
-int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name,
-    const char *rev, struct orch_err *err)
+int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name, const char *rev,
+    struct orch_err *err)
 {
 	struct orch_digest id;
 	int rc = cas_snapshot_resolve(r->daemon->store, rev, &id, err);
@@ -88,8 +88,8 @@ static int make_answer(const struct orch_json *result, const struct cas_publish 
 
 /* "<uid>-<64 hex digits>": an index stands for having read the files, so its uid must be the one
  * that the worker ran under. */
-static bool scan_key_fits(const struct fsd_request *r, const struct fsd_transfer *t,
-    const char *key)
+static bool scan_key_fits(
+    const struct fsd_request *r, const struct fsd_transfer *t, const char *key)
 {
 	uid_t uid = t->as_peer && geteuid() == 0 ? r->peer.uid : geteuid();
 	struct orch_digest rest;
@@ -99,9 +99,9 @@ static bool scan_key_fits(const struct fsd_request *r, const struct fsd_transfer
 	return strncmp(key, prefix, (size_t)n) == 0 && orch_digest_parse(key + n, &rest) == 0;
 }
 
-static int publish(struct fsd_request *r, const struct fsd_task *task,
-    const struct fsd_transfer *t, const char *quarantine, const struct orch_json *result, struct orch_json **out, struct orch_digest *out_id,
-    struct orch_err *err)
+static int publish(struct fsd_request *r, const struct fsd_task *task, const struct fsd_transfer *t,
+    const char *quarantine, const struct orch_json *result, struct orch_json **out,
+    struct orch_digest *out_id, struct orch_err *err)
 {
 	struct cas_publish p = {
 	    .quarantine = quarantine,
@@ -145,8 +145,8 @@ int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct 
 	orch_auto(fd) int fd = -1;
 	orch_auto(json) struct orch_json *result = NULL;
 	bool other = t->as_peer && geteuid() == 0;
-	int rc = cas_publish_prepare(s, other ? r->peer.uid : geteuid(),
-	    other ? r->peer.gid : getegid(), id, &fd, err);
+	int rc = cas_publish_prepare(
+	    s, other ? r->peer.uid : geteuid(), other ? r->peer.gid : getegid(), id, &fd, err);
 
 	if (rc < 0)
 		return rc;

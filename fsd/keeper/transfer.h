@@ -6,11 +6,11 @@
 #include "worker.h"
 
 struct fsd_transfer {
-	const char *ref;             /* NULL: none is moved */
+	const char *ref; /* NULL: none is moved */
 	struct cas_expect expect;
 	const struct orch_json *record; /* NULL: {} */
-	const char *parent;          /* member of the task with the parent for the record; NULL */
-	bool as_peer;                /* the worker runs under the peer's ids */
+	const char *parent; /* member of the task with the parent for the record; NULL */
+	bool as_peer;	    /* the worker runs under the peer's ids */
 };
 
 /* Adds quarantine, objects and packs to the task (made by the caller, with its own members), runs
@@ -27,7 +27,7 @@ struct orch_json *fsd_task_json(struct fsd_request *r, const char *name, bool as
 int fsd_task_path(struct fsd_request *r, struct orch_json *task, const char *name,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* Resolves a REV and sets it as 64 hex digits. */
-int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name,
-    const char *rev, struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
+int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name, const char *rev,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
 
 #endif

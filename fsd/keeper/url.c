@@ -90,8 +90,8 @@ static size_t segment(const char *s, size_t n)
 	return slash ? (size_t)(slash - s) : n;
 }
 
-int fsd_url_match(const char *pattern, const char *path, size_t path_len,
-    char *params[FSD_PARAMS_MAX])
+int fsd_url_match(
+    const char *pattern, const char *path, size_t path_len, char *params[FSD_PARAMS_MAX])
 {
 	size_t pattern_len = strlen(pattern), count = 0;
 

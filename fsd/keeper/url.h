@@ -10,8 +10,8 @@
 char *fsd_url_decode(const char *s, size_t n) ORCH_NONNULL(1) ORCH_WUR;
 
 /* "a=1&b=2" to {"a":"1","b":"2"}; s may be NULL. -EINVAL: not so, twice the same, not UTF-8. */
-int fsd_url_query(const char *s, struct orch_json **out, struct orch_err *err) ORCH_NONNULL(2)
-    ORCH_WUR;
+int fsd_url_query(const char *s, struct orch_json **out, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
 
 /* Matches the path (path_len bytes of the target) with a pattern. 1: yes, params[] are malloc'd
  * and the caller's; 0: no; -EINVAL: a bad escape. */

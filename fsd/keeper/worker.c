@@ -16,7 +16,7 @@
 #include "json_value.h"
 
 #define LINE_MAX_BYTES ((size_t)8 << 20)
-#define TURN_MS        100
+#define TURN_MS	       100
 #define GRACE_MS       5000
 
 struct fsd_workers {
@@ -92,11 +92,11 @@ static void give_place(struct fsd_workers *w)
 
 struct output {
 	struct fsd_request *r;
-	struct orch_buf line;     /* of standard output, not ended yet */
-	char complaint[512];      /* end of standard error */
+	struct orch_buf line; /* of standard output, not ended yet */
+	char complaint[512];  /* end of standard error */
 	size_t complaint_len;
 	struct orch_json *result, *error;
-	struct orch_err err;      /* of parsing */
+	struct orch_err err; /* of parsing */
 };
 
 static void output_fini(struct output *o)
@@ -237,8 +237,8 @@ static int start(struct fsd_task *t, int task_fd, struct output *o, struct orch_
 static int pump(struct fsd_workers *w, struct fsd_request *r, struct orch_process *p,
     struct output *o, int *out_status, struct orch_err *err)
 {
-	int rc = orch_process_wait(p, orch_deadline_in_ms(w->timeout_s * 1000), r->cancel_fd,
-	    out_status, err);
+	int rc = orch_process_wait(
+	    p, orch_deadline_in_ms(w->timeout_s * 1000), r->cancel_fd, out_status, err);
 
 	if (rc >= 0)
 		return 0;
@@ -257,8 +257,8 @@ static int ended_badly(const struct output *o, int status, struct orch_err *err)
 	const char *why = *o->complaint ? o->complaint : "it said nothing";
 
 	if (WIFSIGNALED(status))
-		return orch_err_set(err, EIO, "the worker was killed by signal %d: %s",
-		    WTERMSIG(status), why);
+		return orch_err_set(
+		    err, EIO, "the worker was killed by signal %d: %s", WTERMSIG(status), why);
 	return orch_err_set(err, EIO, "the worker ended with status %d and no result: %s",
 	    WIFEXITED(status) ? WEXITSTATUS(status) : -1, why);
 }
@@ -287,8 +287,8 @@ static int verdict(struct output *o, int status, struct orch_json **out_result,
 	return rc;
 }
 
-static int run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t,
-    struct output *o, int *out_status, struct orch_err *err)
+static int run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t, struct output *o,
+    int *out_status, struct orch_err *err)
 {
 	orch_auto(fd) int task_fd = -1;
 	struct orch_process *p = NULL;

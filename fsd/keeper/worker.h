@@ -16,10 +16,10 @@ unsigned fsd_workers_running(struct fsd_workers *w) ORCH_NONNULL(1);
 
 #define FSD_WORKER_FDS_MAX 5
 struct fsd_task {
-	struct orch_json *json;  /* without "fds"; the task's members are added to it */
+	struct orch_json *json; /* without "fds"; the task's members are added to it */
 	struct {
 		const char *name;
-		int fd;          /* borrowed */
+		int fd; /* borrowed */
 	} fds[FSD_WORKER_FDS_MAX];
 	size_t fd_count;
 };

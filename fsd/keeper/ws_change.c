@@ -28,18 +28,17 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 	return 0;
 }
 
-int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
-    struct orch_err *err)
+int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
 {
 	struct fsd_ws_record rec;
 	int rc = fsd_registry_look(r->daemon->registry, name, &rec, err);
 
 	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != rec.uid)
-		rc = orch_err_set(err, EPERM, "workspace '%s' belongs to user %u", name,
-		    (unsigned)rec.uid);
+		rc = orch_err_set(
+		    err, EPERM, "workspace '%s' belongs to user %u", name, (unsigned)rec.uid);
 	if (rc == 0)
-		rc = fsd_registry_acquire(r->daemon->registry, name, r,
-		    orch_deadline_in_ms(QUEUE_MS), out, err);
+		rc = fsd_registry_acquire(
+		    r->daemon->registry, name, r, orch_deadline_in_ms(QUEUE_MS), out, err);
 	if (rc == 0) {
 		rc = see_process(r->daemon, *out, err);
 		if (rc < 0)
@@ -84,8 +83,8 @@ static int create_in(struct fsd_request *r, struct fsd_ws *ws, struct fsd_ws_rec
 	return rc;
 }
 
-int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c,
-    struct fsd_ws_record *out, struct orch_err *err)
+int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd_ws_record *out,
+    struct orch_err *err)
 {
 	struct fsd_registry *g = r->daemon->registry;
 	struct fsd_ws *ws;
@@ -111,8 +110,8 @@ static int remount(struct fsd_request *r, struct fsd_ws *ws, const char *at,
 	if (rec->state == FSD_WS_MOUNTED && strcmp(rec->error, FSD_WS_DETACHED) == 0)
 		return orch_err_set(err, EBUSY, "workspace '%s' is %s", rec->name, rec->error);
 	if (rec->state == FSD_WS_MOUNTED && at && strcmp(at, rec->path) != 0)
-		return orch_err_set(err, EBUSY, "workspace '%s' is mounted on %s", rec->name,
-		    rec->path);
+		return orch_err_set(
+		    err, EBUSY, "workspace '%s' is mounted on %s", rec->name, rec->path);
 	if (rec->state == FSD_WS_MOUNTED)
 		return 0;
 	rc = fsd_ws_place(r, rec, at ? at : rec->at_given ? ws->record.path : NULL, err);
@@ -144,8 +143,8 @@ static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orc
 	if (rc < 0)
 		return rc;
 	if (ws->record.state == FSD_WS_MOUNTED)
-		return orch_err_set(err, EBUSY, "workspace '%s' is %s", ws->record.name,
-		    ws->record.error);
+		return orch_err_set(
+		    err, EBUSY, "workspace '%s' is %s", ws->record.name, ws->record.error);
 	layer = ws->record.layer;
 	rc = fsd_ws_remove(d->registry, ws, err);
 	if (rc == 0)

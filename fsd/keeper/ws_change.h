@@ -8,8 +8,8 @@
 #include "ws_mount.h"
 
 /* Acquires the workspace for the peer: -EPERM unless it is the owner, root or the daemon's user. */
-int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out,
-    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 struct fsd_ws_create {
 	const char *name;
@@ -19,8 +19,8 @@ struct fsd_ws_create {
 	gid_t gid;
 	bool read_only, passthrough, mount;
 };
-int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c,
-    struct fsd_ws_record *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd_ws_record *out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 /* *out_unsure: list of paths that had a writer at the instant; the caller's. */
 int fsd_ws_fork(struct fsd_request *r, const char *source, const char *name, const char *at,

@@ -14,8 +14,8 @@
 #include "mount_process.h"
 #include "mountpoint.h"
 
-#define MODULE   "keeper"
-#define END_MS   5000
+#define MODULE	 "keeper"
+#define END_MS	 5000
 #define LEAVE_MS 500
 
 char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
@@ -53,8 +53,8 @@ static int verify_place(const struct fsd_ws_record *rec, struct orch_err *err)
 	int rc = fsd_mountpoint_find(rec->path, &m, err);
 
 	if (rc == 0)
-		return orch_err_set(err, EBUSY, "%s was replaced while it was being mounted",
-		    rec->path);
+		return orch_err_set(
+		    err, EBUSY, "%s was replaced while it was being mounted", rec->path);
 	return rc < 0 ? rc : 0;
 }
 
@@ -74,8 +74,8 @@ static void reap(struct fsd_ws *ws, int *out_status)
 
 	if (!ws->process && ws->pidfd >= 0)
 		status = reap_inherited(ws->pidfd);
-	if (ws->process && orch_process_wait(ws->process, orch_deadline_in_ms(END_MS), -1,
-			       &status, NULL) < 0)
+	if (ws->process &&
+	    orch_process_wait(ws->process, orch_deadline_in_ms(END_MS), -1, &status, NULL) < 0)
 		status = 0;
 	orch_process_free(ws->process);
 	ws->process = NULL;
@@ -96,8 +96,7 @@ static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
 	reap(ws, NULL);
 }
 
-static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, pid_t pid,
-    struct orch_err *err)
+static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, pid_t pid, struct orch_err *err)
 {
 	int rc = orch_proc_id_get(pid, &rec->process);
 
@@ -122,8 +121,8 @@ static int start(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	    .cancel_fd = r ? r->cancel_fd : -1,
 	};
 
-	if (fsd_mount_socket_path(d->store, d->run_dir, rec->layer, rec->control,
-		sizeof(rec->control)) < 0)
+	if (fsd_mount_socket_path(
+		d->store, d->run_dir, rec->layer, rec->control, sizeof(rec->control)) < 0)
 		return orch_err_set(err, ENAMETOOLONG, "socket of the mount process");
 	return fsd_mount_process_start(&m, &ws->process, err);
 }
@@ -155,8 +154,8 @@ int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *
 	int rc;
 
 	if (rec.state != FSD_WS_CREATED ||
-	    fsd_mount_socket_path(d->store, d->run_dir, rec.layer, rec.control,
-		sizeof(rec.control)) < 0 ||
+	    fsd_mount_socket_path(
+		d->store, d->run_dir, rec.layer, rec.control, sizeof(rec.control)) < 0 ||
 	    access(rec.control, F_OK) < 0 || fsd_ws_connect(d, &rec, &c, &ignored) < 0)
 		return 0;
 	h = fsd_mount_client_hello(c);
@@ -207,8 +206,8 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 
 /* ---- unmount ---- */
 
-static int set_unmounted(struct fsd_daemon *d, struct fsd_ws *ws, const char *why,
-    struct orch_err *err)
+static int set_unmounted(
+    struct fsd_daemon *d, struct fsd_ws *ws, const char *why, struct orch_err *err)
 {
 	struct fsd_ws_record rec = ws->record;
 
@@ -294,8 +293,8 @@ static int force(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 	return set_unmounted(d, ws, "", err);
 }
 
-int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how,
-    struct orch_err *err)
+int fsd_ws_umount(
+    struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how, struct orch_err *err)
 {
 	int rc;
 
@@ -311,8 +310,7 @@ int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how h
 	return how == FSD_UMOUNT_LAZY ? let_go(d, ws, err) : finish(d, ws, err);
 }
 
-static void tell_end(const struct fsd_ws_record *rec, bool child, int status, char *out,
-    size_t cap)
+static void tell_end(const struct fsd_ws_record *rec, bool child, int status, char *out, size_t cap)
 {
 	if (child && WIFSIGNALED(status))
 		snprintf(out, cap, "the mount process (pid %d) was killed by signal %d",

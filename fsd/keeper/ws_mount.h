@@ -10,8 +10,7 @@
 #include "registry.h"
 
 /* Where a workspace is mounted unless a user gave another place; malloc'd, NULL: no memory. */
-char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name) ORCH_NONNULL(1, 2) ORCH_WUR;
 
 /* Mounts at r->path and saves *r as the record, state MOUNTED. r: NULL allowed for cancel. On
  * failure nothing is mounted and the record is as it was. */

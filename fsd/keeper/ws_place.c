@@ -9,8 +9,8 @@
 #include "mountpoint.h"
 #include "ws_mount.h"
 
-int fsd_ws_place(struct fsd_request *r, struct fsd_ws_record *rec, const char *at,
-    struct orch_err *err)
+int fsd_ws_place(
+    struct fsd_request *r, struct fsd_ws_record *rec, const char *at, struct orch_err *err)
 {
 	orch_auto(free) char *path = NULL;
 

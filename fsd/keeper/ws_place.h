@@ -9,7 +9,6 @@ int fsd_ws_place(struct fsd_request *r, struct fsd_ws_record *rec, const char *a
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 
 /* Forgets an acquired workspace that was just made, and its layer. Failures are logged. */
-void fsd_ws_undo_create(struct fsd_daemon *d, struct fsd_ws *ws, uint64_t layer)
-    ORCH_NONNULL(1, 2);
+void fsd_ws_undo_create(struct fsd_daemon *d, struct fsd_ws *ws, uint64_t layer) ORCH_NONNULL(1, 2);
 
 #endif

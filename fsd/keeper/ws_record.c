@@ -70,8 +70,8 @@ static int set_shown(struct orch_json *o, const struct fsd_ws_record *r)
 	return rc;
 }
 
-static struct orch_json *make(const struct fsd_ws_record *r,
-    int (*more)(struct orch_json *o, const struct fsd_ws_record *r))
+static struct orch_json *make(
+    const struct fsd_ws_record *r, int (*more)(struct orch_json *o, const struct fsd_ws_record *r))
 {
 	struct orch_json *o = orch_json_object();
 
@@ -93,8 +93,8 @@ struct orch_json *fsd_ws_record_show(const struct fsd_ws_record *r)
 
 /* ---- parsing ---- */
 
-static int get_text(const struct orch_json *j, const char *key, char *out, size_t cap,
-    struct orch_err *err)
+static int get_text(
+    const struct orch_json *j, const char *key, char *out, size_t cap, struct orch_err *err)
 {
 	orch_auto(free) char *s = NULL;
 	size_t len;
@@ -108,8 +108,7 @@ static int get_text(const struct orch_json *j, const char *key, char *out, size_
 	return 0;
 }
 
-static int get_id(const struct orch_json *j, const char *key, uint32_t *out,
-    struct orch_err *err)
+static int get_id(const struct orch_json *j, const char *key, uint32_t *out, struct orch_err *err)
 {
 	int64_t v;
 	int rc = orch_json_get_int(j, key, &v, err);
@@ -184,8 +183,7 @@ static int get_process(const struct orch_json *j, struct fsd_ws_record *r, struc
 	return rc;
 }
 
-int fsd_ws_record_parse(const struct orch_json *j, struct fsd_ws_record *out,
-    struct orch_err *err)
+int fsd_ws_record_parse(const struct orch_json *j, struct fsd_ws_record *out, struct orch_err *err)
 {
 	struct fsd_ws_record r = {0};
 	int rc = get_base(j, &r, err);

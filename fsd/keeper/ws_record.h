@@ -20,26 +20,26 @@ const char *fsd_ws_state_name(enum fsd_ws_state s);
 struct fsd_ws_record {
 	char name[FSD_NAME_BYTES];
 	enum fsd_ws_state state;
-	char path[4096];             /* where it is, or is to be, mounted */
-	bool at_given;               /* path was given by a user; the folder is not ours */
+	char path[4096];	     /* where it is, or is to be, mounted */
+	bool at_given;		     /* path was given by a user; the folder is not ours */
 	struct orch_digest snapshot; /* base of its chain of layers */
-	uint64_t layer;              /* on top */
-	uint64_t seq;                /* as last heard */
+	uint64_t layer;		     /* on top */
+	uint64_t seq;		     /* as last heard */
 	uid_t uid;
 	gid_t gid;
 	bool read_only, passthrough;
 	int64_t created_wall_ns;
 	/* of the mount process; valid while MOUNTED */
-	char control[112];           /* path of its socket: a later keeper may listen elsewhere */
+	char control[112]; /* path of its socket: a later keeper may listen elsewhere */
 	struct orch_proc_id process;
 	char boot[37];
-	char error[256];             /* why it is not mounted any more; "": nothing wrong */
+	char error[256]; /* why it is not mounted any more; "": nothing wrong */
 };
 
 /* What is stored; NULL: no memory. */
 struct orch_json *fsd_ws_record_format(const struct fsd_ws_record *r) ORCH_NONNULL(1) ORCH_WUR;
-int fsd_ws_record_parse(const struct orch_json *j, struct fsd_ws_record *out,
-    struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+int fsd_ws_record_parse(const struct orch_json *j, struct fsd_ws_record *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 /* WORKSPACE of docs/api.md; NULL: no memory. */
 struct orch_json *fsd_ws_record_show(const struct fsd_ws_record *r) ORCH_NONNULL(1) ORCH_WUR;
 

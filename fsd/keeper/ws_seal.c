@@ -62,8 +62,8 @@ static void leave(struct fsd_request *r, struct fsd_ws *ws, const struct visit *
 }
 
 /* Seals, and records the new layer. */
-static int seal(struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out,
-    struct orch_err *err)
+static int seal(
+    struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
 	struct fsd_mount_client *c = NULL;
@@ -87,8 +87,8 @@ static int seal(struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out,
 }
 
 /* A read-only workspace has no writer: its top layer is as good as sealed. */
-static int seal_read_only(struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out,
-    struct orch_err *err)
+static int seal_read_only(
+    struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out, struct orch_err *err)
 {
 	struct cas_layer layer;
 	int rc = cas_layer_get(r->daemon->store, ws->record.layer, &layer, err);
@@ -106,8 +106,8 @@ static int seal_read_only(struct fsd_request *r, struct fsd_ws *ws, struct fsd_s
 	return out->last_write_seen ? 0 : orch_err_set(err, ENOMEM, "no memory");
 }
 
-static int seal_any(struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out,
-    struct orch_err *err)
+static int seal_any(
+    struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out, struct orch_err *err)
 {
 	struct visit v;
 	int rc;
@@ -138,8 +138,8 @@ static int branch(struct fsd_request *r, const char *source, struct fsd_ws_recor
 		return rc;
 	rc = seal_any(r, ws, &s, err);
 	if (rc == 0) {
-		struct fsd_layer_spec layer = {.ws = rec, .parent = s.sealed,
-		    .next_ino = s.next_ino, .seq = s.seq + 1};
+		struct fsd_layer_spec layer = {
+		    .ws = rec, .parent = s.sealed, .next_ino = s.next_ino, .seq = s.seq + 1};
 
 		rec->snapshot = ws->record.snapshot;
 		rec->uid = ws->record.uid;
@@ -155,9 +155,8 @@ static int branch(struct fsd_request *r, const char *source, struct fsd_ws_recor
 	return rc;
 }
 
-static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *source,
-    const char *at, bool mount, struct fsd_ws_record *rec, struct orch_json **out_unsure,
-    struct orch_err *err)
+static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *source, const char *at,
+    bool mount, struct fsd_ws_record *rec, struct orch_json **out_unsure, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
 	int rc;
@@ -211,14 +210,14 @@ static int push_layer(struct orch_json *list, uint64_t id)
 }
 
 /* "layers" of the task: oldest first. */
-static int set_layers(struct fsd_daemon *d, struct orch_json *task, uint64_t top,
-    struct orch_err *err)
+static int set_layers(
+    struct fsd_daemon *d, struct orch_json *task, uint64_t top, struct orch_err *err)
 {
 	orch_auto(free) uint64_t *chain = NULL;
 	struct orch_json *list = orch_json_array();
 	size_t n = 0;
-	int rc = list ? fsd_layer_chain(d->store, top, &chain, &n, err) :
-			orch_err_set(err, ENOMEM, "no memory");
+	int rc = list ? fsd_layer_chain(d->store, top, &chain, &n, err)
+		      : orch_err_set(err, ENOMEM, "no memory");
 
 	for (; rc == 0 && n > 0; n--)
 		if (push_layer(list, chain[n - 1]) < 0)
@@ -281,8 +280,8 @@ static void rebase(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_se
 	if (rc == 0)
 		rc = fsd_ws_save(d->registry, ws, &rec, &err);
 	if (rc < 0)
-		orch_log(ORCH_LOG_WARN, "keeper", "rebase", "workspace=%s error=%s", rec.name,
-		    err.msg);
+		orch_log(
+		    ORCH_LOG_WARN, "keeper", "rebase", "workspace=%s error=%s", rec.name, err.msg);
 	else
 		fsd_layer_remove_chain(d->store, s->sealed);
 }

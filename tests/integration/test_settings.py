@@ -59,6 +59,19 @@ def an_error_in_the_file_names_file_and_line(t):
     t.match(fsd(t, "--config", t.path("none"), status=1).stderr, "No such file")
 
 
+@test
+def the_sample_file_names_every_setting(t):
+    settings = fsd(t, "--help", status=0).stdout.split("Settings,")[1]
+    names = re.findall(r"^  --([a-z-]+)", settings, re.M)
+    with open(SRC + "/deploy/orch-fsd.conf") as f:
+        sample = f.read()
+    t.eq(re.findall(r"^#([a-z-]+) =", sample, re.M), names)
+    conf = t.path("all.conf")
+    with open(conf, "w") as f:
+        f.write(re.sub(r"^#(?=[a-z-]+ = \S)", "", sample, flags=re.M))
+    fsd(t, "--config", conf, "--version", status=0)
+
+
 def base(t, **change):
     args = {"store": t.path("store"), "socket": t.path("s"), "mounts": t.path("mnt")}
     args.update(change)

@@ -199,6 +199,30 @@ def a_killed_keeper_adopts_its_mounts(t):
     t.eq(d.pids("orch-mount"), [])
 
 
+@test(needs="fuse gcc make", timeout=300)
+def a_build_does_not_notice_twenty_killed_keepers(t):
+    files = {"f%d.c" % n: "#include <stdio.h>\nint f%d(void)\n{\n\treturn printf(\"%d\");\n}\n" % (n, n) for n in range(120)}
+    names = " ".join("f%d.o" % n for n in range(120))
+    files["main.c"] = "int f0(void);\nint main(void)\n{\n\treturn f0() != 1;\n}\n"
+    files["Makefile"] = "prog: main.o %s\n\t$(CC) -o $@ $^\n" % names
+    d = started(t, files)
+    w = create(t, d, "w")
+    p = t.start(["make", "-j2", "-C", w["path"]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    kills = 0
+    while kills < 20:
+        d.kill()
+        d.start()
+        kills += 1
+        if p.poll() is not None and kills < 20:
+            t.eq(p.returncode, 0, p.stdout.read().decode())
+            t.run(["make", "-C", w["path"], "-B", "f0.o"])
+    out = p.communicate(timeout=200)[0].decode()
+    t.eq(p.returncode, 0, out)
+    t.eq(show(t, d, "w")["pid"], w["pid"])
+    t.run([w["path"] + "/prog"])
+    t.match(t.run(["make", "-C", w["path"]]).stdout, "up to date")
+
+
 @test(needs="fuse")
 def a_mount_that_no_keeper_recorded_is_found(t):
     d = started(t)

@@ -2,14 +2,13 @@
 #include "fsd/keeper/mountpoint.h"
 #include "tests/lib/tap.h"
 
-static const char text[] =
-    "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
-    "30 22 0:45 / /run/orch/mnt/w rw,nosuid - fuse.orch orch rw,user_id=0\n"
-    "31 22 0:46 / /with\\040blank\\134\\011 rw opt:1 opt:2 - fuse orch rw\n"
-    "32 22 0:47 / /twice rw - tmpfs none rw\n"
-    "33 22 0:48 / /twice rw - fuse.orch orch rw\n"
-    "short line\n"
-    "34 22 0:49 / /no-dash rw";
+static const char text[] = "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
+			   "30 22 0:45 / /run/orch/mnt/w rw,nosuid - fuse.orch orch rw,user_id=0\n"
+			   "31 22 0:46 / /with\\040blank\\134\\011 rw opt:1 opt:2 - fuse orch rw\n"
+			   "32 22 0:47 / /twice rw - tmpfs none rw\n"
+			   "33 22 0:48 / /twice rw - fuse.orch orch rw\n"
+			   "short line\n"
+			   "34 22 0:49 / /no-dash rw";
 
 static bool find(const char *path, struct fsd_mountinfo *out)
 {

@@ -64,8 +64,8 @@ static void nearest(void **state)
 	assert_string_equal(fsd_nearest("mount", words, 3), "mounts");
 	assert_null(fsd_nearest("xyz", words, 3));
 	assert_null(fsd_nearest("s", words, 0));
-	assert_null(fsd_nearest("sssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss",
-	    words, 3));
+	assert_null(fsd_nearest(
+	    "sssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss", words, 3));
 }
 
 static void errors_as_answers(void **state)

@@ -8,9 +8,18 @@ static void decodes(void **state)
 	static const struct {
 		const char *in, *out;
 	} cases[] = {
-	    {"", ""},	       {"abc", "abc"}, {"a%2Fb", "a/b"}, {"%41%7a", "Az"},
-	    {"%ff", "\xff"},   {"+", "+"},     {"%", NULL},	 {"%4", NULL},
-	    {"%4g", NULL},     {"%g4", NULL},  {"a%00b", NULL},	 {"%%41", NULL},
+	    {"", ""},
+	    {"abc", "abc"},
+	    {"a%2Fb", "a/b"},
+	    {"%41%7a", "Az"},
+	    {"%ff", "\xff"},
+	    {"+", "+"},
+	    {"%", NULL},
+	    {"%4", NULL},
+	    {"%4g", NULL},
+	    {"%g4", NULL},
+	    {"a%00b", NULL},
+	    {"%%41", NULL},
 	};
 
 	(void)state;
@@ -80,8 +89,8 @@ static const struct fsd_route routes[] = {
     {NULL, NULL, NULL, NULL, NULL, 0},
 };
 
-static const struct fsd_route *route(const char *method, const char *path, char **params,
-    unsigned *status, char *allow)
+static const struct fsd_route *route(
+    const char *method, const char *path, char **params, unsigned *status, char *allow)
 {
 	return fsd_url_route(routes, method, path, strlen(path), params, status, allow);
 }
@@ -110,10 +119,18 @@ static void refuses_others(void **state)
 		const char *method, *path;
 		unsigned status;
 	} cases[] = {
-	    {"GET", "", 404},		   {"GET", "/v1", 404},	       {"GET", "/v1/refs/a/b", 404},
-	    {"GET", "/v1/refs/", 400},	   {"GET", "/v1/refs/%", 400}, {"DELETE", "/v1/refs/a", 405},
-	    {"GET", "/v1/a/x/b", 404},	   {"GET", "/v1/a//b/y", 400}, {"get", "/v1/refs", 405},
-	    {"GET", "//v1/refs", 404},	   {"GET", "/v1/refs/a/", 404}, {"GET", "/v1/a/x/b/", 400},
+	    {"GET", "", 404},
+	    {"GET", "/v1", 404},
+	    {"GET", "/v1/refs/a/b", 404},
+	    {"GET", "/v1/refs/", 400},
+	    {"GET", "/v1/refs/%", 400},
+	    {"DELETE", "/v1/refs/a", 405},
+	    {"GET", "/v1/a/x/b", 404},
+	    {"GET", "/v1/a//b/y", 400},
+	    {"get", "/v1/refs", 405},
+	    {"GET", "//v1/refs", 404},
+	    {"GET", "/v1/refs/a/", 404},
+	    {"GET", "/v1/a/x/b/", 400},
 	};
 	char *params[FSD_PARAMS_MAX], allow[64];
 	unsigned status;
