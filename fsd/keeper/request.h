@@ -27,9 +27,9 @@ struct fsd_request {
 	const struct orch_json *query;	    /* strings by name; never NULL */
 	struct fsd_events *events;	    /* streams only, else NULL */
 	int cancel_fd;
-	int client_fd;                      /* the connection, to see whether it was closed */
-	const atomic_bool *cancel;        /* the same as a flag */
-	struct orch_buf *text;              /* routes that answer text: the answer */
+	int client_fd;		   /* the connection, to see whether it was closed */
+	const atomic_bool *cancel; /* the same as a flag */
+	struct orch_buf *text;	   /* routes that answer text: the answer */
 };
 
 /* 0: *out_answer (NULL: {}) is the answer, or the result of a stream. -errno with a message in err.
