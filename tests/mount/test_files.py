@@ -326,6 +326,39 @@ def fsync_says_when_it_is_there(t, m):
 
 
 @both
+def a_large_copy_holds_nobody_up(t, m):
+    src = t.path("large")
+    os.mkdir(src)
+    block = os.urandom(1 << 20)
+    with open(src + "/large", "wb") as f:
+        for _ in range(300):
+            f.write(block)
+    h = Mount(t, src, args=m.args)
+    h.start()
+    ready = threading.Event()
+    answers = []
+
+    def append(i):
+        with open(h.mnt + "/large", "ab", buffering=0) as f:  # the first has it copied, the others wait for that copy
+            f.write(b"%d" % i)
+        answers.append(i)
+        ready.set()
+    threads = [threading.Thread(target=append, args=(i,)) for i in range(3)]
+    for x in threads:
+        x.start()
+    others = 0
+    while not ready.is_set():
+        put(h.mnt + "/other%d" % (others % 50), b"x")
+        others += 1
+    for x in threads:
+        x.join(60)
+    print("# %d files were written meanwhile" % others)
+    t.eq(sorted(answers), [0, 1, 2])
+    t.ok(others > 20, "only %d files were written while one was copied" % others)
+    t.eq(os.stat(h.mnt + "/large").st_size, (300 << 20) + 3)
+
+
+@both
 def direct_io_reads_and_writes(t, m):
     buf = mmap.mmap(-1, 8192)
     buf.write(b"d" * 8192)
