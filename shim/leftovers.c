@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "core/path.h"
 #include "shim/api.h"
 #include "shim/journal.h"
@@ -71,14 +72,43 @@ int shim_leftovers_undo(struct shim_cli *cli, bool dry_run)
 	return r < 0 ? 0 : r;
 }
 
+struct tasks {
+	bool dry_run;
+	int count;
+};
+
+static void tell_task(void *priv, const char *kind, const char *name)
+{
+	struct tasks *t = priv;
+
+	t->count++;
+	shim_say(SHIM_SAY_INFO, "%s %s %s", t->dry_run ? "would remove" : "removing", kind, name);
+}
+
+/* Tasks without a journal: those of workspace exec. */
+static int gc_tasks(struct shim_cli *cli, bool dry_run)
+{
+	struct tasks t = {.dry_run = dry_run};
+	orch_auto(free) char *folder = NULL, *tasks = NULL;
+
+	if (shim_runs_folder(cli->socket, cli->socket_given, cli->envp, &folder, NULL) < 0)
+		return 0;
+	tasks = orch_path_join(folder, "tasks");
+	if (tasks && access(tasks, F_OK) == 0)
+		shim_task_gc(tasks, dry_run, tell_task, &t);
+	return t.count;
+}
+
 int shim_gc(struct shim_cli *cli)
 {
 	struct orch_err err = ORCH_ERR_INIT;
+	bool dry_run = shim_on(&cli->values, "dryRun");
 	int left;
 
 	if (shim_ping(cli, &err) < 0)
 		return shim_fail(cli, &err);
-	left = shim_leftovers_undo(cli, shim_on(&cli->values, "dryRun"));
+	left = shim_leftovers_undo(cli, dry_run);
+	left += gc_tasks(cli, dry_run);
 	if (left == 0)
 		shim_say(SHIM_SAY_INFO, "no killed run has left anything");
 	return SHIM_OK;

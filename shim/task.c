@@ -5,6 +5,7 @@
 #include <string.h>
 #include "core/clock.h"
 #include "providers/provider.h"
+#include "shim/say.h"
 
 #define GRACE_MS 2000 /* of the five seconds in which a cancelled build is over */
 
@@ -133,4 +134,25 @@ int shim_task_undo(const char *name, const char *state_dir, struct orch_err *err
 	r = p->ops->cleanup(p, blank + 1, err);
 	prv_close(p);
 	return r;
+}
+
+static void gc_of(const char *name, const struct prv_config *config, const struct prv_gc *how)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct prv *p = NULL;
+
+	if (prv_open(name, config, &p, &err) < 0 || p->ops->gc(p, how, &err) < 0)
+		shim_say(SHIM_SAY_WARN, "%s: %s", name, err.msg);
+	prv_close(p);
+}
+
+void shim_task_gc(const char *state_dir, bool dry_run,
+    void (*tell)(void *priv, const char *kind, const char *name), void *priv)
+{
+	const struct prv_config config = {.state_dir = state_dir};
+	const struct prv_gc how = {.dry_run = dry_run, .on_item = tell, .priv = priv};
+	const char *name;
+
+	for (size_t i = 0; (name = prv_name_at(i)); i++)
+		gc_of(name, &config, &how);
 }

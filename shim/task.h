@@ -50,4 +50,9 @@ int shim_task_run(const struct shim_task *task, struct shim_task_end *end, struc
 int shim_task_undo(const char *name, const char *state_dir, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 
+/* Removes what processes that are gone have left of tasks, of every provider that works here; `tell`
+ * hears of each thing. */
+void shim_task_gc(const char *state_dir, bool dry_run,
+    void (*tell)(void *priv, const char *kind, const char *name), void *priv) ORCH_NONNULL(1, 3);
+
 #endif

@@ -99,4 +99,25 @@ def exec_runs_in_the_sandbox(t):
     t.match(d.shim("workspace", "exec", "w", "--", "true", status=1).stderr, "is not mounted")
 
 
+@test(needs="fuse sandbox")
+def gc_removes_what_a_killed_exec_left(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    mark = "96%d" % os.getpid()
+    q = t.start(["orch-shim", "workspace", "exec", "w", "--", "sh", "-c", "touch on; sleep " + mark], env={"ORCH_SOCKET": d.socket},
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(path + "/on"))
+    q.kill()
+    q.wait(10)
+    d.shim("gc")
+    t.eq([p for p in os.listdir("/proc") if p.isdigit() and is_running(p, b"sleep\0" + mark.encode())], [])
+    t.match(d.shim("gc").stderr, "no killed run has left anything")
+
+
+def is_running(pid, words):
+    with contextlib.suppress(OSError):
+        return words in open("/proc/%s/cmdline" % pid, "rb").read()
+    return False
+
+
 main()
