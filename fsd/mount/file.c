@@ -137,7 +137,8 @@ void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c)
 	mnt_contents_drop(ns->config.contents, &key);
 	mnt_spool_name(key.id, name);
 	mnt_ns_lock(ns);
-	spool = mnt_chain_spool(&ns->chain, key.layer);
+	/* broken: the log may name it although nobody was answered; the next mount knows */
+	spool = ns->broken ? -1 : mnt_chain_spool(&ns->chain, key.layer);
 	mnt_ns_unlock(ns);
 	if (spool >= 0)
 		(void)unlinkat(spool, name, 0);

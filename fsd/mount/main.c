@@ -3,6 +3,7 @@
  * descriptors; needs nobody afterwards. Here its parts are put together, nothing else.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -33,16 +34,14 @@ struct mount {
 /* One line for the keeper: it waits for it. False: nobody does any more. */
 static bool report(int fd, const struct orch_err *err)
 {
-	orch_auto(buf) struct orch_buf line = ORCH_BUF_INIT;
+	char line[sizeof(err->msg) + 64] = "ready\n";
 	bool told;
 
 	if (fd < 0)
 		return true;
-	if (!err)
-		(void)orch_buf_add_str(&line, "ready\n");
-	else
-		(void)orch_buf_printf(&line, "error %s %s\n", orch_err_name(err->code), err->msg);
-	told = !line.failed && orch_fd_write_all(fd, line.data, line.len) == 0;
+	if (err)
+		snprintf(line, sizeof(line), "error %s %s\n", orch_err_name(err->code), err->msg);
+	told = orch_fd_write_all(fd, line, strlen(line)) == 0;
 	orch_fd_close(fd);
 	return told;
 }

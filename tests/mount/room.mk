@@ -4,6 +4,7 @@ noinst_PROGRAMS += %D%/mount-tool
 %C%_mount_tool_LDADD = $(VIEW_LIBS)
 EXTRA_DIST += %D%/mountlib.py %D%/model.py
 dist_check_SCRIPTS += %D%/test_control.py
+dist_check_SCRIPTS += %D%/test_faults.py
 dist_check_SCRIPTS += %D%/test_files.py
 dist_check_SCRIPTS += %D%/test_folders.py
 dist_check_SCRIPTS += %D%/test_kill.py
