@@ -2,7 +2,7 @@
 #include "request.h"
 #include <poll.h>
 #include <string.h>
-#include "nearest.h"
+#include "core/nearest.h"
 
 #define SPEC_WORDS_MAX 16
 
@@ -60,7 +60,7 @@ static int check_known(const char *key, const struct orch_json *v, void *priv)
 			return 0;
 		list[i] = k->words[i].name;
 	}
-	near = fsd_nearest(key, list, k->count);
+	near = orch_nearest(key, list, k->count);
 	if (near)
 		return orch_err_set(
 		    k->err, EINVAL, "unknown %s '%s' (did you mean '%s'?)", k->what, key, near);

@@ -25,7 +25,6 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/mount_process.c %D%/mount_process.h \
 	%D%/mountinfo.c \
 	%D%/mountpoint.c %D%/mountpoint.h \
-	%D%/nearest.c %D%/nearest.h \
 	%D%/peer.c %D%/peer.h \
 	%D%/registry.c %D%/registry.h \
 	%D%/request.c %D%/request.h \

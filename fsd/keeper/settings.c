@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include "core/buf.h"
 #include "core/fd.h"
+#include "core/nearest.h"
 #include "core/path.h"
-#include "nearest.h"
 
 enum kind { KIND_PATH, KIND_STR, KIND_NUMBER, KIND_BOOL, KIND_LEVEL, KIND_FORMAT, KIND_SWITCH };
 
@@ -92,7 +92,7 @@ static int unknown(const char *what, const char *dashes, const char *name, struc
 		names[n++] = settings[i].name;
 	for (size_t i = 0; *dashes && i < ORCH_ARRAY_LEN(switches); i++)
 		names[n++] = switches[i].name;
-	near = fsd_nearest(name, names, n);
+	near = orch_nearest(name, names, n);
 	if (near)
 		return orch_err_set(err, EINVAL, "unknown %s '%s%s' (did you mean '%s%s'?)", what,
 		    dashes, name, dashes, near);
@@ -226,6 +226,22 @@ static int defaults(struct fsd_settings *s, struct orch_err *err)
 	s->group = strdup("orch");
 	if (!s->store || !s->socket || !s->mounts || !s->group)
 		return orch_err_set(err, ENOMEM, "no memory");
+	return 0;
+}
+
+/* The places that orch-shim takes from its environment too: both mean the same daemon. */
+static int environment(struct fsd_settings *s, struct orch_err *err)
+{
+	static const struct {
+		const char *env, *setting;
+	} places[] = {{"ORCH_STORE", "store"}, {"ORCH_SOCKET", "socket"}, {"ORCH_MOUNTS", "mounts"}};
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(places); i++) {
+		const char *value = getenv(places[i].env);
+
+		if (value && *value && set_value(s, find_setting(places[i].setting), value, err) < 0)
+			return orch_err_wrap(err, "%s", places[i].env);
+	}
 	return 0;
 }
 
@@ -412,6 +428,8 @@ int fsd_settings_load(struct fsd_settings *s, int argc, char *const *argv, struc
 		return orch_err_set(err, ENOMEM, "no memory");
 	rc = config_load(s, path, given, err);
 	if (rc == 0)
+		rc = environment(s, err);
+	if (rc == 0)
 		rc = each_flag(s, argc, argv, NULL, err);
 	return rc;
 }
@@ -451,7 +469,9 @@ void fsd_settings_help(FILE *to)
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(settings); i++)
 		help_line(to, &settings[i]);
 	if (defaults(&s, &err) == 0)
-		fprintf(to, "\nDefaults: --store %s --socket %s --mounts %s\n", s.store, s.socket,
-		    s.mounts);
+		fprintf(to,
+		    "\nDefaults: --store %s --socket %s --mounts %s\n"
+		    "A flag counts more than ORCH_STORE, ORCH_SOCKET and ORCH_MOUNTS, these more than the file.\n",
+		    s.store, s.socket, s.mounts);
 	fsd_settings_fini(&s);
 }

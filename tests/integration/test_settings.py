@@ -48,6 +48,21 @@ def the_file_is_read_and_flags_win(t):
 
 
 @test
+def the_environment_counts_between_the_file_and_the_flags(t):
+    conf = t.path("fsd.conf")
+    with open(conf, "w") as f:
+        f.write("store = %s\nsocket = %s\nmounts = %s\n" % (t.path("file"), t.path("no"), t.path("file-mounts")))
+    env = {"ORCH_STORE": t.path("environment"), "ORCH_SOCKET": t.path("no either"), "ORCH_MOUNTS": ""}
+    p = t.start(["orch-fsd", "--config", conf, "--socket", t.path("s")], env=env)
+    d = t.daemon()
+    wait_until(d.answers)
+    got = d.http("GET", "/v1/daemon").json()
+    t.eq((got["store"], got["socket"], got["mounts"]), (t.path("environment"), t.path("s"), t.path("file-mounts")))
+    p.terminate()
+    t.eq(p.wait(20), 0)
+
+
+@test
 def an_error_in_the_file_names_file_and_line(t):
     conf = t.path("fsd.conf")
     for text, want in (("\nexit-idel = 3\n", "line 2: unknown setting 'exit-idel' .*'exit-idle'"),

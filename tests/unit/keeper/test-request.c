@@ -1,8 +1,7 @@
-/* What a route allows in body and query; answers; nearest words. */
+/* What a route allows in body and query; answers. */
 #include <stdlib.h>
 #include "fsd/keeper/answer.h"
 #include "fsd/keeper/expect.h"
-#include "fsd/keeper/nearest.h"
 #include "fsd/keeper/request.h"
 #include "tests/lib/tap.h"
 
@@ -55,19 +54,6 @@ static void bodies(void **state)
 	assert_int_equal(check(NULL, "{\"a\":1}", &err), -EINVAL);
 }
 
-static void nearest(void **state)
-{
-	static const char *const words[] = {"store", "socket", "mounts"};
-
-	(void)state;
-	assert_string_equal(fsd_nearest("sotre", words, 3), "store");
-	assert_string_equal(fsd_nearest("mount", words, 3), "mounts");
-	assert_null(fsd_nearest("xyz", words, 3));
-	assert_null(fsd_nearest("s", words, 0));
-	assert_null(fsd_nearest(
-	    "sssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss", words, 3));
-}
-
 static void errors_as_answers(void **state)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -110,7 +96,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(bodies),
-	    cmocka_unit_test(nearest),
 	    cmocka_unit_test(errors_as_answers),
 	    cmocka_unit_test(expectations),
 	};
