@@ -297,12 +297,24 @@ static enum MHD_Result queue_stream(struct exchange *x)
 	return ok;
 }
 
+/* Under the lock: the server's end cancels exchanges from another thread. */
+static bool make_events(struct exchange *x)
+{
+	struct fsd_events *e = fsd_events_new((uint64_t)x->http->config.client_timeout_s * 1000);
+
+	pthread_mutex_lock(&x->http->lock);
+	x->events = e;
+	if (e && x->cancelled)
+		fsd_events_cancel(e);
+	pthread_mutex_unlock(&x->http->lock);
+	x->request.events = e;
+	return e != NULL;
+}
+
 /* Starts the handler and waits for its first line or its end. */
 static enum MHD_Result run_stream(struct exchange *x)
 {
-	x->events = fsd_events_new((uint64_t)x->http->config.client_timeout_s * 1000);
-	x->request.events = x->events;
-	if (!x->events || pthread_create(&x->thread, NULL, stream_thread, x) != 0) {
+	if (!make_events(x) || pthread_create(&x->thread, NULL, stream_thread, x) != 0) {
 		orch_err_set(&x->err, ENOMEM, "no memory for another stream");
 		return queue_error(x, 503, &x->err, NULL);
 	}
