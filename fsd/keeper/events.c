@@ -111,9 +111,14 @@ bool fsd_events_any(struct fsd_events *e)
 	return any;
 }
 
-void fsd_events_end(struct fsd_events *e)
+void fsd_events_end(struct fsd_events *e, const void *line, size_t n)
 {
 	pthread_mutex_lock(&e->lock);
+	if (line && orch_buf_reserve(&e->buf, n + 1) == 0) {
+		(void)orch_buf_add(&e->buf, line, n);
+		(void)orch_buf_add(&e->buf, "\n", 1);
+		e->any = true;
+	}
 	e->ended = true;
 	pthread_mutex_unlock(&e->lock);
 	wake(e);

@@ -23,7 +23,8 @@ int fsd_events_add(struct fsd_events *e, const void *line, size_t n) ORCH_NONNUL
 int fsd_events_add_json(struct fsd_events *e, const struct orch_json *line)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 bool fsd_events_any(struct fsd_events *e) ORCH_NONNULL(1); /* whether a line was ever added */
-void fsd_events_end(struct fsd_events *e) ORCH_NONNULL(1); /* no more lines */
+/* The last line (NULL: none), which is taken whatever happened; no more follow. */
+void fsd_events_end(struct fsd_events *e, const void *line, size_t n) ORCH_NONNULL(1);
 
 void fsd_events_cancel(struct fsd_events *e) ORCH_NONNULL(1); /* the consumer has gone */
 int fsd_events_wake_fd(struct fsd_events *e) ORCH_NONNULL(1); /* borrowed */

@@ -230,9 +230,7 @@ static void stream_end(struct exchange *x)
 		rc = fsd_answer_result(x->answer, &b);
 	else if (fsd_events_any(x->events))
 		rc = fsd_answer_error(&x->err, x->answer, &b);
-	if (rc == 0 && b.len && !b.failed)
-		(void)!fsd_events_add(x->events, b.data, b.len);
-	fsd_events_end(x->events);
+	fsd_events_end(x->events, rc == 0 && !b.failed ? b.data : NULL, b.len);
 }
 
 static void *stream_thread(void *arg)

@@ -206,6 +206,13 @@ def sigterm_ends_running_work(t):
     t.eq(d.stop(), 0)
     t.ok(time.monotonic() - begin < 15)
     t.eq(d.pids("orch-worker"), [])
+    out = b""
+    while True:
+        part = s.recv(65536)
+        if not part:
+            break
+        out += part
+    t.ok(b"ECANCELLED" in out or b'"result"' in out, "the client is told: %r" % out)
     s.close()
 
 

@@ -18,7 +18,7 @@ static void lines_come_out_as_they_went_in(void **state)
 	assert_true(fsd_events_any(e));
 	assert_int_equal(fsd_events_take(e, out, 5), 5);
 	assert_memory_equal(out, "one\nt", 5);
-	fsd_events_end(e);
+	fsd_events_end(e, NULL, 0);
 	assert_int_equal(fsd_events_take(e, out, sizeof(out)), 3);
 	assert_memory_equal(out, "wo\n", 3);
 	assert_int_equal(fsd_events_take(e, out, sizeof(out)), -ENODATA);
@@ -51,7 +51,7 @@ static void *produce(void *arg)
 
 	for (int i = 0; i < LINES; i++)
 		failed |= fsd_events_add(e, block, 100) < 0;
-	fsd_events_end(e);
+	fsd_events_end(e, NULL, 0);
 	return (void *)failed;
 }
 
