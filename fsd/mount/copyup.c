@@ -53,17 +53,18 @@ static int64_t mtime_of(struct mnt_ns *ns, struct mnt_node *n)
 	return orch_timespec_ns(&st.st_mtim);
 }
 
-/* With the lock: is the node still as it was when the copy began? */
-static bool still(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content *from)
+/* With the lock: are the node's bytes still where they were when the copy began? (A node that is open
+ * may have them from elsewhere: from a layer that a commit made part of the base meanwhile.) */
+static bool still(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content_key *then)
 {
 	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
 
-	return !n->superseded && key.layer == from->key.layer && key.id == from->key.id &&
-	    orch_digest_eq(&key.digest, &from->key.digest);
+	return !n->superseded && key.layer == then->layer && key.id == then->id &&
+	    orch_digest_eq(&key.digest, &then->digest);
 }
 
 /* *out_used: the node has the copy now. */
-static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content *from,
+static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content_key *then,
     struct mnt_content *to, uint64_t size, bool *out_used)
 {
 	int r;
@@ -71,7 +72,7 @@ static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_conte
 	mnt_ns_lock(ns);
 	if (n->superseded)
 		r = -ESTALE;
-	else if (!still(ns, n, from) || to->key.layer != mnt_chain_top_layer(&ns->chain))
+	else if (!still(ns, n, then) || to->key.layer != mnt_chain_top_layer(&ns->chain))
 		r = MNT_AGAIN;
 	else {
 		r = mnt_file_install(ns, n, to, size);
@@ -84,11 +85,17 @@ static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_conte
 static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
 {
 	struct mnt_content *from, *to;
+	struct mnt_content_key then;
 	uint64_t size = 0;
 	int64_t mtime;
 	bool used = false;
-	int r = mnt_file_content(ns, n, &from);
+	int r;
 
+	mnt_ns_lock(ns);
+	then = mnt_state_key(mnt_ns_state(ns, n));
+	mtime = mtime_of(ns, n);
+	mnt_ns_unlock(ns);
+	r = mnt_file_content(ns, n, &from);
 	if (r < 0)
 		return r;
 	r = mnt_file_new_spool(ns, &to);
@@ -96,12 +103,9 @@ static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
 		mnt_content_put(ns->config.contents, from);
 		return r;
 	}
-	mnt_ns_lock(ns);
-	mtime = mtime_of(ns, n);
-	mnt_ns_unlock(ns);
 	r = fill(from, to, mtime, &size);
 	if (r == 0)
-		r = install(ns, n, from, to, size, &used);
+		r = install(ns, n, &then, to, size, &used);
 	mnt_content_put(ns->config.contents, from);
 	if (used)
 		mnt_content_put(ns->config.contents, to);

@@ -136,6 +136,7 @@ def a_commit_makes_the_snapshot_the_base(t):
     put(m.mnt + "/fresh/folder/y", b"y")
     os.rename(m.mnt + "/fresh", m.mnt + "/dir/fresh2")
     put(m.mnt + "/a", b" twice", "ab")
+    late = open(m.mnt + "/dir/x2", "rb")
     f = fork(t, m, 1, 3)
     snapshot = m.tool("commit", m.store, f.mnt).strip()
     f.umount()
@@ -146,6 +147,10 @@ def a_commit_makes_the_snapshot_the_base(t):
     t.eq(tree(m.mnt), before)
     t.eq(open_file.read(), b"private")
     open_file.close()
+    put(m.mnt + "/dir/x2", b"!", "ab")  # while somebody reads it from where it was before the commit
+    t.eq(get(m.mnt + "/dir/fresh2/folder/x"), b"x!")
+    late.close()
+    before = tree(m.mnt)
     put(m.mnt + "/after", b"after")
     os.unlink(m.mnt + "/after")
     shutil.rmtree(m.store + "/layers/1")
