@@ -61,6 +61,7 @@ struct shim_build {
 	enum shim_made made; /* the workspace, by this run */
 	char *runs_folder;   /* of the journals */
 	char *mount_path;    /* of the workspace; NULL: not mounted */
+	uint64_t mount_pid;  /* the process behind it; 0: unknown */
 	uint32_t uid, gid;   /* its owner */
 	uint64_t start_seq;  /* of the workspace's changes */
 	char *task_name;     /* what the journal calls the running command; NULL */

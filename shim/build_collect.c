@@ -7,6 +7,7 @@
 #include "core/fd.h"
 #include "shim/api.h"
 #include "shim/build.h"
+#include "shim/build_mount.h"
 #include "shim/cancel.h"
 #include "shim/out.h"
 #include "shim/say.h"
@@ -101,7 +102,9 @@ int shim_build_collect(struct shim_build *b, struct orch_err *err)
 		r = collect(b, changes, err);
 	out_changes_free(changes);
 	if (r < 0)
-		return r;
+		return !shim_cancelled() && shim_build_mount_lost(b)
+			   ? shim_build_mount_error(b, err)
+			   : r;
 	tell_collected(b);
 	tell_missing(b);
 	return 0;

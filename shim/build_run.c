@@ -5,6 +5,7 @@
 #include "core/path.h"
 #include "shim/build.h"
 #include "shim/build_folder.h"
+#include "shim/build_mount.h"
 #include "shim/cancel.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -75,6 +76,23 @@ static void take_end(struct shim_build *b, const struct shim_task_end *end)
 		shim_build_end(b, end->state, "%s", end->reason);
 }
 
+/* However the command ended: without its mount that says nothing. */
+static int run_task(struct shim_build *b, struct shim_task *task, struct orch_err *err)
+{
+	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
+	struct shim_mount_watch watch;
+	int r;
+
+	task->cancel_fd = shim_build_mount_watch(b, &watch);
+	r = shim_task_run(task, &end, err);
+	shim_build_mount_unwatch(&watch);
+	if (!shim_cancelled() && shim_build_mount_lost(b))
+		return shim_build_mount_error(b, err);
+	if (r == 0)
+		take_end(b, &end);
+	return r;
+}
+
 int shim_build_run(struct shim_build *b, struct orch_err *err)
 {
 	const char *inside = strcmp(b->provider, "local") == 0
@@ -91,11 +109,9 @@ int shim_build_run(struct shim_build *b, struct orch_err *err)
 	    .folder = shim_text(b->in, "projectPath"),
 	    .network = strcmp(shim_text(b->in, "network"), "on") == 0,
 	    .timeout_ms = b->timeout_ms,
-	    .cancel_fd = b->cli->cancel_fd,
 	    .on_output = on_output,
 	    .on_name = on_name,
 	    .priv = b};
-	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
 	int r = add_workspace_env(b, inside);
 
 	if (r < 0 || !tasks)
@@ -104,11 +120,7 @@ int shim_build_run(struct shim_build *b, struct orch_err *err)
 	task.env = (const char *const *)orch_strv_argv(&b->env);
 	shim_say(SHIM_SAY_DETAIL, "running in %s, seen as %s", b->mount_path, inside);
 	b->attempts++;
-	r = shim_task_run(&task, &end, err);
-	if (r < 0)
-		return r;
-	take_end(b, &end);
-	return 0;
+	return run_task(b, &task, err);
 }
 
 int shim_build_undo_run(struct shim_build *b, struct orch_err *err)

@@ -29,6 +29,7 @@ static int take_workspace(struct shim_build *b, const struct orch_json *w, struc
 	b->gid = (uint32_t)shim_get_u64(owner, "gid");
 	free(b->mount_path);
 	b->mount_path = strdup(shim_get(w, "path"));
+	b->mount_pid = shim_get_u64(w, "pid");
 	b->start_seq = shim_get_u64(w, "seq");
 	if (!b->mount_path)
 		return orch_err_sys(err, ENOMEM, "take the workspace");

@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/build_env.c \
 	%D%/build_folder.c %D%/build_folder.h \
 	%D%/build_inputs.c \
+	%D%/build_mount.c %D%/build_mount.h \
 	%D%/build_options.c %D%/build_options.h \
 	%D%/build_print.c \
 	%D%/build_report.c \

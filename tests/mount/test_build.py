@@ -307,6 +307,48 @@ def one_build_at_a_time_in_a_retained_workspace(t):
     t.eq(q.wait(20), 0)
 
 
+# ---- the mount process ends while the command runs
+
+class Running:
+    """A build whose command says "go" and waits for its mount to be killed."""
+
+    def __init__(self, p, *args, script):
+        self.p, t = p, p.t
+        argv, self.out = p.argv("--verbose", *args, command=["sh", "-c", "echo go; " + script])
+        self.begin = time.monotonic()
+        self.process = t.start(argv, env=p.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: os.path.exists(self.out + "/build.log") and b"go" in open(self.out + "/build.log", "rb").read())
+        w, = json.loads(p.shim("workspace", "list", "--json").stdout)["workspaces"]
+        os.kill(w["pid"], signal.SIGKILL)
+
+    def result(self, status):
+        self.p.t.eq(self.process.wait(60), status)
+        return json.load(open(self.out + "/result.json"))
+
+
+@test(needs="fuse sandbox")
+def a_mount_that_dies_is_infrastructure(t):
+    p = Project(t)
+    for script in "while ls . 2>&1; do sleep 0.1; done; exit 7", "while ls .; do sleep 0.1; done; exit 0", "sleep 300":
+        b = Running(p, "--output", "o=in", script=script)
+        r = b.result(3)
+        t.ok(time.monotonic() - b.begin < 60, "nobody waited for a command that has lost its mount")
+        t.eq(r["state"], "infrastructure-error")
+        t.match(r["reason"], "the mount process of workspace run-.* ended during the build")
+        t.eq(p.workspaces(), [])
+
+
+@test(needs="fuse sandbox")
+def a_mount_that_dies_is_retried(t):
+    p = Project(t)
+    for args in [], ["--workspace", "w"]:
+        once = "[ -e $ONCE ] && exit 0; : >$ONCE; while ls .; do sleep 0.1; done; exit 7"
+        tag = t.path("once%d" % len(args))
+        r = Running(p, "--retries", "1", "--provider-strategy", "local", "--env", "ONCE=" + tag, *args, script=once)
+        r = r.result(0)
+        t.eq((r["state"], r["exit_code"], r["attempts"]), ("succeeded", 0, 2))
+
+
 # ---- what the command finds
 
 @test(needs="fuse sandbox")
