@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include "core/fd.h"
 #include "shim/build.h"
@@ -137,11 +138,23 @@ static int open_folder(struct shim_build *b, struct orch_err *err)
 	return 0;
 }
 
+/* Held as long as the folder is open. A file system without such locks is no reason to build nothing. */
+static int lock_folder(const struct shim_build *b, struct orch_err *err)
+{
+	if (flock(b->folder, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return 0;
+	return orch_err_set(err, EINVAL,
+	    "the run's folder %s: another build is writing to it; name another --output-dir",
+	    b->output_dir);
+}
+
 int shim_build_folder(struct shim_build *b, struct orch_err *err)
 {
 	struct earlier e = {.outputs = ORCH_STRV_INIT};
 	int r = open_folder(b, err);
 
+	if (r == 0)
+		r = lock_folder(b, err);
 	if (r == 0 && (read_mark(b, &e) < 0 || read_manifest(b, &e) < 0))
 		r = orch_err_sys(err, ENOMEM, "look at the run's folder");
 	if (r == 0)

@@ -7,8 +7,9 @@
 /* Pure: whether it can be the run's folder at all. -EINVAL. */
 int shim_build_folder_check(const struct shim_build *b, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
-/* Makes and opens it; removes what an earlier run left of what this one makes. -EINVAL when something
- * is in the way that no run has made: then nothing was removed. */
+/* Makes, opens and locks it; removes what an earlier run left of what this one makes. -EINVAL when
+ * another run is at work in it, or something is in the way that no run has made: then nothing was
+ * removed. */
 int shim_build_folder(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* The manifest is written: it tells from now on what is a run's. */
 void shim_build_folder_done(struct shim_build *b) ORCH_NONNULL(1);

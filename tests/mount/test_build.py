@@ -215,6 +215,47 @@ def a_folder_of_an_earlier_run_serves_again(t):
 # ---- from build to build
 
 @test(needs="fuse sandbox")
+def a_folder_serves_one_run_at_a_time(t):
+    p = Project(t)
+    argv, out = p.argv("--output", "o=made", command=["sh", "-c", "echo go; while ! [ -e stop ]; do sleep 0.05; done; echo 1 > made"])
+    q = t.start(argv, env=p.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(out + "/build.log") and os.path.getsize(out + "/build.log"))
+    r = t.run(argv[:-1] + ["true"], env=p.env, status=2)
+    t.match(r.stderr, "the run's folder .*/out1: another build is writing to it")
+    name, = p.workspaces()
+    t.tree({"stop": ""}, at=t.path("mnt/" + name))
+    t.eq(q.wait(20), 0)
+    t.eq(open(out + "/o/made").read(), "1\n")
+    # killed, it holds nothing back
+    q = t.start(argv[:-1] + ["echo go; rm -f stop; sleep 600"], env=p.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(out + "/build.log") and os.path.getsize(out + "/build.log"))
+    q.kill()
+    q.wait(20)
+    t.run(argv[:-1] + ["echo 2 > made"], env=p.env)
+    t.eq(open(out + "/o/made").read(), "2\n")
+
+
+@test(needs="fuse sandbox")
+def a_result_that_is_a_source_too_is_its_own_base(t):
+    p = Project(t)
+    p.sh("true")
+    p.shim("snapshot", "import", p.source, "--ref", "mine")
+    t.tree({"new": "x"}, at=p.source)
+    r = p.sh("ls")
+    t.eq(r.log, b"in\nnew\n")
+    t.eq(r["cache"]["hit"], True)
+    t.match(r["cache"]["why"], "started from the .*: 1 of 2 source files unchanged")
+
+
+@test(needs="fuse sandbox")
+def an_empty_command_touches_nothing(t):
+    p = Project(t)
+    argv, out = p.argv(command=[""])
+    t.match(t.run(argv, env=p.env, status=2).stderr, "the command behind -- is empty")
+    t.eq((os.path.exists(out), os.path.exists(p.socket)), (False, False))
+
+
+@test(needs="fuse sandbox")
 def the_second_build_starts_from_the_first(t):
     p = Project(t, {"in": "1\n", "other": "x"})
     script = "[ out -nt in ] || { cat in > out; echo made; }"
