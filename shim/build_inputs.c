@@ -175,6 +175,9 @@ static int find_command(struct shim_build *b, struct orch_err *err)
 		r = -ENOMEM;
 	if (r < 0)
 		return orch_err_sys(err, -r, "take the command");
+	if (b->argv.count && !b->argv.v[0][0])
+		return orch_err_set(err, EINVAL,
+		    "the command behind -- is empty: its first word names the program");
 	if (!b->argv.count && !shim_on(b->in, "printInput"))
 		return orch_err_set(err, EINVAL,
 		    "nothing to run: put a command behind --, as in: orch-shim build -- make; or "

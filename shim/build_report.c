@@ -33,6 +33,11 @@ static void say_start(const struct shim_build *b, struct orch_buf *out)
 		    "started from the result of run %s: %s of %s source files unchanged",
 		    b->from_run, shim_human_count(b->source_files - changed, same),
 		    shim_human_count(b->source_files, all));
+	else if (b->from_run)
+		orch_buf_printf(out,
+		    "started from the last result: %s of %s source files unchanged",
+		    shim_human_count(b->source_files - changed, same),
+		    shim_human_count(b->source_files, all));
 	else
 		orch_buf_printf(out,
 		    "started from workspace %s as it was left: %s of %s source files unchanged",

@@ -241,11 +241,13 @@ int shim_build_choose(struct shim_build *b, struct orch_err *err)
 	r = look_up_result(b, result, base, err);
 	if (r < 0)
 		return fall_back(b, r, err);
-	if (!result[0] || !base[0]) {
-		start_cold(b, result[0] ? "the last result does not say what it was built from"
-					: "no build with this key has succeeded yet");
+	if (!result[0]) {
+		start_cold(b, "no build with this key has succeeded yet");
 		return 0;
 	}
+	/* an import of the same content has its record now: it is a source, and its own base */
+	if (!base[0])
+		snprintf(base, sizeof(base), "%s", result);
 	if (strcmp(base, b->source_id) == 0) {
 		snprintf(b->start_id, sizeof(b->start_id), "%s", result);
 		return 0;
