@@ -38,6 +38,7 @@
 #define FREEZE_MAX  16
 #define ENV_MAX	    ((size_t)16 << 20)
 #define END_WAIT_MS 5000 /* for killed processes to be gone */
+#define TTY_LOOK_MS 300	 /* between two looks for stopped processes */
 #define CAPS_MAX    64
 
 struct options {
@@ -328,12 +329,12 @@ static void start(struct init *in)
 		report(in, PRV_INIT_EXEC_FAILED, m.value, m.step);
 }
 
-/* Field 4 of /proc/<pid>/stat; 0 when the process is gone. */
-static pid_t parent_of(const char *pid)
+/* Fields 3, 4 and 5 of /proc/<pid>/stat; false when the process is gone. */
+static bool stat_read(const char *pid, char *state, pid_t *parent, pid_t *group)
 {
 	char path[64], text[512], *p;
-	int fd, parent = 0;
 	ssize_t n;
+	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -341,10 +342,40 @@ static pid_t parent_of(const char *pid)
 	if (fd >= 0)
 		close(fd);
 	if (n <= 0)
-		return 0;
+		return false;
 	text[n] = '\0';
 	p = strrchr(text, ')');
-	return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+	return p && sscanf(p + 1, " %c %d %d", state, parent, group) == 3;
+}
+
+static pid_t parent_of(const char *pid)
+{
+	pid_t parent, group;
+	char state;
+
+	return stat_read(pid, &state, &parent, &group) ? parent : 0;
+}
+
+/* Ctrl-Z on a terminal stops the command's group, and nobody above could start it again: it goes on.
+ * What a shell has stopped for itself is in another group. */
+static void continue_stopped(const struct init *in)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	bool stopped = false;
+
+	while (proc && !stopped && (d = readdir(proc))) {
+		pid_t parent, group;
+		char state;
+
+		stopped = d->d_name[0] >= '1' && d->d_name[0] <= '9' &&
+			  stat_read(d->d_name, &state, &parent, &group) && group == in->child &&
+			  state == 'T';
+	}
+	if (proc)
+		closedir(proc);
+	if (stopped)
+		kill(-in->child, SIGCONT);
 }
 
 #define TREE_MAX 65536
@@ -415,27 +446,18 @@ static void signal_all(int sig)
 	}
 }
 
-/* Nobody above could start it again: on a terminal, Ctrl-Z does nothing. */
-static void continue_stopped(const struct init *in)
-{
-	if (in->o.tty)
-		kill(-in->child, SIGCONT);
-}
-
 /* False when there is no child any more. */
 static bool reap(struct init *in)
 {
 	for (;;) {
 		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG | (in->o.tty ? WUNTRACED : 0));
+		pid_t pid = waitpid(-1, &status, WNOHANG);
 
 		if (pid == 0)
 			return true;
 		if (pid < 0)
 			return errno != ECHILD;
-		if (pid == in->child && WIFSTOPPED(status)) {
-			continue_stopped(in);
-		} else if (pid == in->child) {
+		if (pid == in->child) {
 			in->ended = true;
 			in->status = status;
 		}
@@ -505,8 +527,10 @@ static void run(struct init *in)
 		    {.fd = in->o.control, .events = POLLIN},
 		};
 
-		if (poll(p, 2, -1) < 0)
+		if (poll(p, 2, in->o.tty ? TTY_LOOK_MS : -1) < 0)
 			continue;
+		if (in->o.tty)
+			continue_stopped(in);
 		if (p[0].revents)
 			on_signal(in);
 		if (p[1].revents)
