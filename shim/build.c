@@ -8,6 +8,7 @@
 #include <string.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "shim/build_hint.h"
 #include "shim/build_options.h"
 #include "shim/cancel.h"
 #include "shim/commands.h"
@@ -72,12 +73,15 @@ void shim_build_end(struct shim_build *b, enum out_state state, const char *fmt,
 }
 
 /* What could not be done, as a state: a phase has no other way to fail than by its error. */
-static void end_by_error(struct shim_build *b, const struct orch_err *err)
+static void end_by_error(struct shim_build *b, const char *phase, const struct orch_err *err)
 {
+	if (!shim_cancelled() && b->state == OUT_SUCCEEDED)
+		shim_build_hint(b, phase, err);
 	if (shim_cancelled())
 		shim_build_end(b, OUT_CANCELLED, "cancelled by signal %d", shim_cancel_signal());
 	else
-		shim_build_end(b, OUT_INFRASTRUCTURE_ERROR, "%s", err->msg);
+		shim_build_end(
+		    b, b->source_refused ? OUT_FAILED : OUT_INFRASTRUCTURE_ERROR, "%s", err->msg);
 }
 
 /* ---- phases */
@@ -150,7 +154,7 @@ static void end_phase(struct shim_build *b, const struct phase *p, struct shim_p
 	if (t->failed && p->best_effort && !shim_cancelled())
 		shim_build_warn(b, p->name, "%s", err->msg);
 	else if (t->failed)
-		end_by_error(b, err);
+		end_by_error(b, p->name, err);
 	shim_say(SHIM_SAY_DETAIL, "%s: %s", p->name, shim_human_ns(t->end_ns - t->begin_ns, took));
 }
 
@@ -208,6 +212,7 @@ static void forget_attempt(struct shim_build *b)
 {
 	b->state = OUT_SUCCEEDED;
 	b->reason[0] = '\0';
+	b->hint[0] = '\0';
 	b->phase_count = 1; /* resolve */
 	b->ran = false;
 	b->source_changed = 0;
@@ -265,7 +270,7 @@ static int build(struct shim_build *b)
 		return shim_fail(b->cli, &err) == SHIM_USAGE ? SHIM_USAGE : SHIM_INFRASTRUCTURE;
 	run_attempts(b);
 	shim_build_report(b);
-	return shim_state_exit(b->state);
+	return b->source_refused && b->state == OUT_FAILED ? SHIM_USAGE : shim_state_exit(b->state);
 }
 
 static int run_build(struct shim_cli *cli)

@@ -69,6 +69,8 @@ struct shim_build {
 	enum out_state state;
 	int exit_code, signal; /* of the command; -1 and 0 when it did not end by itself */
 	char reason[512];      /* in words; "": succeeded */
+	char hint[512];	       /* what mends it; "": nothing more is known */
+	bool source_refused;   /* it can't be read: wrong input, not worth a retry */
 	struct shim_phase_time phases[SHIM_PHASES_MAX];
 	size_t phase_count;
 	int64_t wall_begin_ns;

@@ -47,6 +47,8 @@ static void say_start(const struct shim_build *b, struct orch_buf *out)
 
 static const char *next_step(const struct shim_build *b)
 {
+	if (b->hint[0])
+		return b->hint;
 	switch (b->state) {
 	case OUT_FAILED:
 		return b->exit_code > 0

@@ -152,6 +152,7 @@ int shim_build_import(struct shim_build *b, struct orch_err *err)
 
 	if (r == 0)
 		r = shim_call(b->cli, &call, &answer, err);
+	b->source_refused = r == -EACCES || r == -EPERM;
 	if (r < 0)
 		return err->code ? orch_err_wrap(err, "import %s", b->source_dir)
 				 : orch_err_sys(err, -r, "import %s", b->source_dir);

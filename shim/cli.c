@@ -39,11 +39,17 @@ enum shim_exit shim_exit_of(int code)
 int shim_fail(const struct shim_cli *cli, const struct orch_err *err)
 {
 	enum shim_exit code = shim_exit_of(err->code);
+	char hint[512];
 
 	shim_say(SHIM_SAY_ERROR, "%s", err->msg[0] ? err->msg : orch_err_name(err->code));
 	if (err->code == ORCH_ENODAEMON) /* it takes ORCH_STORE and the like from the environment */
 		shim_say(SHIM_SAY_ERROR, "start one with: orch-fsd --background%s%s",
 		    cli->socket_given ? " --socket " : "", cli->socket_given ? cli->socket : "");
+	if (err->code == EACCES && cli->socket && shim_socket_is_closed(cli->socket)) {
+		shim_socket_hint(cli->socket, hint, sizeof(hint));
+		shim_say(SHIM_SAY_ERROR, "%s", hint);
+		return SHIM_INFRASTRUCTURE;
+	}
 	return code;
 }
 

@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/build_collect.c \
 	%D%/build_env.c \
 	%D%/build_folder.c %D%/build_folder.h \
+	%D%/build_hint.c %D%/build_hint.h \
 	%D%/build_inputs.c \
 	%D%/build_mount.c %D%/build_mount.h \
 	%D%/build_options.c %D%/build_options.h \

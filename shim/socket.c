@@ -1,7 +1,12 @@
 #include "shim/socket.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "core/buf.h"
 #include "core/path.h"
@@ -82,4 +87,21 @@ int shim_runs_folder(const char *socket_path, bool socket_given, const char *con
 		state_folder(envp, &b);
 	*out = orch_buf_take_str(&b);
 	return *out ? 0 : orch_err_sys(err, ENOMEM, "find the folder of runs");
+}
+
+bool shim_socket_is_closed(const char *path)
+{
+	return faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0 && errno == EACCES;
+}
+
+void shim_socket_hint(const char *path, char *out, size_t size)
+{
+	struct stat st;
+	const struct group *gr = stat(path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
+	const char *name = gr ? gr->gr_name : "orch";
+
+	snprintf(out, size,
+	    "Its group may use %s: join it (usermod -aG %s USER, then log in again), or name a "
+	    "socket of your own with --socket",
+	    path, name);
 }

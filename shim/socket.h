@@ -3,6 +3,7 @@
 #define ORCH_SHIM_SOCKET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include "core/err.h"
 
 /* given (a flag or ORCH_SOCKET, may be NULL), else the default of root, else the XDG place. malloc'd,
@@ -16,5 +17,10 @@ int shim_runs_folder(const char *socket_path, bool socket_given, const char *con
 
 /* NULL when not set or empty. */
 const char *shim_getenv(const char *const *envp, const char *name) ORCH_NONNULL(1, 2);
+
+/* Whether it is there, or may be, and permissions keep us out. */
+bool shim_socket_is_closed(const char *path) ORCH_NONNULL(1) ORCH_WUR;
+/* What opens it: the group to join. */
+void shim_socket_hint(const char *path, char *out, size_t size) ORCH_NONNULL(1, 2);
 
 #endif

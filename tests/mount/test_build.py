@@ -255,6 +255,34 @@ def an_empty_command_touches_nothing(t):
     t.eq((os.path.exists(out), os.path.exists(p.socket)), (False, False))
 
 
+# ---- what mends it
+
+def as_nobody(t, d, *args, status):
+    """orch-shim as a user who may not be able to reach this clone."""
+    copy = shutil.copy(program("orch-shim"), t.path("orch-shim"))
+    return t.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", copy, *args],
+                 env={"ORCH_SOCKET": d.socket, "HOME": t.path("home")}, status=status)
+
+
+@test(needs="fuse root")
+def a_source_that_cant_be_read_is_the_users(t):
+    source = t.tree({"a": "x", "secret": "y"})
+    os.chmod(source + "/secret", 0o600)
+    os.chmod(t.path("."), 0o755)
+    for folder in t.dir("home"), t.dir("s.runs"):
+        os.chown(folder, 65534, 65534)
+    with t.daemon() as d:
+        os.chmod(d.socket, 0o666)
+        out = t.path("home/out")
+        r = as_nobody(t, d, "build", "--source", source, "--output-dir", out, "--retries", "3", "--", "true", status=2)
+        t.match(r.stderr, "secret")
+        t.match(r.stderr, "next: *Make it readable for the user who builds")
+        t.ok("trying again" not in r.stderr)
+        os.chmod(d.socket, 0o600)
+        for args in ["ref", "list"], ["daemon", "status"]:
+            t.match(as_nobody(t, d, *args, status=3).stderr, "usermod -aG root USER")
+
+
 @test(needs="fuse sandbox")
 def the_second_build_starts_from_the_first(t):
     p = Project(t, {"in": "1\n", "other": "x"})
