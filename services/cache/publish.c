@@ -232,21 +232,26 @@ static int fill_snapshot(
 	return 0;
 }
 
-/* An id that was there keeps its parent when this time there is none to tell. change_lock is held. */
+/* An id that was there keeps its parent and its record where this time there is none to tell.
+ * change_lock is held. */
 static int put_snapshot(struct cas_store *s, const struct cas_publish *p, struct cas_batch *b,
     bool *out_new, struct orch_err *err)
 {
-	orch_auto(json) struct orch_json *none = p->record ? NULL : orch_json_object();
+	orch_auto(json) struct orch_json *none = orch_json_object();
 	struct cas_snapshot x = {.source = NULL}, old = {.source = NULL};
 	int r = fill_snapshot(s, p, &x, err);
 
-	if (r == 0 && !p->record && !none)
+	if (r == 0 && !none)
 		r = orch_err_set(err, ENOMEM, "out of memory");
 	if (r == 0) {
 		*out_new = cas_snapshot_get(s, &p->snapshot, &old, NULL) < 0;
 		if (!*out_new && orch_digest_is_null(&x.parent))
 			x.parent = old.parent;
-		r = cas_snapshot_put_with(b, &x, p->record ? p->record : none, err);
+		r = cas_snapshot_put_with(b, &x,
+		    p->record	 ? p->record
+		    : old.record ? old.record
+				 : none,
+		    err);
 	}
 	cas_snapshot_fini(&x);
 	cas_snapshot_fini(&old);

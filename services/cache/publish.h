@@ -29,7 +29,7 @@ struct cas_publish {
 	const char *quarantine;	     /* its id; the worker has ended */
 	struct orch_digest snapshot; /* in its pack or in the store; null: objects and trees only */
 	struct orch_digest parent;   /* for the record; null: none */
-	const struct orch_json *record; /* an object, borrowed; NULL: {} */
+	const struct orch_json *record; /* an object, borrowed; NULL: what it had, else {} */
 	const char *ref;		/* NULL: none is moved */
 	struct cas_expect expect;
 	const char *scan_key; /* NULL, or the name in scan/ for the new scan index */
@@ -39,7 +39,7 @@ struct cas_publish {
 struct cas_published {
 	uint64_t objects, object_bytes; /* that the store did not have */
 	uint64_t pack;			/* number; 0: no new record */
-	bool snapshot_is_new;		/* false: this id was there, its record was replaced */
+	bool snapshot_is_new; /* false: this id was there, its record may have been replaced */
 };
 /*
  * The quarantine is gone afterwards, whatever the result. -ENOENT: no such quarantine, or another

@@ -81,6 +81,28 @@ static void test_publish_again_adds_nothing(void **state)
 	expect_clean(f);
 }
 
+static void test_publish_again_keeps_the_record(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	orch_auto(json) struct orch_json *record = orch_json_object();
+	struct orch_digest id;
+	struct cas_published done;
+	struct fx_quarantine q;
+	struct cas_snapshot x;
+	struct cas_publish p;
+
+	assert_int_equal(orch_json_set_str(record, "run", "1"), 0);
+	for (int i = 0; i < 2; i++) {
+		id = fx_prepare(f, 5, 1, &q, &p);
+		p.record = i == 0 ? record : NULL;
+		FX_OK(cas_publish(f->s, &p, &done, &err), &err);
+	}
+	FX_OK(cas_snapshot_get(f->s, &id, &x, &err), &err);
+	assert_string_equal(orch_json_str(orch_json_get(x.record, "run")), "1");
+	cas_snapshot_fini(&x);
+}
+
 static void test_many_objects(void **state)
 {
 	struct fx *f = *state;
@@ -573,6 +595,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_publish_makes_all_visible),
 	    T(test_publish_again_adds_nothing),
+	    T(test_publish_again_keeps_the_record),
 	    T(test_many_objects),
 	    T(test_adopted_once),
 	    T(test_same_content_at_once),
