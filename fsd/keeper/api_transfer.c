@@ -142,6 +142,16 @@ int fsd_api_export(struct fsd_request *r, struct orch_json **out, struct orch_er
 	return fsd_worker_run(r->daemon->workers, r, &task, out, NULL, err);
 }
 
+static bool is_conflict_rule(const char *word)
+{
+	static const char *const words[] = {"fail", "keep", "replace", "source"};
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static int apply_members(struct fsd_request *r, struct orch_json *task, struct orch_err *err)
 {
 	static const char *const revs[] = {"base", "incoming", "mine"};
@@ -154,9 +164,9 @@ static int apply_members(struct fsd_request *r, struct orch_json *task, struct o
 		return rc;
 	if (!how)
 		how = "fail";
-	if (strcmp(how, "fail") != 0 && strcmp(how, "keep") != 0 && strcmp(how, "replace") != 0)
-		return orch_err_set(
-		    err, EINVAL, "'conflict' is none of \"fail\", \"keep\", \"replace\"");
+	if (!is_conflict_rule(how))
+		return orch_err_set(err, EINVAL,
+		    "'conflict' is none of \"fail\", \"keep\", \"replace\", \"source\"");
 	return orch_json_set_str(task, "conflict", how) < 0 ? memory(err) : 0;
 }
 

@@ -44,6 +44,7 @@ static int put_result(struct worker *w, const struct sync_applied *made, struct 
 {
 	worker_put_snapshot(result, &made->snapshot, made->files, made->bytes);
 	(void)orch_json_set_u64(result, "changed", made->changed);
+	(void)orch_json_set_u64(result, "reset", made->reset);
 	if (!w->conflicts)
 		w->conflicts = orch_json_array();
 	(void)orch_json_set_json(result, "conflicts", &w->conflicts);
@@ -56,6 +57,7 @@ int worker_job_apply(struct worker *w, struct orch_json *result, struct orch_err
 	    [WORKER_CONFLICT_FAIL] = SYNC_CONFLICT_FAIL,
 	    [WORKER_CONFLICT_KEEP] = SYNC_CONFLICT_KEEP,
 	    [WORKER_CONFLICT_REPLACE] = SYNC_CONFLICT_REPLACE,
+	    [WORKER_CONFLICT_SOURCE] = SYNC_CONFLICT_SOURCE,
 	};
 	const struct worker_request *q = w->request;
 	struct sync_applied made;

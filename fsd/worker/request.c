@@ -280,7 +280,7 @@ static int read_store(
 static int read_conflict(
     const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
 {
-	static const char *const words[] = {"fail", "keep", "replace"};
+	static const char *const words[] = {"fail", "keep", "replace", "source"};
 	const char *s;
 	int r = orch_json_get_str(j, key, &s, err);
 
@@ -288,7 +288,7 @@ static int read_conflict(
 		return r;
 	r = find_word(words, ORCH_ARRAY_LEN(words), s);
 	if (r < 0)
-		return wrong(err, key, "not fail, keep or replace");
+		return wrong(err, key, "not fail, keep, replace or source");
 	q->conflict = (enum worker_conflict)r;
 	return 0;
 }

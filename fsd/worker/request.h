@@ -26,7 +26,12 @@ enum worker_fd {
 	WORKER_FD_LAYERS,
 	WORKER_FDS
 };
-enum worker_conflict { WORKER_CONFLICT_FAIL, WORKER_CONFLICT_KEEP, WORKER_CONFLICT_REPLACE };
+enum worker_conflict {
+	WORKER_CONFLICT_FAIL,
+	WORKER_CONFLICT_KEEP,
+	WORKER_CONFLICT_REPLACE,
+	WORKER_CONFLICT_SOURCE
+};
 
 struct worker_ids {
 	bool set;

@@ -66,26 +66,38 @@ static void tell_conflict(struct apply *a, const struct fmt_entry *base,
 		a->spec->on_conflict(a->spec->priv, &c);
 }
 
+/* Who wins where both changed. */
+static bool incoming_wins(const struct apply *a)
+{
+	return a->spec->how == SYNC_CONFLICT_REPLACE || a->spec->how == SYNC_CONFLICT_SOURCE;
+}
+
+/* Whether incoming also wins where only mine changed. */
+static bool resets(const struct apply *a)
+{
+	return a->spec->how == SYNC_CONFLICT_SOURCE;
+}
+
 /* The folder's own mode, owner and xattrs. */
 static void merge_attributes(struct apply *a, const struct fmt_entry *base,
     const struct fmt_entry *incoming, struct fmt_entry *mine, bool *dirty)
 {
+	bool came = !is_dir(base) || !same_attributes(incoming, base);
 	bool take = is_dir(base) && same_attributes(mine, base);
 
-	if (same_attributes(incoming, mine) || (is_dir(base) && same_attributes(incoming, base)))
+	if (same_attributes(incoming, mine) || (!came && !resets(a)))
 		return;
-	if (!take) {
+	if (came && !take) {
 		tell_conflict(a, base, incoming, mine);
-		take = a->spec->how == SYNC_CONFLICT_REPLACE;
+		if (!incoming_wins(a))
+			return;
 	}
-	if (!take)
-		return;
 	mine->mode = incoming->mode;
 	mine->uid = incoming->uid;
 	mine->gid = incoming->gid;
 	mine->xattrs = incoming->xattrs;
 	*dirty = true;
-	a->changed++;
+	*(came ? &a->changed : &a->reset) += 1;
 }
 
 static int merge_below(struct apply *a, struct sync_node *n, const struct fmt_entry *base,
@@ -117,7 +129,8 @@ static int merge_dirs(
 
 	merge_attributes(a, t->base, t->incoming, &n->e, dirty);
 	if (orch_digest_eq(&t->incoming->digest, &n->e.digest) ||
-	    (is_dir(t->base) && orch_digest_eq(&t->incoming->digest, &t->base->digest)))
+	    (!resets(a) && is_dir(t->base) &&
+		orch_digest_eq(&t->incoming->digest, &t->base->digest)))
 		return 0;
 	r = merge_below(
 	    a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &names);
@@ -145,7 +158,7 @@ static int remove_dir(
 	return below ? apply_mtime(a, &n->s.mtime_ns) : 0;
 }
 
-/* Removed in mine, changed in incoming: it comes back if something in it does. */
+/* Removed in mine, changed in incoming: it comes back if something in it does, or if it is reset. */
 static int add_dir_again(
     struct apply *a, struct sync_folder *f, const struct trio *t, unsigned depth, bool *names)
 {
@@ -160,7 +173,7 @@ static int add_dir_again(
 	    a, n, t->base, t->base_stamp, t->incoming, t->incoming_stamp, depth, &below);
 	if (r < 0)
 		return r;
-	if (sync_folder_count(n->folder) == 0) {
+	if (sync_folder_count(n->folder) == 0 && !resets(a)) {
 		n->gone = true;
 		return 0;
 	}
@@ -170,15 +183,29 @@ static int add_dir_again(
 	return apply_mtime(a, &n->s.mtime_ns);
 }
 
+/* As in base in incoming, and not in mine. Counted as what incoming has there. */
+static int put_back(struct apply *a, struct sync_folder *f, const struct trio *t, bool *names)
+{
+	const uint64_t changed = a->changed;
+	int r = apply_take(a, f, t->mine, t->incoming, t->incoming_stamp, names);
+
+	a->changed = changed;
+	a->reset += 1 + (is_dir(t->incoming) ? t->incoming->count : 0);
+	return r;
+}
+
 static int merge_name(
     struct apply *a, struct sync_folder *f, const struct trio *t, unsigned depth, bool *names)
 {
 	struct fmt_entry *mine = t->mine >= 0 ? &f->nodes[t->mine].e : NULL;
+	const bool came = !same(t->incoming, t->base);
 
-	if (same(t->incoming, t->base) || same(t->incoming, mine))
+	if (same(t->incoming, mine) || (!came && !(resets(a) && t->incoming)))
 		return 0;
 	if (is_dir(t->incoming) && is_dir(mine))
 		return merge_dirs(a, &f->nodes[t->mine], t, depth, &f->dirty);
+	if (!came)
+		return put_back(a, f, t, names);
 	if (same(mine, t->base))
 		return apply_take(a, f, t->mine, t->incoming, t->incoming_stamp, names);
 	if (is_dir(t->base) && !t->incoming && is_dir(mine))
@@ -186,7 +213,7 @@ static int merge_name(
 	if (is_dir(t->base) && is_dir(t->incoming) && !mine)
 		return add_dir_again(a, f, t, depth, names);
 	tell_conflict(a, t->base, t->incoming, mine);
-	if (a->spec->how != SYNC_CONFLICT_REPLACE)
+	if (!incoming_wins(a))
 		return 0;
 	return apply_take(a, f, t->mine, t->incoming, t->incoming_stamp, names);
 }
@@ -210,7 +237,7 @@ static int merge_named(
 	a->path.len = before;
 	if (a->path.data)
 		a->path.data[before] = '\0';
-	atomic_store(&a->task->files, a->changed);
+	atomic_store(&a->task->files, a->changed + a->reset);
 	sync_task_tick(a->task);
 	return r;
 }
@@ -287,7 +314,7 @@ static int merge_roots(
 	    .incoming_stamp = &incoming_stamp};
 	bool dirty = false;
 
-	if (same(t.incoming, t.base) || same(t.incoming, &a->edit.root.e))
+	if ((!resets(a) && same(t.incoming, t.base)) || same(t.incoming, &a->edit.root.e))
 		return 0;
 	return merge_dirs(a, &a->edit.root, &t, 0, &dirty);
 }
@@ -320,6 +347,7 @@ static int apply_run(struct apply *a, struct sync_applied *out)
 	if (r == 0)
 		r = merge_roots(a, &base, &incoming);
 	out->changed = a->changed;
+	out->reset = a->reset;
 	out->conflicts = a->conflicts;
 	if (r < 0)
 		return r;

@@ -13,6 +13,8 @@ enum sync_conflict_how {
 	SYNC_CONFLICT_FAIL,    /* list them all, make nothing */
 	SYNC_CONFLICT_KEEP,    /* mine stays */
 	SYNC_CONFLICT_REPLACE, /* incoming wins */
+	/* Incoming wins, also where only mine changed: what incoming has becomes as it has it. */
+	SYNC_CONFLICT_SOURCE,
 };
 
 struct sync_conflict { /* borrowed for the time of the call */
@@ -37,6 +39,7 @@ struct sync_applied {
 	struct orch_digest snapshot;
 	uint64_t files, bytes; /* entries and bytes of the result */
 	uint64_t changed;      /* paths that were added, replaced or removed in mine */
+	uint64_t reset;	       /* others that only mine had changed, put back by _SOURCE */
 	uint64_t conflicts;
 };
 

@@ -30,7 +30,7 @@ struct apply {
 	size_t link_count, link_cap;
 	int64_t mtime_ns; /* of what is taken */
 	bool has_mtime;
-	uint64_t changed, conflicts;
+	uint64_t changed, reset, conflicts;
 };
 
 int apply_open(struct apply *a, const struct fmt_entry *e, const struct fmt_stamp *s,

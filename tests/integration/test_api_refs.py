@@ -181,6 +181,8 @@ def three_way_application(t):
         t.eq(ask(t, d, "GET", "/v1/refs/merged")["id"], got["id"])
         r = d.http("POST", "/v1/snapshots/apply", {"base": base, "incoming": clash, "mine": mine, "conflict": "replace"})
         t.eq(len(last(r)["result"]["conflicts"]), 1)
+        r = d.http("POST", "/v1/snapshots/apply", {"base": base, "incoming": base, "mine": mine, "conflict": "source"})
+        t.eq((last(r)["result"]["changed"], last(r)["result"]["reset"]), (0, 1))
         t.eq(d.http("POST", "/v1/snapshots/apply", {"base": base, "incoming": base, "mine": base,
                                                     "conflict": "x"}).status, 400)
 

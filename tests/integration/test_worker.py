@@ -284,6 +284,12 @@ def three_sides_are_merged(t):
     t.eq((r["changed"], r["conflict_count"], len(r["conflicts"])), (2, 1, 1))
     s.run({"task": "export", "dir": t.path("out"), "snapshot": r["snapshot"]})
     t.eq({n: open(t.path("out", n), "rb").read() for n in os.listdir(t.path("out"))}, {"a": b"2", "b": b"2", "o": b"1"})
+    task["conflict"] = "source"
+    r = s.run(task)
+    t.eq((r["changed"], r["reset"], r["conflict_count"]), (2, 1, 1))
+    s.run({"task": "export", "dir": t.path("out2"), "snapshot": r["snapshot"]})
+    t.eq({n: open(t.path("out2", n), "rb").read() for n in os.listdir(t.path("out2"))},
+         {"a": b"2", "b": b"2", "c": b"1", "o": b"1"})
 
 
 @test

@@ -109,6 +109,120 @@ static const struct cell cells[] = {
     {"d/a=1\n", "", "d=3\n", "d=3\n", "", "d d-f\n"},
 };
 
+/* What _SOURCE makes: what incoming has is as it has it. reset: of what mine alone had changed. */
+static const struct source_cell {
+	const char *base, *incoming, *mine, *result;
+	unsigned changed, reset;
+} source_cells[] = {
+    /* nothing came in: what the build did to it is undone, what it added stays */
+    {"a=1\n", "a=1\n", "a=1\n", "a=1\n", 0, 0},
+    {"a=1\n", "a=1\n", "a=2\n", "a=1\n", 0, 1},
+    {"a=1\n", "a=1\n", "a!0755=1\n", "a=1\n", 0, 1},
+    {"a=1\n", "a=1\n", "", "a=1\n", 0, 1},
+    {"a=1\n", "a=1\n", "a->x\n", "a=1\n", 0, 1},
+    {"a->x\n", "a->x\n", "a->y\n", "a->x\n", 0, 1},
+    {"a=1\n", "a=1\n", "a/b=1\na/c=2\n", "a=1\n", 0, 1},
+    {"", "", "o=made\n", "o=made\n", 0, 0},
+    {"d/a=1\n", "d/a=1\n", "d/a=1\nd/o=2\n", "d/\nd/a=1\nd/o=2\n", 0, 0},
+    {"d/a=1\n", "d/a=1\n", "d/a=2\nd/o=2\n", "d/\nd/a=1\nd/o=2\n", 0, 1},
+    {"d/e/a=1\nd/b=1\n", "d/e/a=1\nd/b=1\n", "d/o=2\n", "d/\nd/b=1\nd/e/\nd/e/a=1\nd/o=2\n", 0, 3},
+    {"d/\n", "d/\n", "", "d/\n", 0, 1},
+    {"d/a=1\n", "d/a=1\n", "", "d/\nd/a=1\n", 0, 2},
+    {"d/a=1\n", "d/a=1\n", "d=3\n", "d/\nd/a=1\n", 0, 2},
+    {"d/a=1\n", "d/a=1\n", "d->x\n", "d/\nd/a=1\n", 0, 2},
+    /* something came in, beside it */
+    {"a=1\nb=1\n", "a=2\nb=1\n", "a=1\nb=3\no=1\n", "a=2\nb=1\no=1\n", 1, 1},
+    {"d/a=1\n", "d/a=1\nd/n=2\n", "d/a=3\n", "d/\nd/a=1\nd/n=2\n", 1, 1},
+    {"d/a=1\n", "d/a=1\nd/n=2\n", "", "d/\nd/a=1\nd/n=2\n", 2, 1},
+    {"d/a=1\n", "d/\n", "", "d/\n", 1, 0},
+    {"d/a=1\n", "d/\n", "d/a=2\nd/o=1\n", "d/\nd/o=1\n", 1, 0},
+    /* it came in, whatever mine says */
+    {"a=1\n", "a=2\n", "a=3\n", "a=2\n", 1, 0},
+    {"a=1\n", "a=2\n", "a=2\n", "a=2\n", 0, 0},
+    {"", "a=2\n", "a=3\n", "a=2\n", 1, 0},
+    {"a=1\n", "a=2\n", "", "a=2\n", 1, 0},
+    {"a=1\n", "a/b=2\n", "a=3\n", "a/\na/b=2\n", 3, 0},
+    {"", "d/a=1\n", "d/o=2\n", "d/\nd/a=1\nd/o=2\n", 1, 0},
+    {"", "d=1\n", "d/o=2\n", "d=1\n", 3, 0},
+    /* it was removed: also what mine had changed; what only mine has stays */
+    {"a=1\n", "", "a=3\n", "", 1, 0},
+    {"a=1\n", "", "a/o=3\n", "", 2, 0},
+    {"d/a=1\nd/b=2\n", "", "d/a=1\nd/b=3\n", "", 3, 0},
+    {"d/a=1\nd/b=2\n", "", "d/b=3\nd/o=3\n", "d/\nd/o=3\n", 1, 0},
+    {"d/a=1\n", "", "d=3\n", "", 1, 0},
+};
+
+static void test_source_wins(void **state)
+{
+	struct rig *g = *state;
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(source_cells); i++) {
+		const struct source_cell *c = &source_cells[i];
+		struct orch_digest base = rig_make(g, c->base, NULL);
+		struct orch_digest incoming = rig_make(g, c->incoming, NULL);
+		struct orch_digest mine = rig_make(g, c->mine, NULL);
+		struct sync_applied done;
+
+		print_message("# cell %zu\n", i);
+		assert_int_equal(
+		    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+		rig_expect(g, &done.snapshot, c->result);
+		assert_int_equal(done.changed, c->changed);
+		assert_int_equal(done.reset, c->reset);
+	}
+}
+
+static void test_source_stamps(void **state)
+{
+	static const char *const kept[] = {"b", "d", "d/o", "e", "e/x", "m", "o", "out", "out/y"};
+	struct rig *g = *state;
+	const char *text = "a=1\nb=2\nd/c=3\ne/x=4\ngone/z=1\nm!0755=5\n";
+	struct orch_digest base = rig_make(g, text, NULL);
+	struct orch_digest mine = rig_make(
+	    g, "a=built\nb=2\nd/c=built\nd/o=1\ne/x=4\ngone/o=1\nm=5\no=made\nout/y=1\n", &base);
+	struct sync_applied done, again;
+
+	assert_int_equal(apply(g, &base, &base, &mine, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+	assert_int_equal(done.changed, 0);
+	assert_int_equal(done.reset, 4);
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(kept); i++) {
+		struct fmt_stamp was = rig_stamp(g, &mine, kept[i]);
+		struct fmt_stamp is = rig_stamp(g, &done.snapshot, kept[i]);
+
+		assert_int_equal(was.ino, is.ino);
+		assert_int_equal(was.mtime_ns, is.mtime_ns);
+	}
+	assert_int_equal(rig_stamp(g, &done.snapshot, "a").ino, rig_stamp(g, &mine, "a").ino);
+	assert_int_equal(rig_stamp(g, &done.snapshot, "a").mtime_ns, NOW);
+	assert_int_equal(rig_stamp(g, &done.snapshot, "d/c").mtime_ns, NOW);
+	assert_int_equal(rig_stamp(g, &done.snapshot, "gone/z").mtime_ns, NOW);
+	assert_int_equal(rig_stamp(g, &done.snapshot, "gone").mtime_ns, NOW);
+	/* nothing left to put back: the very snapshot */
+	assert_int_equal(
+	    apply(g, &base, &base, &done.snapshot, SYNC_CONFLICT_SOURCE, &again, NULL), 0);
+	assert_int_equal(again.reset, 0);
+	assert_true(orch_digest_eq(&again.snapshot, &done.snapshot));
+}
+
+static void test_source_folder_attributes(void **state)
+{
+	struct rig *g = *state;
+	struct orch_digest base = rig_make(g, "d/a=1\n", NULL), mine;
+	const char *dir = rig_folder(g, true);
+	struct sync_applied done;
+	char p[400];
+
+	rig_fill(dir, "d/a=1\nd/o=1\n");
+	snprintf(p, sizeof(p), "%s/d", dir);
+	assert_int_equal(chmod(p, 0700), 0);
+	mine = rig_import(g, dir, NULL);
+	assert_int_equal(apply(g, &base, &base, &mine, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+	rig_expect(g, &done.snapshot, "d/\nd/a=1\nd/o=1\n");
+	assert_int_equal(done.reset, 1);
+	assert_int_equal(
+	    rig_stamp(g, &done.snapshot, "d").mtime_ns, rig_stamp(g, &mine, "d").mtime_ns);
+}
+
 static void run_cell(struct rig *g, const struct cell *c)
 {
 	struct orch_digest base = rig_make(g, c->base, NULL);
@@ -300,6 +414,15 @@ static void test_random_properties(void **state)
 		expect_tree(g, &back.snapshot, &done.snapshot);
 		assert_int_equal(back.conflicts, 0);
 		assert_int_equal(apply(g, &b, &x, &m, SYNC_CONFLICT_KEEP, &done, NULL), 0);
+		/* the source twice: the second time nothing is left to do */
+		assert_int_equal(apply(g, &b, &x, &m, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+		assert_int_equal(
+		    apply(g, &x, &x, &done.snapshot, SYNC_CONFLICT_SOURCE, &back, NULL), 0);
+		expect_tree(g, &back.snapshot, &done.snapshot);
+		assert_int_equal(back.reset, 0);
+		/* what mine does not have by its own is all of it */
+		assert_int_equal(apply(g, &m, &x, &m, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+		expect_tree(g, &done.snapshot, &x);
 	}
 }
 
@@ -358,7 +481,7 @@ static void test_model(void **state)
 
 	print_message("# seed %llu\n", (unsigned long long)seed);
 	for (int round = 0; round < 60; round++) {
-		int b[PLACES], x[PLACES], m[PLACES], keep[PLACES], replace[PLACES];
+		int b[PLACES], x[PLACES], m[PLACES], keep[PLACES], replace[PLACES], source[PLACES];
 		struct orch_digest base, incoming, mine;
 		struct sync_applied done;
 		uint64_t conflicts = 0;
@@ -373,6 +496,7 @@ static void test_model(void **state)
 			conflicts += conflict;
 			keep[i] = x[i] == b[i] || conflict ? m[i] : x[i];
 			replace[i] = x[i] == b[i] ? m[i] : x[i];
+			source[i] = x[i] || b[i] ? x[i] : m[i];
 		}
 		base = make_values(g, b);
 		incoming = make_values(g, x);
@@ -384,6 +508,9 @@ static void test_model(void **state)
 		assert_int_equal(
 		    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_REPLACE, &done, NULL), 0);
 		expect_values(g, &done.snapshot, replace);
+		assert_int_equal(
+		    apply(g, &base, &incoming, &mine, SYNC_CONFLICT_SOURCE, &done, NULL), 0);
+		expect_values(g, &done.snapshot, source);
 	}
 }
 
@@ -391,6 +518,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    rig_quick_test(test_table),
+	    rig_quick_test(test_source_wins),
+	    rig_quick_test(test_source_stamps),
+	    rig_quick_test(test_source_folder_attributes),
 	    rig_quick_test(test_stamps),
 	    rig_quick_test(test_later_than_everything),
 	    rig_quick_test(test_links),
