@@ -215,7 +215,7 @@ static void forget_attempt(struct shim_build *b)
 	b->hint[0] = '\0';
 	b->phase_count = 1; /* resolve */
 	b->ran = false;
-	b->source_changed = 0;
+	b->source_changed = b->source_reset = 0;
 	free(orch_take(b->from_run));
 	free(orch_take(b->why_cold));
 	out_collection_fini(&b->collected);

@@ -55,17 +55,19 @@ struct shim_build {
 	struct shim_journal *journal;
 	bool daemon_started;
 	char source_id[SHIM_ID_BYTES], start_id[SHIM_ID_BYTES], result_id[SHIM_ID_BYTES];
-	uint64_t source_files, source_bytes, source_read_files, source_changed;
-	char *from_run;	     /* the run whose result is the start; NULL: the source alone */
-	char *why_cold;	     /* why there was none */
-	enum shim_made made; /* the workspace, by this run */
-	char *runs_folder;   /* of the journals */
-	char *mount_path;    /* of the workspace; NULL: not mounted */
-	uint64_t mount_pid;  /* the process behind it; 0: unknown */
-	uint32_t uid, gid;   /* its owner */
-	uint64_t start_seq;  /* of the workspace's changes */
-	char *task_name;     /* what the journal calls the running command; NULL */
-	bool ran;	     /* the command was started */
+	uint64_t source_files, source_bytes, source_read_files;
+	uint64_t source_changed; /* paths, since the start's source */
+	uint64_t source_reset;	 /* others that the build which made the start had changed */
+	char *from_run;		 /* the run whose result is the start; NULL: the source alone */
+	char *why_cold;		 /* why there was none */
+	enum shim_made made;	 /* the workspace, by this run */
+	char *runs_folder;	 /* of the journals */
+	char *mount_path;	 /* of the workspace; NULL: not mounted */
+	uint64_t mount_pid;	 /* the process behind it; 0: unknown */
+	uint32_t uid, gid;	 /* its owner */
+	uint64_t start_seq;	 /* of the workspace's changes */
+	char *task_name;	 /* what the journal calls the running command; NULL */
+	bool ran;		 /* the command was started */
 	enum out_state state;
 	int exit_code, signal; /* of the command; -1 and 0 when it did not end by itself */
 	char reason[512];      /* in words; "": succeeded */

@@ -17,6 +17,17 @@
 
 /* ---- words */
 
+/* What a build has made of the source is not what the next one sees. */
+static void say_reset(const struct shim_build *b, struct orch_buf *out)
+{
+	char count[SHIM_SHORT];
+
+	if (b->source_reset)
+		orch_buf_printf(out, "; %s source %s that the last build had changed %s put back",
+		    shim_human_count(b->source_reset, count),
+		    b->source_reset == 1 ? "file" : "files", b->source_reset == 1 ? "was" : "were");
+}
+
 /* Why the build began with what it began with. */
 static void say_start(const struct shim_build *b, struct orch_buf *out)
 {
@@ -43,6 +54,7 @@ static void say_start(const struct shim_build *b, struct orch_buf *out)
 		    "started from workspace %s as it was left: %s of %s source files unchanged",
 		    b->workspace, shim_human_count(b->source_files - changed, same),
 		    shim_human_count(b->source_files, all));
+	say_reset(b, out);
 }
 
 static const char *next_step(const struct shim_build *b)

@@ -194,9 +194,7 @@ static int look_up_result(struct shim_build *b, char result[SHIM_ID_BYTES],
 	return 0;
 }
 
-/* mine + (base -> the new source); the source wins. */
-int shim_build_apply(struct shim_build *b, const char *base, const char *mine,
-    char out[SHIM_ID_BYTES], uint64_t *out_changed, struct orch_err *err)
+int shim_build_apply(struct shim_build *b, const char *base, const char *mine, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
 	struct shim_call call = {.method = "POST",
@@ -209,13 +207,14 @@ int shim_build_apply(struct shim_build *b, const char *base, const char *mine,
 	if (!body || orch_json_set_str(body, "base", base) < 0 ||
 	    orch_json_set_str(body, "incoming", b->source_id) < 0 ||
 	    orch_json_set_str(body, "mine", mine) < 0 ||
-	    orch_json_set_str(body, "conflict", "replace") < 0)
+	    orch_json_set_str(body, "conflict", "source") < 0)
 		return orch_err_sys(err, ENOMEM, "apply the source");
 	r = shim_call(b->cli, &call, &answer, err);
 	if (r < 0)
 		return orch_err_wrap(err, "apply the source to %.12s", mine);
-	snprintf(out, SHIM_ID_BYTES, "%s", shim_get(answer, "id"));
-	*out_changed = shim_get_u64(answer, "changed");
+	snprintf(b->start_id, sizeof(b->start_id), "%s", shim_get(answer, "id"));
+	b->source_changed = shim_get_u64(answer, "changed");
+	b->source_reset = shim_get_u64(answer, "reset");
 	return 0;
 }
 
@@ -249,10 +248,6 @@ int shim_build_choose(struct shim_build *b, struct orch_err *err)
 	/* an import of the same content has its record now: it is a source, and its own base */
 	if (!base[0])
 		snprintf(base, sizeof(base), "%s", result);
-	if (strcmp(base, b->source_id) == 0) {
-		snprintf(b->start_id, sizeof(b->start_id), "%s", result);
-		return 0;
-	}
-	r = shim_build_apply(b, base, result, b->start_id, &b->source_changed, err);
+	r = shim_build_apply(b, base, result, err);
 	return r < 0 ? fall_back(b, r, err) : 0;
 }

@@ -127,7 +127,7 @@ static int renew(struct shim_build *b, const char *base, struct orch_err *err)
 	if (r == 0)
 		r = commit_now(b, mine, err);
 	if (r == 0)
-		r = shim_build_apply(b, base, mine, b->start_id, &b->source_changed, err);
+		r = shim_build_apply(b, base, mine, err);
 	if (r == 0)
 		r = drop(b, UNDO_MS, err);
 	return r == 0 ? create(b, err) : r;
@@ -144,7 +144,7 @@ static int reuse(struct shim_build *b, struct orch_err *err)
 		return r;
 	free(orch_take(b->from_run));
 	free(orch_take(b->why_cold));
-	b->source_changed = 0;
+	b->source_changed = b->source_reset = 0;
 	if (base[0] && strcmp(base, b->source_id) == 0)
 		return mount_again(b, err);
 	return renew(b, base[0] ? base : b->source_id, err);

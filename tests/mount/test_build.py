@@ -316,10 +316,49 @@ def a_failed_build_replaces_nothing(t):
 @test(needs="fuse sandbox")
 def what_the_source_removes_is_gone_and_what_the_build_made_stays(t):
     p = Project(t, {"a": "1", "b": "2"})
-    p.sh("touch made; rm a")
+    p.sh("touch made; rm a; echo 3 > b")
     os.unlink(p.source + "/b")
     r = p.sh("ls")
-    t.eq(r.log, b"made\n")
+    t.eq(r.log, b"a\nmade\n")
+
+
+@test(needs="fuse sandbox")
+def what_a_build_does_to_its_source_the_next_one_does_not_see(t):
+    p = Project(t, {"v": "1\n"})
+    for n in range(3):
+        r = p.sh("echo built >> v; cat v; echo x >> made; wc -l < made")
+        t.eq(r.log, b"1\nbuilt\n%d\n" % (n + 1))
+        t.eq(r["cache"]["hit"], n > 0)
+        t.eq("1 source file that the last build had changed was put back" in r.process.stderr, n > 0, r.process.stderr)
+    with open(p.source + "/v", "w") as f:
+        f.write("2\n")
+    t.eq(p.sh("cat v").log, b"2\n")
+
+
+@test(needs="fuse sandbox")
+def removed_and_retyped_source_files_come_back(t):
+    p = Project(t, {"gone": "1", "file": "2", "d/e/f": "3", "x": "4"})
+    os.chmod(p.source + "/x", 0o755)
+    script = "find . -type f | sort; cat gone file d/e/f; [ -x x ]; rm -r gone file d; mkdir file; touch file/a file/b made; chmod 644 x; echo 5 > d"
+    first = p.sh(script)
+    second = p.sh(script)
+    t.eq(first.log, b"./d/e/f\n./file\n./gone\n./x\n123")
+    t.eq(second.log, first.log.replace(b"./x", b"./made\n./x"))
+    t.match(second["cache"]["why"], "6 source files that the last build had changed were put back")
+    t.match(second["cache"]["why"], "6 of 6 source files unchanged")
+
+
+@test(needs="fuse sandbox")
+def a_source_that_nobody_changed_keeps_its_times_and_its_start(t):
+    p = Project(t, {"in": "1\n", "d/same": "2\n"})
+    p.sh("true")
+    first = p.sh("stat -c '%n %i %y' in d; touch made")
+    second = p.sh("stat -c '%n %i %y' in d; exit 1", status=1)
+    third = p.sh("stat -c '%n %i %y' in d; ls")
+    t.eq(second.log, first.log)
+    t.eq(third.log, first.log + b"d\nin\nmade\n")
+    t.eq(third["cache"]["from"], first["run"])
+    t.ok("put back" not in third.process.stderr)
 
 
 @test(needs="fuse sandbox")
