@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/buf.h"
+
 /*
  * Sorted by what they are. A name that ends with '*' allows all that begin so. Names of secrets
  * (tokens, passwords, keys) are never passed on, whatever the list says.
@@ -106,4 +108,33 @@ int prv_environment_from_host(const char *const *host, struct orch_strv *out)
 	if (!orch_strv_get_env(out, "LANG") && orch_strv_set_env(out, "LANG", "C.UTF-8") < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+static bool is_below(const char *path, size_t len, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return len >= n && strncmp(path, folder, n) == 0 && (len == n || path[n] == '/');
+}
+
+int prv_environment_trim_path(struct orch_strv *env, const char *workspace_inside)
+{
+	const char *const seen[] = {"/usr", "/bin", "/sbin", workspace_inside};
+	orch_auto(buf) struct orch_buf kept = ORCH_BUF_INIT;
+	const char *p = orch_strv_get_env(env, "PATH");
+	size_t len;
+
+	for (; p && *p; p += len + (p[len] == ':')) {
+		bool is_seen = false;
+
+		len = strcspn(p, ":");
+		for (size_t i = 0; i < ORCH_ARRAY_LEN(seen); i++)
+			is_seen = is_seen || is_below(p, len, seen[i]);
+		if (is_seen)
+			orch_buf_printf(&kept, "%s%.*s", kept.len ? ":" : "", (int)len, p);
+	}
+	if (kept.failed)
+		return -ENOMEM;
+	return orch_strv_set_env(
+	    env, "PATH", kept.len ? (const char *)kept.data : PRV_PATH_DEFAULT);
 }

@@ -19,4 +19,9 @@ bool prv_environment_allows(const char *name) ORCH_NONNULL(1);
 int prv_environment_from_host(const char *const *host, struct orch_strv *out)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 
+/* Takes out of PATH what a sandbox does not show: all but the folders of programs that it shares with
+ * the host, and what lies below the workspace as it is seen inside. -ENOMEM. */
+int prv_environment_trim_path(struct orch_strv *env, const char *workspace_inside)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+
 #endif

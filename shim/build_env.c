@@ -80,6 +80,8 @@ int shim_build_make_env(struct shim_build *b, const char *const *envp, struct or
 {
 	int r = prv_environment_from_host(envp, &b->env);
 
+	if (r == 0 && strcmp(b->provider, "local") != 0)
+		r = prv_environment_trim_path(&b->env, shim_text(b->in, "dockerWorkspacePath"));
 	if (r == 0)
 		r = add_inputs(b);
 	if (r == 0)

@@ -36,6 +36,8 @@ static int make_env(struct shim_cli *cli, struct orch_strv *env)
 	int r = prv_environment_from_host(cli->envp, env);
 
 	if (r == 0)
+		r = prv_environment_trim_path(env, PRV_WORKSPACE_INSIDE);
+	if (r == 0)
 		r = orch_strv_set_env(env, "GITHUB_WORKSPACE", PRV_WORKSPACE_INSIDE);
 	return r == 0 ? orch_strv_set_env(env, "ORCH_WORKSPACE", shim_arg(cli, 0)) : r;
 }

@@ -151,6 +151,28 @@ static void environments_are_allow_lists(void **state)
 	assert_false(prv_environment_allows("PATHS"));
 }
 
+static void a_path_has_what_is_seen_inside(void **state)
+{
+	static const struct {
+		const char *host, *inside;
+	} cases[] = {
+	    {"/opt/go/bin:/usr/local/bin:/root/.cargo/bin:/usr/bin:/bin",
+		"/usr/local/bin:/usr/bin:/bin"},
+	    {"/w/tools:/workspace:/w", "/w/tools:/w"},
+	    {"/usrx:/binary::.:sbin", PRV_PATH_DEFAULT},
+	    {"", PRV_PATH_DEFAULT},
+	    {"/sbin:", "/sbin"},
+	};
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(cases); i++) {
+		orch_auto(strv) struct orch_strv env = ORCH_STRV_INIT;
+
+		assert_int_equal(orch_strv_set_env(&env, "PATH", cases[i].host), 0);
+		assert_int_equal(prv_environment_trim_path(&env, "/w"), 0);
+		assert_string_equal(orch_strv_get_env(&env, "PATH"), cases[i].inside);
+	}
+}
+
 #ifdef ORCH_FAULT_INJECTION
 static unsigned open_descriptors(void)
 {
@@ -228,6 +250,7 @@ int main(void)
 	    cmocka_unit_test(a_failing_provider_is_infrastructure),
 	    cmocka_unit_test(a_failing_cleanup_does_not_change_the_result),
 	    cmocka_unit_test(environments_are_allow_lists),
+	    cmocka_unit_test(a_path_has_what_is_seen_inside),
 	    cmocka_unit_test(each_step_of_a_run_may_fail),
 	};
 	char path[4096];
