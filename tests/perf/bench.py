@@ -76,13 +76,13 @@ def drop_caches():
         f.write("3")
 
 
-def small_files(root, count, size=2000, a_folder=100):
+def small_files(root, count, size=2000, a_folder=100, salt=0):
     for i in range(count):
         if i % a_folder == 0:
             folder = "%s/d%d/e%d" % (root, i // a_folder // 30, i // a_folder)
             os.makedirs(folder)
         with open("%s/f%d" % (folder, i), "wb") as f:
-            f.write((b"%d " % i * size)[:size])
+            f.write((b"%d %d " % (i, salt) * size)[:size])
 
 
 def fio(path, rw, block, size, **more):
@@ -250,15 +250,22 @@ def imports(b):
         return took
 
     def first():
-        with open(source + "/salt", "w") as f:
+        other = b.fresh("other")
+        small_files(other, count, size=8000, salt=next(numbers) + 1)
+        took = seconds(b.shim, "snapshot", "import", other, "--ref", "first%d" % next(numbers))
+        shutil.rmtree(other)
+        return took
+
+    def changed():
+        with open(source + "/d0/e0/f0", "w") as f:
             f.write(str(next(numbers)))
-        return seconds(b.shim, "snapshot", "import", source, "--ref", "first%d" % next(numbers))
+        return again()
 
     def again():
         return seconds(b.shim, "snapshot", "import", source, "--ref", "again")
     yield "%d files of 8 KB" % count, "s", "less", [
         ("tar+zstd", tar), ("cp -a", lambda: copy("cp", "-a")), ("rsync -a", lambda: copy("rsync", "-a")),
-        ("orch, unchanged", again), ("orch, first", first)]
+        ("orch, unchanged", again), ("orch, 1 changed", changed), ("orch, first", first)]
 
 
 def f12(b):
