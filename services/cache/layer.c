@@ -1,7 +1,7 @@
 /*
- * Folders of layers. A layer that is being made or removed lies in tmp/, so that layers/ only ever
- * holds whole ones. Lock: change_lock, while numbers are given out and while it is looked who
- * names a layer.
+ * Folders of layers. A layer that is being made or removed lies in tmp/, or in layers/<id>.new when a
+ * mount process makes it, so that a layer's name only ever stands for a whole one. Lock:
+ * change_lock, while numbers are given out and while it is looked who names a layer.
  */
 #include "cache/layer.h"
 
@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include "cache/record.h"
 #include "cache/store_priv.h"
 #include "core/cursor.h"
 #include "core/fd.h"
+#include "core/log.h"
 
 #define NUMBER_BYTES 24
 #define IDS_AT_ONCE  64
@@ -231,7 +233,8 @@ static int read_segment(int fd, bool whole, struct cas_layer *out, struct orch_e
 	size_t pos = 0;
 	int r = cas_dir_each(fd, ".", see_segment, &h, err);
 
-	if (r == 0 && h.id == 0)
+	out->unmade = r == 0 && h.id == 0;
+	if (out->unmade)
 		r = orch_err_set(err, ORCH_ECORRUPT, "it has no log");
 	if (r < 0)
 		return r;
@@ -257,6 +260,7 @@ static int open_layer(struct cas_store *s, uint64_t id, struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "layer %s", name) : fd;
 }
 
+/* On failure, too, out->unmade is told. */
 static int get_layer(
     struct cas_store *s, uint64_t id, bool whole, struct cas_layer *out, struct orch_err *err)
 {
@@ -268,6 +272,7 @@ static int get_layer(
 		return fd;
 	r = read_segment(fd, whole, &x, err);
 	if (r < 0) {
+		out->unmade = x.unmade;
 		orch_err_wrap(err, "layer %" PRIu64, id);
 		return r;
 	}
@@ -277,11 +282,14 @@ static int get_layer(
 
 int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
 {
+	struct cas_layer x;
 	int r = -ORCH_ECORRUPT;
 
 	/* A log that is being written may have been caught between two frames. */
 	for (int i = 0; i < READS_MAX && r == -ORCH_ECORRUPT; i++)
-		r = get_layer(s, id, true, out, err);
+		r = get_layer(s, id, true, &x, err);
+	if (r == 0)
+		*out = x;
 	return r;
 }
 
@@ -441,24 +449,42 @@ static int move_out(
 	return r < 0 ? orch_err_sys(err, -r, "remove layer %s", name) : 0;
 }
 
-/* change_lock is held. A layer whose head can't be read may name any parent: that one stays. */
+/* What names it can't be read: a parent is older than its child, and sealed. One without a log names
+ * none. */
+static bool may_name(const struct cas_layer *x, uint64_t id)
+{
+	return x->status < 0 && x->status != -ENOENT && !x->unmade && x->id > id;
+}
+
+static bool may_be_parent(struct cas_store *s, const struct cas_layer *x)
+{
+	struct cas_layer whole;
+
+	if (x->unmade)
+		return false;
+	return cas_layer_get(s, x->id, &whole, NULL) < 0 || whole.sealed;
+}
+
+/* change_lock is held. */
 static int check_unused(struct layers *l, uint64_t id, struct orch_err *err)
 {
-	const struct cas_layer *x = find_layer(l, id);
+	const struct cas_layer *x = find_layer(l, id), *damaged = NULL;
 
 	if (!x)
 		return -ENOENT;
 	if (x->records > 0)
 		return orch_err_set(err, EBUSY, "layer %" PRIu64 " is used by a workspace", id);
 	for (size_t i = 0; i < l->count; i++) {
-		if (l->v[i].id != id && l->v[i].status < 0)
-			return orch_err_set(err, EBUSY,
-			    "layer %" PRIu64 " may be the parent of the damaged layer %" PRIu64, id,
-			    l->v[i].id);
+		if (may_name(&l->v[i], id))
+			damaged = &l->v[i];
 		if (l->v[i].head.parent == id)
 			return orch_err_set(err, EBUSY,
 			    "layer %" PRIu64 " is the parent of layer %" PRIu64, id, l->v[i].id);
 	}
+	if (damaged && may_be_parent(l->s, x))
+		return orch_err_set(err, EBUSY,
+		    "layer %" PRIu64 " may be the parent of the damaged layer %" PRIu64, id,
+		    damaged->id);
 	return 0;
 }
 
@@ -483,7 +509,8 @@ int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
 
 static bool is_unused(struct layers *l, const struct cas_layer *x)
 {
-	return x->status == 0 && x->records == 0 && check_unused(l, x->id, NULL) == 0;
+	return (x->status == 0 || x->unmade) && x->records == 0 &&
+	       check_unused(l, x->id, NULL) == 0;
 }
 
 /* One that nothing names, or 0. */
@@ -500,13 +527,67 @@ static int find_unused(struct cas_store *s, uint64_t *out, struct orch_err *err)
 	return r;
 }
 
+struct unfinished {
+	bool remove;
+	int (*fn)(void *priv, const char *name, bool removed);
+	void *priv;
+};
+
+static bool is_unfinished(const char *name)
+{
+	const char *end = strrchr(name, '.');
+	char number[NUMBER_BYTES];
+	uint64_t id;
+
+	if (!end || strcmp(end, FMT_LAYER_UNFINISHED) != 0 ||
+	    (size_t)(end - name) >= sizeof(number))
+		return false;
+	snprintf(number, sizeof(number), "%.*s", (int)(end - name), name);
+	return cas_number_parse(number, &id) == 0;
+}
+
+static int see_unfinished(void *priv, int dirfd, const char *name)
+{
+	struct unfinished *u = priv;
+	struct orch_err why = ORCH_ERR_INIT;
+	bool removed;
+
+	if (!is_unfinished(name))
+		return 0;
+	removed = u->remove && orch_remove_tree(dirfd, name, &why) == 0;
+	if (u->remove && !removed)
+		orch_log_err("cache", "layer-not-removed", &why);
+	return u->fn ? u->fn(u->priv, name, removed) : 0;
+}
+
+int cas_layer_each_unfinished(struct cas_store *s, bool remove,
+    int (*fn)(void *priv, const char *name, bool removed), void *priv, struct orch_err *err)
+{
+	struct unfinished u = {.remove = remove, .fn = fn, .priv = priv};
+	/* an open file of its own: the lock is not shared with s->layers_fd */
+	orch_auto(fd) int fd = openat(s->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return orch_err_sys(err, errno, "layers");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) /* who makes a layer has it shared */
+		return errno == EWOULDBLOCK ? 0 : orch_err_sys(err, errno, "lock layers");
+	return cas_dir_each(fd, ".", see_unfinished, &u, err);
+}
+
+static int count_one(void *priv, const char *name, bool removed)
+{
+	(void)name;
+	*(size_t *)priv += removed;
+	return 0;
+}
+
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
 {
 	size_t count = 0;
 	uint64_t id = 0;
-	int r;
+	int r = cas_layer_each_unfinished(s, true, count_one, &count, err);
 
-	while ((r = find_unused(s, &id, err)) == 0 && id != 0) {
+	while (r == 0 && (r = find_unused(s, &id, err)) == 0 && id != 0) {
 		r = cas_layer_remove(s, id, err);
 		if (r < 0 && r != -EBUSY)
 			break;

@@ -20,6 +20,7 @@ struct cas_layer {
 	uint64_t id;
 	int status;		    /* 0, or -errno: head is not to be believed */
 	struct fmt_layer_head head; /* of the newest segment */
+	bool unmade;		    /* it has no log: nothing was ever recorded in it, no parent */
 	bool sealed;		    /* the newest segment ends with SEALED */
 	uint64_t successor;	    /* of that record */
 	uint64_t bytes;		    /* allocated by log and spool; 0 unless asked for */
@@ -33,12 +34,21 @@ int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, 
 /* One layer's head and whether it is sealed, without children and records. -ENOENT. */
 int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
-/* Removes folder and content; absent: success. -EBUSY while a layer or a record names it. */
+/* Removes folder and content; absent: success. -EBUSY while a layer or a record names it, and while
+ * a damaged layer may: that one has a log whose head can't be read, and a higher number, and this
+ * one is sealed, as every parent is. */
 int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
-/* Removes every layer that nothing names, and then their parents. A layer that was just made and
- * has no record yet is such a one: only call it while none is being made. *out_count may be NULL. */
+/* Removes every layer that nothing names, and then their parents, and unfinished ones; a damaged one
+ * that has a log stays. A layer that was just made and has no record yet is one that nothing names:
+ * only call it while none is being made. *out_count may be NULL. */
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
+/* What killed mount processes were making (layers/<id>.new). Nothing happens while one makes a layer.
+ * At any time; does not block. `remove` false: only calls. `fn` may be NULL; a negative return of it
+ * ends the run. */
+int cas_layer_each_unfinished(struct cas_store *s, bool remove,
+    int (*fn)(void *priv, const char *name, bool removed), void *priv, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

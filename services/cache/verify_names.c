@@ -122,6 +122,18 @@ static const char *layer_problem(struct layers *l, const struct cas_layer *x, st
 	return NULL;
 }
 
+/* What was never made holds nothing. */
+static bool repair_layer(struct layers *l, const struct cas_layer *x)
+{
+	return l->v->spec->repair && x->unmade && x->records == 0 && x->children == 0 &&
+	       cas_layer_remove(l->v->s, x->id, NULL) == 0;
+}
+
+static int see_unfinished(void *priv, const char *name, bool removed)
+{
+	return verify_bad(priv, CAS_BAD_LAYER, name, "it was never finished", removed);
+}
+
 static int check_layer(struct layers *l, const struct cas_layer *x)
 {
 	struct orch_err why = ORCH_ERR_INIT;
@@ -131,7 +143,7 @@ static int check_layer(struct layers *l, const struct cas_layer *x)
 	if (!problem)
 		return verify_done(l->v, 0);
 	snprintf(name, sizeof(name), "%" PRIu64, x->id);
-	return verify_bad(l->v, CAS_BAD_LAYER, name, problem, false);
+	return verify_bad(l->v, CAS_BAD_LAYER, name, problem, repair_layer(l, x));
 }
 
 /* A keeper's record may name a layer and a snapshot. */
@@ -166,6 +178,8 @@ int verify_layers(struct verify *v, struct orch_err *err)
 		return r;
 	for (size_t i = 0; r == 0 && i < l.count; i++)
 		r = check_layer(&l, &l.v_layer[i]);
+	if (r == 0)
+		r = cas_layer_each_unfinished(v->s, v->spec->repair, see_unfinished, v, err);
 	if (r == 0)
 		r = cas_record_list(v->s, NULL, see_user, &l, err);
 	free(l.v_layer);

@@ -121,6 +121,9 @@ int fmt_txn_end(struct orch_buf *out, size_t frame_at) ORCH_NONNULL(1) ORCH_WUR;
  * strictly: a hole before a valid frame is damage. 0 (the default): not said. */
 void fmt_txn_durable(struct orch_buf *out, size_t frame_at, uint64_t durable) ORCH_NONNULL(1);
 #define FMT_TXN_MAX (UINT32_C(64) << 20)
+/* Behind the number of a layer in layers/ while a mount process makes it; with a shared lock (flock)
+ * on layers/, so who has the exclusive one may remove what has this name. */
+#define FMT_LAYER_UNFINISHED ".new"
 
 /* The whole first frame of a segment: one transaction with one HEAD record (seq = head->seq).
  * What the keeper writes into layers/<id>/log.1 when it makes a layer. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cache/layer.h"
@@ -157,9 +158,81 @@ static void test_damaged_layer_keeps_others(void **state)
 	assert_int_equal(v[0].status, 0);
 	assert_int_equal(v[1].status, -ORCH_ECORRUPT);
 	free(v);
+	seal(f, a, b);
 	assert_int_equal(cas_layer_remove(f->s, a, NULL), -EBUSY);
 	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
 	assert_int_equal(count, 0);
+}
+
+/* Its parent is unknown: it may be an older layer that is sealed, and no other. */
+static void test_damaged_layer_keeps_only_what_it_may_name(void **state)
+{
+	struct fx *f = *state;
+	uint64_t top = make(f, 0, NULL), sealed = make(f, 0, NULL), damaged = make(f, sealed, NULL);
+	uint64_t later = make(f, 0, NULL);
+	struct cas_layer x;
+	size_t count;
+	char path[100];
+
+	seal(f, sealed, damaged);
+	seal(f, later, 0);
+	snprintf(path, sizeof(path), "layers/%d/log.1", (int)damaged);
+	fx_flip(f, path, 40);
+	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
+	assert_int_equal(count, 2);
+	assert_int_equal(cas_layer_get(f->s, top, &x, NULL), -ENOENT);
+	assert_int_equal(cas_layer_get(f->s, later, &x, NULL), -ENOENT);
+	assert_int_equal(cas_layer_get(f->s, damaged, &x, NULL), -ORCH_ECORRUPT);
+	FX_OK(cas_layer_get(f->s, sealed, &x, NULL), NULL);
+}
+
+static void folder(struct fx *f, const char *name)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "%s/layers/%s", f->store, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/layers/%s/spool", f->store, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void test_layer_without_log_keeps_nothing(void **state)
+{
+	struct fx *f = *state;
+	uint64_t a = make(f, 0, NULL);
+	size_t count;
+
+	seal(f, a, 900);
+	folder(f, "900");
+	FX_OK(cas_layer_remove(f->s, a, NULL), NULL);
+	folder(f, "901");
+	use(f, "one", 901);
+	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
+	assert_int_equal(count, 1);
+	assert_false(fx_exists(f, "layers/900"));
+	assert_true(fx_exists(f, "layers/901"));
+}
+
+static void test_unfinished_layer_is_swept(void **state)
+{
+	struct fx *f = *state;
+	char path[400];
+	size_t count;
+	int fd;
+
+	folder(f, "7.new");
+	folder(f, "x.new");
+	snprintf(path, sizeof(path), "%s/layers", f->store);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_SH), 0); /* somebody makes it */
+	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
+	assert_int_equal(count, 0);
+	assert_true(fx_exists(f, "layers/7.new"));
+	close(fd);
+	FX_OK(cas_layer_sweep(f->s, &count, NULL), NULL);
+	assert_int_equal(count, 1);
+	assert_false(fx_exists(f, "layers/7.new"));
+	assert_true(fx_exists(f, "layers/x.new"));
 }
 
 #ifdef ORCH_FAULT_INJECTION
@@ -210,6 +283,9 @@ int main(void)
 	    T(test_list_counts_users),
 	    T(test_remove_and_sweep),
 	    T(test_damaged_layer_keeps_others),
+	    T(test_damaged_layer_keeps_only_what_it_may_name),
+	    T(test_layer_without_log_keeps_nothing),
+	    T(test_unfinished_layer_is_swept),
 #ifdef ORCH_FAULT_INJECTION
 	    T(test_creation_is_whole_or_not),
 #endif

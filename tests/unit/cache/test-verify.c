@@ -350,6 +350,28 @@ static void test_dangling_names(void **state)
 
 /* ---- the rest ---- */
 
+static void test_layers_that_were_never_made(void **state)
+{
+	static const char *const names[] = {"layers/8", "layers/9", "layers/10.new"};
+	struct fx *f = *state;
+	struct orch_json *j = orch_json_object();
+	char path[700];
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++) {
+		absolute(f, names[i], path);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	FX_OK(orch_json_set_int(j, "layer", 9), NULL);
+	FX_OK(cas_record_put(f->s, "workspace", "w", j, NULL), NULL);
+	orch_json_free(j);
+	expect(f, false, 3, 0, "layer 10.new");
+	expect(f, true, 3, 2, "layer 8");
+	assert_false(fx_exists(f, "layers/8"));
+	assert_true(fx_exists(f, "layers/9"));
+	assert_false(fx_exists(f, "layers/10.new"));
+	expect(f, true, 1, 0, "layer 9");
+}
+
 static void test_layers_and_scans(void **state)
 {
 	struct fx *f = *state;
@@ -453,6 +475,7 @@ int main(void)
 	    T(test_cut_and_swapped_packs),
 	    T(test_damaged_records),
 	    T(test_dangling_names),
+	    T(test_layers_that_were_never_made),
 	    T(test_layers_and_scans),
 	    T(test_format_is_mended),
 	    T(test_callback_ends_the_run),
