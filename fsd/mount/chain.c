@@ -12,9 +12,11 @@
 #include "fsd/mount/chain.h"
 #include "fsd/mount/segments.h"
 
-static void layer_name(uint64_t id, char out[24])
+#define NAME_BYTES 32
+
+static void layer_name(uint64_t id, char out[NAME_BYTES])
 {
-	snprintf(out, 24, "%llu", (unsigned long long)id);
+	snprintf(out, NAME_BYTES, "%llu", (unsigned long long)id);
 }
 
 void mnt_layer_close(struct mnt_layer *l)
@@ -24,15 +26,11 @@ void mnt_layer_close(struct mnt_layer *l)
 	l->spool_fd = l->dirfd = -1;
 }
 
-int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,
-    struct orch_err *err)
+static int open_folder(
+    int layers_fd, const char *name, uint64_t id, struct mnt_layer *out, struct orch_err *err)
 {
 	struct mnt_layer l = {.id = id, .dirfd = -1, .spool_fd = -1};
-	char name[24];
 
-	layer_name(id, name);
-	if (make && mkdirat(layers_fd, name, 0700) < 0 && errno != EEXIST)
-		return orch_err_sys(err, errno, "make layer %s", name);
 	l.dirfd = openat(layers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l.dirfd < 0)
 		return orch_err_sys(err, errno, "layer %s", name);
@@ -47,6 +45,14 @@ int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,
 	}
 	*out = l;
 	return 0;
+}
+
+static int layer_open(int layers_fd, uint64_t id, struct mnt_layer *out, struct orch_err *err)
+{
+	char name[NAME_BYTES];
+
+	layer_name(id, name);
+	return open_folder(layers_fd, name, id, out, err);
 }
 
 static int layer_add(struct mnt_chain *c, const struct mnt_layer *l, size_t at)
@@ -88,7 +94,7 @@ static int open_layers(struct mnt_chain *c, uint64_t id, struct orch_err *err)
 	while (id != 0) {
 		struct fmt_layer_head head;
 		struct mnt_layer l;
-		int r = mnt_layer_open(c->layers_fd, id, false, &l, err);
+		int r = layer_open(c->layers_fd, id, &l, err);
 
 		if (r < 0)
 			return r;
@@ -281,43 +287,107 @@ int mnt_chain_reserve(struct mnt_chain *c)
 	return layers && strata ? 0 : -ENOMEM;
 }
 
-static int next_make(int layers_fd, struct mnt_chain_next *n, struct orch_err *err)
+static void remove_folder(int layers_fd, const char *name)
 {
-	int r = mnt_log_create(n->layer.dirfd, &n->head, &n->log, err);
+	struct orch_err err = ORCH_ERR_INIT;
 
+	if (orch_remove_tree(layers_fd, name, &err) < 0)
+		orch_log_err("mount", "layer-not-removed", &err);
+}
+
+/* Who removes what was left unfinished takes it exclusively. */
+static int lock_folder(int layers_fd, struct orch_err *err)
+{
+	int fd = openat(layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd;
+
+	while (r >= 0 && (r = flock(fd, LOCK_SH)) < 0 && errno == EINTR)
+		r = 0;
+	if (r == 0)
+		return fd;
+	r = orch_err_sys(err, errno, "lock layers");
+	orch_fd_close(fd);
+	return r;
+}
+
+static int make_log(struct mnt_chain_next *n, struct orch_err *err)
+{
+	int r = layer_lock(&n->layer, err);
+
+	if (r == 0)
+		r = mnt_log_create(n->layer.dirfd, &n->head, &n->log, err);
 	if (r < 0)
 		return r;
 	r = mnt_log_sync(n->log);
-	if (r == 0)
-		r = orch_fd_sync(layers_fd);
+	return r < 0 ? orch_err_sys(err, -r, "sync") : 0;
+}
+
+/* What a killed process left under this name is nobody's. */
+static int make_temporary(
+    int layers_fd, const char *temp, struct mnt_chain_next *n, struct orch_err *err)
+{
+	int r = orch_remove_tree(layers_fd, temp, err);
+
+	if (r < 0)
+		return r;
+	if (mkdirat(layers_fd, temp, 0700) < 0)
+		return orch_err_sys(err, errno, "mkdir %s", temp);
+	r = open_folder(layers_fd, temp, n->head.layer, &n->layer, err);
+	return r < 0 ? r : make_log(n, err);
+}
+
+static int show(int layers_fd, const char *temp, const char *name, struct orch_err *err)
+{
+	int r = orch_rename(layers_fd, temp, layers_fd, name, RENAME_NOREPLACE);
+
+	if (r < 0)
+		return orch_err_sys(err, -r, "rename");
+	r = orch_fd_sync(layers_fd);
 	if (r < 0) {
-		mnt_log_close(n->log);
-		return orch_err_sys(err, -r, "sync");
+		remove_folder(layers_fd, name);
+		return orch_err_sys(err, -r, "sync of layers");
 	}
 	return 0;
+}
+
+/* Under its own name only when it is whole: a layer that nobody can read is in everybody's way. */
+static int next_make(int layers_fd, struct mnt_chain_next *n, struct orch_err *err)
+{
+	char name[NAME_BYTES], temp[NAME_BYTES + sizeof(FMT_LAYER_UNFINISHED)];
+	int lock = lock_folder(layers_fd, err), r;
+
+	if (lock < 0)
+		return lock;
+	layer_name(n->head.layer, name);
+	snprintf(temp, sizeof(temp), "%s" FMT_LAYER_UNFINISHED, name);
+	r = make_temporary(layers_fd, temp, n, err);
+	if (r == 0)
+		r = show(layers_fd, temp, name, err);
+	if (r < 0) {
+		mnt_log_close(n->log);
+		mnt_layer_close(&n->layer);
+		remove_folder(layers_fd, temp);
+	}
+	orch_fd_close(lock);
+	return r;
 }
 
 int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
     struct mnt_chain_next *out, struct orch_err *err)
 {
-	struct mnt_chain_next n = {.head = *head, .stratum = fmt_overlay_new()};
-	int r = n.stratum ? mnt_layer_open(layers_fd, layer, true, &n.layer, err)
-			  : orch_err_set(err, ENOMEM, "no memory");
+	struct mnt_chain_next n = {.head = *head, .layer = {.dirfd = -1, .spool_fd = -1}};
+	int r;
 
-	if (r < 0) {
-		fmt_overlay_free(n.stratum);
-		return r;
-	}
+	n.stratum = fmt_overlay_new();
+	if (!n.stratum)
+		return orch_err_set(err, ENOMEM, "no memory");
 	n.head.parent = head->layer;
 	n.head.layer = layer;
 	n.head.segment = 1;
 	n.head.checkpoint = false;
 	n.head.wall_ns = orch_wall_ns();
-	r = layer_lock(&n.layer, err);
-	if (r == 0)
-		r = next_make(layers_fd, &n, err);
+	r = next_make(layers_fd, &n, err);
 	if (r < 0) {
-		mnt_layer_close(&n.layer);
 		fmt_overlay_free(n.stratum);
 		return orch_err_wrap(err, "layer %llu", (unsigned long long)layer);
 	}
@@ -341,15 +411,13 @@ struct mnt_log *mnt_chain_push(struct mnt_chain *c, struct mnt_chain_next *next)
 
 void mnt_chain_abandon(int layers_fd, struct mnt_chain_next *next)
 {
-	struct orch_err err = ORCH_ERR_INIT;
-	char name[24];
+	char name[NAME_BYTES];
 
 	mnt_log_close(next->log);
 	layer_name(next->layer.id, name);
 	mnt_layer_close(&next->layer);
 	fmt_overlay_free(next->stratum);
-	if (orch_remove_tree(layers_fd, name, &err) < 0)
-		orch_log_err("mount", "layer-not-removed", &err);
+	remove_folder(layers_fd, name);
 }
 
 void mnt_chain_cut(struct mnt_chain *c, struct fmt_overlay *top, const struct fmt_layer_head *head)

@@ -58,8 +58,8 @@ struct mnt_chain_next {
 	struct mnt_log *log;
 	struct fmt_overlay *stratum;
 };
-/* Makes layers/<id>/, spool/ and a log above the layer that *head describes, durable. Needs no lock:
- * what was counted since is in the layers below. */
+/* Makes layers/<id>/, spool/ and a log above the layer that *head describes, durable: there whole, or
+ * not at all. Needs no lock: what was counted since is in the layers below. */
 int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
     struct mnt_chain_next *out, struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
 /* Memory for a push. */
@@ -74,9 +74,6 @@ void mnt_chain_abandon(int layers_fd, struct mnt_chain_next *next) ORCH_NONNULL(
 void mnt_chain_cut(struct mnt_chain *c, struct fmt_overlay *top, const struct fmt_layer_head *head)
     ORCH_NONNULL(1, 2, 3);
 
-/* Opens layers/<id> and its spool/ (made when absent and !read_only). */
-int mnt_layer_open(int layers_fd, uint64_t id, bool make, struct mnt_layer *out,
-    struct orch_err *err) ORCH_NONNULL(4) ORCH_WUR;
 void mnt_layer_close(struct mnt_layer *l) ORCH_NONNULL(1);
 
 #endif

@@ -41,6 +41,8 @@ def run(t, kind):
         if line == "ready\n":
             failed = work(m)
             t.eq(m.process.poll(), None, "%s:%d: it died\n%s" % (kind, n, m.log()))
+            left = [x for x in os.listdir(m.store + "/layers") if not os.path.exists("%s/layers/%s/log.1" % (m.store, x))]
+            t.eq(left, [], "%s:%d: a layer that was not made is left" % (kind, n))
             hit += failed > 0
             m.kill()
         else:

@@ -35,6 +35,34 @@ def changes(m, since):
 
 
 @test(needs="fuse root")
+def what_a_killed_seal_left_is_in_nobodys_way(t):
+    m = Mount(t, t.tree(SOURCE))
+    os.makedirs(m.store + "/layers/2.new/spool")
+    put(m.store + "/layers/2.new/log.1", b"")
+    m.start()
+    m.ok("seal", layer=2)
+    put(m.mnt + "/a", b"after")
+    t.eq(sorted(os.listdir(m.store + "/layers")), ["1", "2"])
+    m.remount(kill=True)
+    t.eq(get(m.mnt + "/a"), b"after")
+
+
+@test(needs="fuse root")
+def a_seal_without_room_leaves_no_layer(t):
+    m = Mount(t, t.tree(SOURCE))
+    t.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "orch-test", m.store + "/layers"])
+    m.new_layer(1, 0)
+    m.start()
+    with contextlib.suppress(OSError):
+        put(m.mnt + "/fill", os.urandom(4 << 20))
+    t.eq(int(m.ctl("seal", layer=2)["status"]), -errno.ENOSPC)
+    t.eq(os.listdir(m.store + "/layers"), ["1"])
+    os.unlink(m.mnt + "/fill")
+    m.ok("seal", layer=2)
+    m.umount()
+
+
+@test(needs="fuse root")
 def a_fork_has_the_state_of_the_seal(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
