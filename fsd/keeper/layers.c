@@ -82,7 +82,7 @@ int fsd_layer_chain(
 	return 0;
 }
 
-void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)
+static void remove_chain(struct cas_store *s, uint64_t top)
 {
 	while (top) {
 		struct orch_err err = ORCH_ERR_INIT;
@@ -93,8 +93,11 @@ void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)
 			return;
 		if (rc == 0)
 			rc = cas_layer_remove(s, top, &err);
-		if (rc == -EBUSY)
-			return; /* somebody else stands on it */
+		if (rc == -EBUSY) { /* somebody else stands on it */
+			orch_log(ORCH_LOG_INFO, "keeper", "layer-kept", "layer=%llu reason=%s",
+			    (unsigned long long)top, err.msg);
+			return;
+		}
 		if (rc < 0) {
 			orch_log(ORCH_LOG_WARN, "keeper", "layer-left", "layer=%llu error=%s",
 			    (unsigned long long)top, err.msg);
@@ -102,6 +105,15 @@ void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)
 		}
 		top = layer.status == 0 ? layer.head.parent : 0;
 	}
+}
+
+void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	remove_chain(s, top);
+	if (cas_layer_each_unfinished(s, true, NULL, NULL, &err) < 0)
+		orch_log_err("keeper", "layer-left", &err);
 }
 
 int fsd_layer_find_top(struct cas_store *s, struct fsd_ws_record *r, struct orch_err *err)

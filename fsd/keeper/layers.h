@@ -21,7 +21,8 @@ int fsd_layer_make(struct cas_store *s, const struct fsd_layer_spec *spec, uint6
 /* The numbers from `top` down to the one on the base snapshot; malloc'd. */
 int fsd_layer_chain(struct cas_store *s, uint64_t top, uint64_t **out, size_t *out_count,
     struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
-/* Removes top and the layers below it as far as nothing else names them. Failures are logged: the
+/* Removes top and the layers below it as far as nothing else names them, and what killed mount
+ * processes were making. What is kept for another's sake is logged; failures are logged: the
  * next start sweeps. */
 void fsd_layer_remove_chain(struct cas_store *s, uint64_t top) ORCH_NONNULL(1);
 /* The top layer as of now: a keeper may have died after a seal. Updates r->layer and r->snapshot.

@@ -1,3 +1,4 @@
 # Tests of this folder, see docs/testing.md.
 dist_check_SCRIPTS += %D%/test_build_kill.py
+dist_check_SCRIPTS += %D%/test_full_store.py
 dist_check_SCRIPTS += %D%/test_keeper_faults.py
