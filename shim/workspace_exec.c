@@ -91,7 +91,7 @@ static int run_in(struct shim_cli *cli, const char *const *argv)
 
 int shim_workspace_exec(struct shim_cli *cli)
 {
-	if (!cli->values.command.count) {
+	if (!cli->values.command.count || !cli->values.command.v[0][0]) {
 		shim_say(SHIM_SAY_ERROR, "nothing to run: put a command behind --");
 		return SHIM_USAGE;
 	}

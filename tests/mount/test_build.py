@@ -252,6 +252,7 @@ def an_empty_command_touches_nothing(t):
     p = Project(t)
     argv, out = p.argv(command=[""])
     t.match(t.run(argv, env=p.env, status=2).stderr, "the command behind -- is empty")
+    t.match(t.run(argv[:-2] + ["--build-command", ""], env=p.env, status=2).stderr, "nothing to run")
     t.eq((os.path.exists(out), os.path.exists(p.socket)), (False, False))
 
 
