@@ -63,6 +63,7 @@ void shim_build_hint(struct shim_build *b, const char *phase, const struct orch_
 			".orchignore)");
 	else if (is_refusal(err->code) && shim_socket_is_closed(b->cli->socket))
 		shim_socket_hint(b->cli->socket, b->hint, sizeof(b->hint));
-	else if (is_refusal(err->code) || strcasestr(err->msg, "fuse"))
+	else if (is_refusal(err->code) || strstr(err->msg, "can't mount") ||
+		 strcasestr(err->msg, "fuse"))
 		hint_fuse(b);
 }
