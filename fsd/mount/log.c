@@ -185,8 +185,9 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 		r = orch_err_sys(err, errno, "%s", name);
 		goto undo;
 	}
-	least = (size_t)st.st_size > used ? (size_t)st.st_size : used;
-	r = segment_map(&l->now, fd, used, round_up_size(least + 1), err);
+	/* what a killed predecessor preallocated stays as large as it is */
+	least = (size_t)st.st_size > used ? (size_t)st.st_size : used + 1;
+	r = segment_map(&l->now, fd, used, round_up_size(least), err);
 	if (r < 0)
 		goto undo;
 	clear_rest(&l->now);

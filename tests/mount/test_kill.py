@@ -209,4 +209,18 @@ def a_log_is_rolled_and_shortened(t):
     t.eq({os.stat(m.mnt + "/" + x).st_mode & 0o777 for x in want}, {0o700 + 59 % 8})
 
 
+@test(needs="fuse root")
+def a_log_does_not_grow_by_being_killed(t):
+    m = Mount(t)
+    m.start()
+    folder = m.store + "/layers/1"
+    size = sum(os.path.getsize(folder + "/" + x) for x in os.listdir(folder) if x.startswith("log."))
+    for i in range(20):
+        os.mkdir(m.mnt + "/d%d" % i)
+        m.remount(kill=True)
+    t.eq(sorted(os.listdir(m.mnt)), sorted("d%d" % i for i in range(20)))
+    now = sum(os.path.getsize(folder + "/" + x) for x in os.listdir(folder) if x.startswith("log."))
+    t.ok(now <= size, "the log grew from %d to %d bytes" % (size, now))
+
+
 main()
