@@ -169,9 +169,10 @@ static int find_command(struct shim_build *b, struct orch_err *err)
 
 	if (command->count)
 		r = orch_strv_add_all(&b->argv, (const char *const *)command->v);
-	else if (script && script[0] && ((r = orch_strv_add(&b->argv, "sh")) < 0 ||
-			       (r = orch_strv_add(&b->argv, "-c")) < 0 ||
-			       (r = orch_strv_add(&b->argv, script)) < 0))
+	else if (script && script[0] &&
+		 ((r = orch_strv_add(&b->argv, "sh")) < 0 ||
+		     (r = orch_strv_add(&b->argv, "-c")) < 0 ||
+		     (r = orch_strv_add(&b->argv, script)) < 0))
 		r = -ENOMEM;
 	if (r < 0)
 		return orch_err_sys(err, -r, "take the command");

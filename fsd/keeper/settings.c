@@ -234,12 +234,14 @@ static int environment(struct fsd_settings *s, struct orch_err *err)
 {
 	static const struct {
 		const char *env, *setting;
-	} places[] = {{"ORCH_STORE", "store"}, {"ORCH_SOCKET", "socket"}, {"ORCH_MOUNTS", "mounts"}};
+	} places[] = {
+	    {"ORCH_STORE", "store"}, {"ORCH_SOCKET", "socket"}, {"ORCH_MOUNTS", "mounts"}};
 
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(places); i++) {
 		const char *value = getenv(places[i].env);
 
-		if (value && *value && set_value(s, find_setting(places[i].setting), value, err) < 0)
+		if (value && *value &&
+		    set_value(s, find_setting(places[i].setting), value, err) < 0)
 			return orch_err_wrap(err, "%s", places[i].env);
 	}
 	return 0;
@@ -471,7 +473,8 @@ void fsd_settings_help(FILE *to)
 	if (defaults(&s, &err) == 0)
 		fprintf(to,
 		    "\nDefaults: --store %s --socket %s --mounts %s\n"
-		    "A flag counts more than ORCH_STORE, ORCH_SOCKET and ORCH_MOUNTS, these more than the file.\n",
+		    "A flag counts more than ORCH_STORE, ORCH_SOCKET and ORCH_MOUNTS, these more "
+		    "than the file.\n",
 		    s.store, s.socket, s.mounts);
 	fsd_settings_fini(&s);
 }

@@ -13,15 +13,19 @@
 
 static mode_t type_bits(enum fmt_type type)
 {
-	static const mode_t bits[] = {[FMT_REG] = S_IFREG, [FMT_DIR] = S_IFDIR,
-	    [FMT_SYMLINK] = S_IFLNK, [FMT_FIFO] = S_IFIFO, [FMT_SOCKET] = S_IFSOCK,
-	    [FMT_CHR] = S_IFCHR, [FMT_BLK] = S_IFBLK};
+	static const mode_t bits[] = {[FMT_REG] = S_IFREG,
+	    [FMT_DIR] = S_IFDIR,
+	    [FMT_SYMLINK] = S_IFLNK,
+	    [FMT_FIFO] = S_IFIFO,
+	    [FMT_SOCKET] = S_IFSOCK,
+	    [FMT_CHR] = S_IFCHR,
+	    [FMT_BLK] = S_IFBLK};
 
 	return (size_t)type < ORCH_ARRAY_LEN(bits) ? bits[type] : 0;
 }
 
-int mnt_attr_spool_stat(struct mnt_ns *ns, const struct mnt_node *n, const struct fmt_node *state,
-    struct stat *out)
+int mnt_attr_spool_stat(
+    struct mnt_ns *ns, const struct mnt_node *n, const struct fmt_node *state, struct stat *out)
 {
 	struct mnt_content_key key = mnt_state_key(state);
 	char name[24];
@@ -33,14 +37,14 @@ int mnt_attr_spool_stat(struct mnt_ns *ns, const struct mnt_node *n, const struc
 	mnt_spool_name(state->spool_id, name);
 	if (fd >= 0 && fstatat(fd, name, out, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	orch_log(ORCH_LOG_ERROR, "mount", "private-file-missing", "ino=%llu name=%s layer=%llu file=%s",
-	    (unsigned long long)state->ino, n->names ? n->names->name : "?",
-	    (unsigned long long)state->spool_layer, name);
+	orch_log(ORCH_LOG_ERROR, "mount", "private-file-missing",
+	    "ino=%llu name=%s layer=%llu file=%s", (unsigned long long)state->ino,
+	    n->names ? n->names->name : "?", (unsigned long long)state->spool_layer, name);
 	return -EIO;
 }
 
-static int fill_private(struct mnt_ns *ns, struct mnt_node *n, const struct fmt_node *state,
-    struct stat *out)
+static int fill_private(
+    struct mnt_ns *ns, struct mnt_node *n, const struct fmt_node *state, struct stat *out)
 {
 	struct timespec recorded = orch_ns_timespec(state->ctime_ns);
 	struct stat st;
@@ -60,8 +64,8 @@ static int fill_private(struct mnt_ns *ns, struct mnt_node *n, const struct fmt_
 	return 0;
 }
 
-static void fill_dir(struct mnt_ns *ns, struct mnt_node *n, const struct fmt_node *state,
-    struct stat *out)
+static void fill_dir(
+    struct mnt_ns *ns, struct mnt_node *n, const struct fmt_node *state, struct stat *out)
 {
 	int64_t subdirs = state->nlink ? mnt_dir_subdirs(ns, n) : 0;
 
@@ -148,8 +152,8 @@ static uint32_t without_set_ids(const struct fmt_node *s)
 }
 
 /* Commits the fields that a record keeps. */
-static int set_recorded(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a,
-    bool written)
+static int set_recorded(
+    struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a, bool written)
 {
 	struct fmt_node s = *mnt_ns_state(ns, n);
 
@@ -222,8 +226,8 @@ static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct 
 	return r;
 }
 
-static int set_locked(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a,
-    struct stat *out)
+static int set_locked(
+    struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a, struct stat *out)
 {
 	const struct fmt_node *s = mnt_ns_state(ns, n);
 	bool drop = (a->set & MNT_SET_DROP_IDS) && without_set_ids(s) != s->mode;

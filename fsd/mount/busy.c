@@ -52,7 +52,7 @@ static void describe(int process, const char *pid, char *out, size_t cap)
 static bool uses(int process, const char *root)
 {
 	return link_is_below(process, "cwd", root) || link_is_below(process, "root", root) ||
-	    link_is_below(process, "exe", root) || has_open_file(process, root);
+	       link_is_below(process, "exe", root) || has_open_file(process, root);
 }
 
 bool mnt_busy_find(const char *mountpoint, char *out, size_t cap)

@@ -122,11 +122,11 @@ static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orc
 
 		if ((top || c->strata_count == 0) && stratum_add(c) < 0)
 			return orch_err_set(err, ENOMEM, "layer state: no memory");
-		r = mnt_segments_replay(c->layers[i].dirfd, c->strata[c->strata_count - 1], out,
-		    err);
+		r = mnt_segments_replay(
+		    c->layers[i].dirfd, c->strata[c->strata_count - 1], out, err);
 		if (r < 0)
-			return orch_err_wrap(err, "layer %llu",
-			    (unsigned long long)c->layers[i].id);
+			return orch_err_wrap(
+			    err, "layer %llu", (unsigned long long)c->layers[i].id);
 		if (!top && !out->sealed)
 			orch_log(ORCH_LOG_WARN, "mount", "parent-not-sealed", "layer=%llu",
 			    (unsigned long long)c->layers[i].id);
@@ -185,8 +185,8 @@ static int load_one(int layers_fd, uint64_t layer, bool lock, struct mnt_chain *
 	return 0;
 }
 
-int mnt_chain_load(int layers_fd, uint64_t layer, bool read_only, struct mnt_chain *out,
-    struct orch_err *err)
+int mnt_chain_load(
+    int layers_fd, uint64_t layer, bool read_only, struct mnt_chain *out, struct orch_err *err)
 {
 	struct mnt_replay replay;
 	int r, hops = 0;
@@ -197,11 +197,12 @@ int mnt_chain_load(int layers_fd, uint64_t layer, bool read_only, struct mnt_cha
 
 		mnt_chain_fini(out);
 		if (++hops > MNT_LAYERS_MAX)
-			return orch_err_set(err, ORCH_ECORRUPT, "layers succeed each other in a circle");
+			return orch_err_set(
+			    err, ORCH_ECORRUPT, "layers succeed each other in a circle");
 		r = load_one(layers_fd, next, true, out, &replay, err);
 		if (r < 0)
-			return orch_err_wrap(err, "successor of layer %llu",
-			    (unsigned long long)layer);
+			return orch_err_wrap(
+			    err, "successor of layer %llu", (unsigned long long)layer);
 	}
 	if (r < 0 || read_only)
 		return r;
@@ -255,8 +256,8 @@ const struct fmt_node *mnt_chain_node(const struct mnt_chain *c, uint64_t ino)
 	return n;
 }
 
-const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t under,
-    uint64_t parent, const char *name, size_t len)
+const struct fmt_link *mnt_chain_link_below(
+    const struct mnt_chain *c, size_t under, uint64_t parent, const char *name, size_t len)
 {
 	const struct fmt_link *l = NULL;
 
@@ -265,8 +266,8 @@ const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t un
 	return l;
 }
 
-const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent, const char *name,
-    size_t len)
+const struct fmt_link *mnt_chain_link(
+    const struct mnt_chain *c, uint64_t parent, const char *name, size_t len)
 {
 	return mnt_chain_link_below(c, c->strata_count, parent, name, len);
 }

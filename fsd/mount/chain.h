@@ -28,8 +28,9 @@ struct mnt_chain {
 	size_t layer_count; /* the last one is written */
 	struct fmt_overlay **strata;
 	size_t strata_count;
-	struct fmt_layer_head head; /* of the top layer; counters and seq as of the last transaction */
-	struct mnt_log *log;        /* NULL: read-only */
+	struct fmt_layer_head
+	    head;	     /* of the top layer; counters and seq as of the last transaction */
+	struct mnt_log *log; /* NULL: read-only */
 };
 
 /* Reads the logs of `layer` and its parents. Follows a sealed layer to its successor, so that a
@@ -45,8 +46,8 @@ int mnt_chain_spool(const struct mnt_chain *c, uint64_t layer) ORCH_NONNULL(1);
 
 /* What the uppermost stratum says; NULL: ask the base. Borrowed until the next change. */
 const struct fmt_node *mnt_chain_node(const struct mnt_chain *c, uint64_t ino) ORCH_NONNULL(1);
-const struct fmt_link *mnt_chain_link(const struct mnt_chain *c, uint64_t parent,
-    const char *name, size_t len) ORCH_NONNULL(1, 3);
+const struct fmt_link *mnt_chain_link(
+    const struct mnt_chain *c, uint64_t parent, const char *name, size_t len) ORCH_NONNULL(1, 3);
 /* The same, of the strata below `under` only. */
 const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t under,
     uint64_t parent, const char *name, size_t len) ORCH_NONNULL(1, 4);

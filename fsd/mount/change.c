@@ -40,8 +40,8 @@ static int name_is_free(struct mnt_ns *ns, struct mnt_node *dir, const char *nam
 }
 
 /* The first state of a new node; a folder with the set-group-id bit hands its group down. */
-static void new_state(const struct mnt_ns *ns, const struct mnt_node *dir,
-    const struct mnt_make *m, uint64_t ino, struct fmt_node *out)
+static void new_state(const struct mnt_ns *ns, const struct mnt_node *dir, const struct mnt_make *m,
+    uint64_t ino, struct fmt_node *out)
 {
 	const struct fmt_layer_head *head = &ns->chain.head;
 	const struct fmt_node *d = mnt_ns_state(ns, dir);
@@ -171,9 +171,8 @@ static int make(struct mnt_ns *ns, uint64_t parent, const char *name, const stru
 }
 
 /* Regular files get their private file at once, so that all their opens are alike. */
-static int make_file(struct mnt_ns *ns, uint64_t parent, const char *name,
-    const struct mnt_make *m, struct mnt_attr *out, struct mnt_handle *h,
-    struct mnt_content **out_content)
+static int make_file(struct mnt_ns *ns, uint64_t parent, const char *name, const struct mnt_make *m,
+    struct mnt_attr *out, struct mnt_handle *h, struct mnt_content **out_content)
 {
 	struct mnt_content *c;
 	int r;
@@ -238,8 +237,8 @@ static void drop_link(struct mnt_ns *ns, struct mnt_node *n, int64_t now, bool *
 	mnt_txn_node(ns, &s);
 }
 
-static int remove_locked(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
-    struct mnt_node *n)
+static int remove_locked(
+    struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len, struct mnt_node *n)
 {
 	int64_t now = orch_wall_ns();
 	bool folder = mnt_ns_state(ns, n)->type == FMT_DIR, dead;
@@ -298,8 +297,8 @@ int mnt_ns_rmdir(struct mnt_ns *ns, uint64_t parent, const char *name)
 
 /* ---- link */
 
-static int link_locked(struct mnt_ns *ns, struct mnt_node *n, struct mnt_node *dir,
-    const char *name, size_t len)
+static int link_locked(
+    struct mnt_ns *ns, struct mnt_node *n, struct mnt_node *dir, const char *name, size_t len)
 {
 	struct fmt_node s = *mnt_ns_state(ns, n);
 	int r;
@@ -327,8 +326,8 @@ static int link_locked(struct mnt_ns *ns, struct mnt_node *n, struct mnt_node *d
 	return r;
 }
 
-int mnt_ns_link(struct mnt_ns *ns, uint64_t id, uint64_t parent, const char *name,
-    struct mnt_attr *out)
+int mnt_ns_link(
+    struct mnt_ns *ns, uint64_t id, uint64_t parent, const char *name, struct mnt_attr *out)
 {
 	struct mnt_node *dir, *n;
 	int r;
@@ -410,8 +409,8 @@ static int move_commit(struct mnt_ns *ns, const struct move *m)
 	    mnt_ns_state(ns, m->what)->type);
 	if (m->exchange) {
 		touch_ctime(ns, m->target, now);
-		mnt_txn_link(ns, m->from->own.ino, m->from_name, m->from_len,
-		    m->target->own.ino, mnt_ns_state(ns, m->target)->type);
+		mnt_txn_link(ns, m->from->own.ino, m->from_name, m->from_len, m->target->own.ino,
+		    mnt_ns_state(ns, m->target)->type);
 	} else {
 		if (m->target)
 			drop_link(ns, m->target, now, &dead);
@@ -479,8 +478,11 @@ static int rename_locked(struct mnt_ns *ns, struct move *m, unsigned flags)
 int mnt_ns_rename(struct mnt_ns *ns, uint64_t from, const char *from_name, uint64_t to,
     const char *to_name, unsigned flags)
 {
-	struct move m = {.from_name = from_name, .to_name = to_name, .from_len = strlen(from_name),
-	    .to_len = strlen(to_name), .exchange = flags & RENAME_EXCHANGE};
+	struct move m = {.from_name = from_name,
+	    .to_name = to_name,
+	    .from_len = strlen(from_name),
+	    .to_len = strlen(to_name),
+	    .exchange = flags & RENAME_EXCHANGE};
 	int r;
 
 	if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) ||

@@ -26,9 +26,13 @@ struct walk {
 
 static const char *type_name(enum fmt_type type)
 {
-	static const char *const names[] = {[FMT_REG] = "file", [FMT_DIR] = "folder",
-	    [FMT_SYMLINK] = "symlink", [FMT_FIFO] = "fifo", [FMT_SOCKET] = "socket",
-	    [FMT_CHR] = "device", [FMT_BLK] = "device"};
+	static const char *const names[] = {[FMT_REG] = "file",
+	    [FMT_DIR] = "folder",
+	    [FMT_SYMLINK] = "symlink",
+	    [FMT_FIFO] = "fifo",
+	    [FMT_SOCKET] = "socket",
+	    [FMT_CHR] = "device",
+	    [FMT_BLK] = "device"};
 
 	return (size_t)type < ORCH_ARRAY_LEN(names) && names[type] ? names[type] : "file";
 }
@@ -46,8 +50,8 @@ static int push(struct walk *w, uint64_t ino, const char *path, size_t len)
 	return 0;
 }
 
-static int emit(struct walk *w, const struct orch_buf *path, const char *change,
-    enum fmt_type type, uint64_t seq)
+static int emit(struct walk *w, const struct orch_buf *path, const char *change, enum fmt_type type,
+    uint64_t seq)
 {
 	orch_auto(json) struct orch_json *j = orch_json_object();
 	int r = j ? 0 : -ENOMEM;
@@ -61,8 +65,8 @@ static int emit(struct walk *w, const struct orch_buf *path, const char *change,
 }
 
 /* The base's entry of that name, when its folder is one of the base. */
-static bool base_entry(struct walk *w, uint64_t parent, const struct fmt_link *l,
-    struct mnt_found *out)
+static bool base_entry(
+    struct walk *w, uint64_t parent, const struct fmt_link *l, struct mnt_found *out)
 {
 	const struct fmt_node *dir = mnt_chain_node(&w->ns->chain, parent);
 	struct fmt_stamps stamps;
@@ -89,8 +93,8 @@ static uint64_t since_when(struct walk *w, uint64_t parent, const struct fmt_lin
 	struct mnt_found base;
 
 	while (k-- > 0) {
-		const struct fmt_link *l = fmt_overlay_link(w->ns->chain.strata[k], parent,
-		    top->name, top->name_len);
+		const struct fmt_link *l =
+		    fmt_overlay_link(w->ns->chain.strata[k], parent, top->name, top->name_len);
 
 		if (l && l->ino != top->ino)
 			return seq;
@@ -103,14 +107,14 @@ static uint64_t since_when(struct walk *w, uint64_t parent, const struct fmt_lin
 static bool same_attributes(const struct fmt_node *a, const struct fmt_node *b)
 {
 	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
-	    a->xattrs.len == b->xattrs.len &&
-	    (a->xattrs.len == 0 || memcmp(a->xattrs.p, b->xattrs.p, a->xattrs.len) == 0) &&
-	    (a->type == FMT_DIR || (a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns));
+	       a->xattrs.len == b->xattrs.len &&
+	       (a->xattrs.len == 0 || memcmp(a->xattrs.p, b->xattrs.p, a->xattrs.len) == 0) &&
+	       (a->type == FMT_DIR || (a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns));
 }
 
 /* Did the node's own attributes change? What was recorded again unchanged did not. */
-static bool attributes_changed(struct walk *w, uint64_t parent, const struct fmt_link *l,
-    const struct fmt_node *now)
+static bool attributes_changed(
+    struct walk *w, uint64_t parent, const struct fmt_link *l, const struct fmt_node *now)
 {
 	struct fmt_node below;
 	struct mnt_found base;
@@ -171,8 +175,8 @@ static int folder(struct walk *w, const struct place *dir)
 			bool above = false;
 
 			for (size_t j = k + 1; j < c->strata_count && !above; j++)
-				above = fmt_overlay_link(c->strata[j], dir->ino, l->name,
-				    l->name_len);
+				above =
+				    fmt_overlay_link(c->strata[j], dir->ino, l->name, l->name_len);
 			if (above)
 				continue;
 			orch_buf_reset(&path);

@@ -114,8 +114,8 @@ void mnt_ns_clean(struct mnt_ns *ns)
 	if (spool >= 0)
 		removed = sweep(spool, &used, ns->first_spool);
 	if (removed + dead.count > 0)
-		orch_log(ORCH_LOG_INFO, "mount", "cleaned", "files=%zu nodes=%zu", removed,
-		    dead.count);
+		orch_log(
+		    ORCH_LOG_INFO, "mount", "cleaned", "files=%zu nodes=%zu", removed, dead.count);
 	orch_fd_close(spool);
 	free(used.v);
 	free(dead.v);

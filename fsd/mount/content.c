@@ -12,7 +12,7 @@
 #include "fsd/mount/content.h"
 #include "view/object.h"
 
-#define BUCKETS  8192
+#define BUCKETS	 8192
 #define IDLE_MAX 2048
 
 struct mnt_contents {
@@ -122,7 +122,8 @@ void mnt_contents_free(struct mnt_contents *cc)
 			struct mnt_content *c = cc->table[i];
 
 			cc->table[i] = c->chain;
-			orch_fd_close(c->fd); /* the connection is gone, and with it what was registered */
+			orch_fd_close(
+			    c->fd); /* the connection is gone, and with it what was registered */
 			free(c);
 		}
 	}
@@ -160,8 +161,8 @@ static int make_room(struct mnt_contents *cc)
 }
 
 /* Puts an open file into the table, unless another thread was faster: then that one is returned. */
-static int insert(struct mnt_contents *cc, const struct mnt_content_key *k, int fd,
-    struct mnt_content **out)
+static int insert(
+    struct mnt_contents *cc, const struct mnt_content_key *k, int fd, struct mnt_content **out)
 {
 	struct mnt_content *c = calloc(1, sizeof(*c)), *other;
 
@@ -196,8 +197,8 @@ static int open_empty(struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "empty file") : fd;
 }
 
-static int open_object(struct mnt_contents *cc, const struct orch_digest *d, uint64_t size,
-    struct orch_err *err)
+static int open_object(
+    struct mnt_contents *cc, const struct orch_digest *d, uint64_t size, struct orch_err *err)
 {
 	int fd = -1, r;
 
@@ -219,8 +220,8 @@ static int open_private(int spool_fd, uint64_t id, struct orch_err *err)
 	return fd < 0 ? orch_err_sys(err, errno, "private file %s", name) : fd;
 }
 
-bool mnt_contents_is_quick(struct mnt_contents *cc, const struct mnt_content_key *key,
-    uint64_t size)
+bool mnt_contents_is_quick(
+    struct mnt_contents *cc, const struct mnt_content_key *key, uint64_t size)
 {
 	char path[VIEW_OBJECT_PATH_BYTES];
 	struct stat st;
@@ -235,7 +236,7 @@ bool mnt_contents_is_quick(struct mnt_contents *cc, const struct mnt_content_key
 		return true;
 	view_object_path(&key->digest, path);
 	return fstatat(cc->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    orch_timespec_ns(&st.st_mtim) == view_object_mtime_ns(&key->digest);
+	       orch_timespec_ns(&st.st_mtim) == view_object_mtime_ns(&key->digest);
 }
 
 int mnt_contents_get(struct mnt_contents *cc, const struct mnt_content_key *key, int spool_fd,

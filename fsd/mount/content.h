@@ -17,17 +17,17 @@
 struct mnt_contents;
 
 struct mnt_content_key {
-	uint64_t layer, id;        /* of a private file; layer 0: an object */
+	uint64_t layer, id;	   /* of a private file; layer 0: an object */
 	struct orch_digest digest; /* of an object; zeros: the empty file */
 };
 
 struct mnt_content {
 	struct mnt_content_key key;
-	int fd;      /* O_RDWR for private files */
+	int fd;	     /* O_RDWR for private files */
 	int backing; /* the kernel's number for it; 0: not registered, read and written by us */
 	uint32_t refs;
-	struct mnt_content *chain;            /* of the table */
-	struct mnt_content *older, *newer;    /* of the list of idle ones */
+	struct mnt_content *chain;	   /* of the table */
+	struct mnt_content *older, *newer; /* of the list of idle ones */
 };
 
 /* How a file is registered with the kernel; set when passthrough was agreed on. */
@@ -48,8 +48,8 @@ bool mnt_contents_passthrough(const struct mnt_contents *cc) ORCH_NONNULL(1);
 
 /* False when opening it would have to read the whole object first (somebody touched its file), so
  * that it does not belong on a request thread. */
-bool mnt_contents_is_quick(struct mnt_contents *cc, const struct mnt_content_key *key,
-    uint64_t size) ORCH_NONNULL(1, 2);
+bool mnt_contents_is_quick(
+    struct mnt_contents *cc, const struct mnt_content_key *key, uint64_t size) ORCH_NONNULL(1, 2);
 /* The open file, with a reference. spool_fd: folder of a private file; size: of an object, as its
  * entry says. -ENOENT, ORCH_ECORRUPT, -ENFILE, -errno; err names the file. */
 int mnt_contents_get(struct mnt_contents *cc, const struct mnt_content_key *key, int spool_fd,
@@ -60,8 +60,8 @@ int mnt_contents_create(struct mnt_contents *cc, uint64_t layer, uint64_t id, in
 void mnt_content_ref(struct mnt_contents *cc, struct mnt_content *c) ORCH_NONNULL(1, 2);
 void mnt_content_put(struct mnt_contents *cc, struct mnt_content *c) ORCH_NONNULL(1);
 /* The file has another place now (its layer was sealed); same descriptor, same registration. */
-void mnt_content_rekey(struct mnt_contents *cc, struct mnt_content *c, uint64_t layer,
-    uint64_t id) ORCH_NONNULL(1, 2);
+void mnt_content_rekey(struct mnt_contents *cc, struct mnt_content *c, uint64_t layer, uint64_t id)
+    ORCH_NONNULL(1, 2);
 /* Closes it if nobody uses it: its file is about to be removed, or to be sealed. */
 void mnt_contents_drop(struct mnt_contents *cc, const struct mnt_content_key *key)
     ORCH_NONNULL(1, 2);

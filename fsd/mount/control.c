@@ -15,12 +15,12 @@
 #include "fsd/mount/busy.h"
 #include "fsd/mount/control.h"
 
-#define CLIENTS_MAX    8
-#define REPLY_MS       5000
-#define END_MS         2000 /* after an unmount; then copies of the mount elsewhere are looked at */
+#define CLIENTS_MAX	 8
+#define REPLY_MS	 5000
+#define END_MS		 2000 /* after an unmount; then copies of the mount elsewhere are looked at */
 #define CHANGES_STALL_MS 30000
-#define FREEZE_MS      30000
-#define FREEZE_MS_MAX  600000
+#define FREEZE_MS	 30000
+#define FREEZE_MS_MAX	 600000
 
 struct state {
 	const struct mnt_control *c;
@@ -272,8 +272,8 @@ static int answer(struct call *call)
 		return fmt_msg_end(call->reply);
 	orch_buf_reset(call->reply);
 	if (fmt_msg_begin(call->reply, type, call->msg->id, r) < 0 ||
-	    fmt_msg_add_str(call->reply, FMT_TAG_ERROR,
-		call->err.code ? call->err.msg : orch_err_name(-r)) < 0)
+	    fmt_msg_add_str(
+		call->reply, FMT_TAG_ERROR, call->err.code ? call->err.msg : orch_err_name(-r)) < 0)
 		return -ENOMEM;
 	return fmt_msg_end(call->reply);
 }
@@ -287,15 +287,14 @@ static bool serve(struct state *s, int sock)
 	size_t fd_count = 0;
 	struct fmt_msg msg;
 	struct call call = {.s = s, .msg = &msg, .fd = -1, .reply = &reply, .err = ORCH_ERR_INIT};
-	ssize_t n = orch_sock_recv(sock, bytes, sizeof(bytes), fds, &fd_count,
-	    orch_deadline_in_ms(REPLY_MS));
+	ssize_t n = orch_sock_recv(
+	    sock, bytes, sizeof(bytes), fds, &fd_count, orch_deadline_in_ms(REPLY_MS));
 	bool ok = false;
 
 	if (n > 0 && fmt_msg_parse(bytes, (size_t)n, &msg, &call.err) == 0) {
 		call.fd = fd_count > 0 ? fds[0] : -1;
-		ok = answer(&call) == 0 &&
-		    orch_sock_send(sock, reply.data, reply.len, NULL, 0,
-			orch_deadline_in_ms(REPLY_MS)) >= 0;
+		ok = answer(&call) == 0 && orch_sock_send(sock, reply.data, reply.len, NULL, 0,
+					       orch_deadline_in_ms(REPLY_MS)) >= 0;
 	}
 	for (size_t i = 0; n >= 0 && i < fd_count; i++)
 		orch_fd_close(fds[i]);
@@ -363,8 +362,7 @@ static enum mnt_control_end turn(struct state *s)
 
 	for (size_t i = 0; i < clients; i++)
 		p[3 + i] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
-	if (poll(p, 3 + clients,
-		orch_deadline_poll_ms(earlier(s->thaw_at_ns, s->end_at_ns))) < 0)
+	if (poll(p, 3 + clients, orch_deadline_poll_ms(earlier(s->thaw_at_ns, s->end_at_ns))) < 0)
 		return errno == EINTR ? MNT_GOES_ON : MNT_ENDED;
 	if (s->thaw_at_ns != ORCH_FOREVER && orch_clock_ns() >= s->thaw_at_ns) {
 		orch_log(ORCH_LOG_WARN, "mount", "thawed-by-deadline", "mountpoint=%s",

@@ -11,7 +11,7 @@
 #include "fsd/mount/ns_priv.h"
 
 #define INLINE_BYTES (128u << 10)
-#define TRIES        4 /* each lost to a seal, or to another change of the same file */
+#define TRIES	     4 /* each lost to a seal, or to another change of the same file */
 
 struct waiter {
 	struct waiter *next;
@@ -21,13 +21,13 @@ struct waiter {
 
 struct mnt_copy {
 	struct mnt_ns *ns;
-	struct mnt_node *node; /* pinned */
+	struct mnt_node *node;	/* pinned */
 	struct waiter *waiters; /* ns->lock */
 };
 
 /* The size is the node's, not the file's: an object may only have what its entry says. */
-static int fill(struct mnt_content *from, struct mnt_content *to, int64_t mtime_ns,
-    uint64_t *out_size)
+static int fill(
+    struct mnt_content *from, struct mnt_content *to, int64_t mtime_ns, uint64_t *out_size)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, orch_ns_timespec(mtime_ns)};
 	struct orch_err err = ORCH_ERR_INIT;
@@ -60,7 +60,7 @@ static bool still(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_conten
 	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
 
 	return !n->superseded && key.layer == then->layer && key.id == then->id &&
-	    orch_digest_eq(&key.digest, &then->digest);
+	       orch_digest_eq(&key.digest, &then->digest);
 }
 
 /* *out_used: the node has the copy now. */
@@ -125,8 +125,8 @@ static void copy_run(void *arg)
 		bool done;
 
 		mnt_ns_lock(ns);
-		done = !copy->node->shared &&
-		    mnt_state_is_private(ns, mnt_ns_state(ns, copy->node));
+		done =
+		    !copy->node->shared && mnt_state_is_private(ns, mnt_ns_state(ns, copy->node));
 		mnt_ns_unlock(ns);
 		r = done ? 0 : copy_once(ns, copy->node);
 	}
@@ -147,8 +147,8 @@ static void copy_run(void *arg)
 }
 
 /* With the lock: 0: a copy is under way and w waits for it; 1: start copy_run; 2: nothing to do. */
-static int enlist(struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_copy **out,
-    uint64_t *out_size)
+static int enlist(
+    struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_copy **out, uint64_t *out_size)
 {
 	struct mnt_node *n = mnt_ns_node(ns, id);
 	const struct fmt_node *s;

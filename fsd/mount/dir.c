@@ -95,16 +95,16 @@ static int base_find(struct mnt_node *dir, const char *name, size_t len, struct 
 	return r < 0 ? broken_dir(dir, &err) : base_at(dir, i, out);
 }
 
-int mnt_dir_base_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
-    struct mnt_found *out)
+int mnt_dir_base_find(
+    struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len, struct mnt_found *out)
 {
 	int r = mnt_dir_load(ns, dir);
 
 	return r < 0 ? r : base_find(dir, name, len, out);
 }
 
-int mnt_dir_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
-    struct mnt_found *out)
+int mnt_dir_find(
+    struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len, struct mnt_found *out)
 {
 	const struct fmt_link *link;
 	int r;
@@ -124,8 +124,8 @@ int mnt_dir_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size
 
 bool mnt_dir_below_has(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len)
 {
-	const struct fmt_link *link = mnt_chain_link_below(&ns->chain, ns->chain.strata_count - 1,
-	    dir->own.ino, name, len);
+	const struct fmt_link *link =
+	    mnt_chain_link_below(&ns->chain, ns->chain.strata_count - 1, dir->own.ino, name, len);
 	struct mnt_found found;
 
 	if (link) /* a whiteout too: strata are merged when they are replayed, and the base has the name */
@@ -164,10 +164,9 @@ int mnt_dir_node(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size
 		if (r < 0)
 			return r;
 	}
-	if (n == ns->root ||
-	    (n->names && mnt_ns_state(ns, n)->type == FMT_DIR &&
-		(n->names->parent != dir || n->names->len != len ||
-		    memcmp(n->names->name, name, len) != 0))) {
+	if (n == ns->root || (n->names && mnt_ns_state(ns, n)->type == FMT_DIR &&
+				 (n->names->parent != dir || n->names->len != len ||
+				     memcmp(n->names->name, name, len) != 0))) {
 		orch_log(ORCH_LOG_ERROR, "mount", "folder-twice", "ino=%llu name=%s",
 		    (unsigned long long)found->ino, n->names ? n->names->name : "/");
 		return -EIO;
@@ -181,8 +180,8 @@ int mnt_dir_node(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size
 	return 0;
 }
 
-int mnt_dir_lookup(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
-    struct mnt_node **out)
+int mnt_dir_lookup(
+    struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len, struct mnt_node **out)
 {
 	struct mnt_found found;
 	int r = mnt_dir_find(ns, dir, name, len, &found);
@@ -194,11 +193,11 @@ int mnt_dir_lookup(struct mnt_ns *ns, struct mnt_node *dir, const char *name, si
  * names. A name is where the lowest of these has it, so that nothing is met twice and an offset
  * stays right when a base entry is recorded. *cursor: 0.. in the base, (k + 1) << 48 | position in
  * stratum k; at the call of fn it is the place behind the name. */
-typedef bool walk_fn(void *arg, const char *name, size_t len, const struct mnt_found *found,
-    uint64_t next);
+typedef bool walk_fn(
+    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next);
 
-static int walk_base(struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, walk_fn *fn,
-    void *arg, bool *stopped)
+static int walk_base(
+    struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, walk_fn *fn, void *arg, bool *stopped)
 {
 	for (uint64_t i = from; dir->dir.has_base && i < dir->dir.tree.count; i++) {
 		const struct fmt_link *link;
@@ -207,8 +206,8 @@ static int walk_base(struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, wal
 
 		if (r < 0)
 			return r;
-		link = mnt_chain_link(&ns->chain, dir->own.ino, found.entry.name,
-		    found.entry.name_len);
+		link = mnt_chain_link(
+		    &ns->chain, dir->own.ino, found.entry.name, found.entry.name_len);
 		if (link && link->ino == 0)
 			continue;
 		if (link) {
@@ -269,8 +268,8 @@ static int walk(struct mnt_ns *ns, struct mnt_node *dir, uint64_t cursor, walk_f
 	return r;
 }
 
-static bool stop_at_first(void *arg, const char *name, size_t len, const struct mnt_found *found,
-    uint64_t next)
+static bool stop_at_first(
+    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
 {
 	*(bool *)arg = false;
 	return false;
@@ -284,8 +283,8 @@ bool mnt_dir_empty(struct mnt_ns *ns, struct mnt_node *dir, int *out_r)
 	return empty;
 }
 
-static bool count_folder(void *arg, const char *name, size_t len, const struct mnt_found *found,
-    uint64_t next)
+static bool count_folder(
+    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
 {
 	*(int64_t *)arg += found->type == FMT_DIR;
 	return true;
@@ -362,8 +361,8 @@ struct listing {
 
 #define OFFSET_FIRST 2 /* behind "." and ".." */
 
-static bool list_plus(struct listing *l, const char *name, size_t len,
-    const struct mnt_found *found, uint64_t next)
+static bool list_plus(
+    struct listing *l, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
 {
 	struct mnt_attr attr;
 	struct mnt_node *n;
@@ -383,8 +382,8 @@ static bool list_plus(struct listing *l, const char *name, size_t len,
 	return more;
 }
 
-static bool list_one(void *arg, const char *name, size_t len, const struct mnt_found *found,
-    uint64_t next)
+static bool list_one(
+    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
 {
 	struct listing *l = arg;
 	char text[FMT_NAME_MAX + 1];
@@ -417,8 +416,8 @@ static bool list_dots(struct listing *l, uint64_t *offset)
 	return true;
 }
 
-int mnt_ns_readdir(struct mnt_ns *ns, uint64_t id, uint64_t offset, bool plus, mnt_emit_fn *emit,
-    void *arg)
+int mnt_ns_readdir(
+    struct mnt_ns *ns, uint64_t id, uint64_t offset, bool plus, mnt_emit_fn *emit, void *arg)
 {
 	struct listing l = {.ns = ns, .plus = plus, .emit = emit, .arg = arg};
 	int r = 0;

@@ -43,7 +43,7 @@ int mnt_handle_backing(const struct mnt_handle *h)
 bool mnt_state_is_private(const struct mnt_ns *ns, const struct fmt_node *state)
 {
 	return state->content == FMT_CONTENT_SPOOL &&
-	    state->spool_layer == mnt_chain_top_layer(&ns->chain);
+	       state->spool_layer == mnt_chain_top_layer(&ns->chain);
 }
 
 struct mnt_content_key mnt_state_key(const struct fmt_node *state)
@@ -64,7 +64,8 @@ static bool key_is(const struct mnt_content_key *a, const struct mnt_content_key
 	return a->layer == b->layer && a->id == b->id && orch_digest_eq(&a->digest, &b->digest);
 }
 
-void mnt_state_set_spool(const struct mnt_ns *ns, struct fmt_node *state, uint64_t id, uint64_t size)
+void mnt_state_set_spool(
+    const struct mnt_ns *ns, struct fmt_node *state, uint64_t id, uint64_t size)
 {
 	state->content = FMT_CONTENT_SPOOL;
 	state->spool_layer = mnt_chain_top_layer(&ns->chain);
@@ -177,8 +178,8 @@ static void supersede(struct mnt_ns *ns, struct mnt_node *n)
 	}
 }
 
-static int install_commit(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *c,
-    uint64_t size)
+static int install_commit(
+    struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *c, uint64_t size)
 {
 	struct fmt_node s = *mnt_ns_state(ns, n);
 
@@ -508,8 +509,8 @@ int mnt_ns_sync(struct mnt_ns *ns)
 	int fd, r = 0;
 
 	mnt_ns_lock(ns);
-	fd = fcntl(mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain)),
-	    F_DUPFD_CLOEXEC, 0);
+	fd =
+	    fcntl(mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain)), F_DUPFD_CLOEXEC, 0);
 	mnt_ns_unlock(ns);
 	if (fd < 0 || syncfs(fd) < 0)
 		r = -errno;

@@ -20,14 +20,14 @@
 #include "fsd/mount/door.h"
 #include "fsd/mount/notify.h"
 
-#define THREADS       2
-#define HELLO_S       30
-#define UNMOUNT_MS    20000
-#define FOREVER_S     (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
-#define MAX_WRITE     (1u << 20)
-#define READ_INLINE   (64u << 10) /* below this a copy is cheaper than a splice */
-#define COPY_MAX      ((size_t)1 << 30)
-#define MODERN_FUSE   (FUSE_MINOR_VERSION >= 17)
+#define THREADS	    2
+#define HELLO_S	    30
+#define UNMOUNT_MS  20000
+#define FOREVER_S   (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
+#define MAX_WRITE   (1u << 20)
+#define READ_INLINE (64u << 10) /* below this a copy is cheaper than a splice */
+#define COPY_MAX    ((size_t)1 << 30)
+#define MODERN_FUSE (FUSE_MINOR_VERSION >= 17)
 
 /* struct fuse_backing_map and its ioctls, of the kernel's header since Linux 6.9 */
 struct backing_map {
@@ -57,7 +57,7 @@ struct mnt_door {
 	bool notifying, mounted, passthrough;
 	int ended_fd;
 	pthread_mutex_t freeze_lock; /* all below */
-	pthread_cond_t greeted;      /* the kernel has said hello (INIT), or will never */
+	pthread_cond_t greeted;	     /* the kernel has said hello (INIT), or will never */
 	bool hello, gone;
 	bool frozen;
 	struct parked *parked, **parked_last;
@@ -75,8 +75,11 @@ static void reply_result(fuse_req_t req, int r)
 
 static struct fuse_entry_param entry_of(const struct mnt_attr *a)
 {
-	return (struct fuse_entry_param){.ino = a->id, .generation = 1, .attr = a->st,
-	    .attr_timeout = FOREVER_S, .entry_timeout = FOREVER_S};
+	return (struct fuse_entry_param){.ino = a->id,
+	    .generation = 1,
+	    .attr = a->st,
+	    .attr_timeout = FOREVER_S,
+	    .entry_timeout = FOREVER_S};
 }
 
 /* ---- names */
@@ -125,12 +128,12 @@ static struct mnt_make make_of(fuse_req_t req, enum fmt_type type, mode_t mode)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct mnt_make){.type = type, .mode = mode & 07777, .uid = ctx->uid,
-	    .gid = ctx->gid};
+	return (struct mnt_make){
+	    .type = type, .mode = mode & 07777, .uid = ctx->uid, .gid = ctx->gid};
 }
 
-static void make_and_reply(fuse_req_t req, fuse_ino_t parent, const char *name,
-    const struct mnt_make *m)
+static void make_and_reply(
+    fuse_req_t req, fuse_ino_t parent, const char *name, const struct mnt_make *m)
 {
 	struct mnt_attr a;
 	int r = mnt_ns_make(door_of(req)->ns, parent, name, m, &a);
@@ -190,8 +193,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
     const char *new_name, unsigned flags)
 {
-	reply_result(req,
-	    mnt_ns_rename(door_of(req)->ns, parent, name, new_parent, new_name, flags));
+	reply_result(
+	    req, mnt_ns_rename(door_of(req)->ns, parent, name, new_parent, new_name, flags));
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -284,8 +287,11 @@ static void finish_setattr(struct waiting *w)
 
 static struct mnt_setattr set_of(const struct stat *st, int to_set)
 {
-	struct mnt_setattr s = {.mode = st->st_mode, .uid = st->st_uid, .gid = st->st_gid,
-	    .size = (uint64_t)st->st_size, .atime_ns = orch_timespec_ns(&st->st_atim),
+	struct mnt_setattr s = {.mode = st->st_mode,
+	    .uid = st->st_uid,
+	    .gid = st->st_gid,
+	    .size = (uint64_t)st->st_size,
+	    .atime_ns = orch_timespec_ns(&st->st_atim),
 	    .mtime_ns = orch_timespec_ns(&st->st_mtim)};
 
 	s.set |= to_set & FUSE_SET_ATTR_MODE ? MNT_SET_MODE : 0;
@@ -301,8 +307,8 @@ static struct mnt_setattr set_of(const struct stat *st, int to_set)
 	return s;
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
-    struct fuse_file_info *fi)
+static void op_setattr(
+    fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
 {
 	struct waiting *w = calloc(1, sizeof(*w));
 
@@ -370,7 +376,8 @@ static void finish_open(struct waiting *w, bool may_block)
  * they go when he opens it, a moment before ext4 would drop them. */
 static bool may_keep_set_ids(fuse_req_t req, int flags)
 {
-	return fuse_req_ctx(req)->uid == 0 || ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC));
+	return fuse_req_ctx(req)->uid == 0 ||
+	       ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC));
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -392,8 +399,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	finish_open(w, false);
 }
 
-static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-    struct fuse_file_info *fi)
+static void create(
+    fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_make m = make_of(req, FMT_REG, mode);
@@ -414,8 +421,8 @@ static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
 	}
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-    struct fuse_file_info *fi)
+static void op_create(
+    fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	create(req, parent, name, mode, fi);
 }
@@ -445,8 +452,8 @@ static void read_inline(fuse_req_t req, int fd, size_t size, off_t at)
 	free(p);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
-    struct fuse_file_info *fi)
+static void op_read(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, struct fuse_file_info *fi)
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_content *c = mnt_ns_handle_content(d->ns, handle_of(fi));
@@ -463,8 +470,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
 	mnt_content_put(d->contents, c);
 }
 
-static void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t at,
-    struct fuse_file_info *fi)
+static void op_write_buf(
+    fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t at, struct fuse_file_info *fi)
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_content *c = mnt_ns_handle_content(d->ns, handle_of(fi));
@@ -482,8 +489,8 @@ static void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 		fuse_reply_write(req, (size_t)n);
 }
 
-static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t at, off_t len,
-    struct fuse_file_info *fi)
+static void op_fallocate(
+    fuse_req_t req, fuse_ino_t ino, int mode, off_t at, off_t len, struct fuse_file_info *fi)
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_content *c = mnt_ns_handle_content(d->ns, handle_of(fi));
@@ -493,8 +500,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t at, off
 	fuse_reply_err(req, r);
 }
 
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t at, int whence,
-    struct fuse_file_info *fi)
+static void op_lseek(
+    fuse_req_t req, fuse_ino_t ino, off_t at, int whence, struct fuse_file_info *fi)
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_content *c = mnt_ns_handle_content(d->ns, handle_of(fi));
@@ -574,8 +581,12 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_at,
     struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_at, struct fuse_file_info *to_fi,
     size_t len, int flags)
 {
-	struct task t = {.req = req, .from = handle_of(from_fi), .to = handle_of(to_fi),
-	    .from_at = from_at, .to_at = to_at, .len = len < COPY_MAX ? len : COPY_MAX};
+	struct task t = {.req = req,
+	    .from = handle_of(from_fi),
+	    .to = handle_of(to_fi),
+	    .from_at = from_at,
+	    .to_at = to_at,
+	    .len = len < COPY_MAX ? len : COPY_MAX};
 
 	if (flags != 0)
 		fuse_reply_err(req, EINVAL);
@@ -600,14 +611,18 @@ struct listing {
 static bool emit(void *arg, const char *name, uint64_t ino, enum fmt_type type,
     const struct mnt_attr *attr, uint64_t next)
 {
-	static const mode_t bits[] = {[FMT_REG] = S_IFREG, [FMT_DIR] = S_IFDIR,
-	    [FMT_SYMLINK] = S_IFLNK, [FMT_FIFO] = S_IFIFO, [FMT_SOCKET] = S_IFSOCK,
-	    [FMT_CHR] = S_IFCHR, [FMT_BLK] = S_IFBLK};
+	static const mode_t bits[] = {[FMT_REG] = S_IFREG,
+	    [FMT_DIR] = S_IFDIR,
+	    [FMT_SYMLINK] = S_IFLNK,
+	    [FMT_FIFO] = S_IFIFO,
+	    [FMT_SOCKET] = S_IFSOCK,
+	    [FMT_CHR] = S_IFCHR,
+	    [FMT_BLK] = S_IFBLK};
 	struct listing *l = arg;
-	struct stat st = {.st_ino = ino,
-	    .st_mode = (size_t)type < ORCH_ARRAY_LEN(bits) ? bits[type] : 0};
-	size_t n = fuse_add_direntry(l->req, l->p + l->used, l->size - l->used, name, &st,
-	    (off_t)next);
+	struct stat st = {
+	    .st_ino = ino, .st_mode = (size_t)type < ORCH_ARRAY_LEN(bits) ? bits[type] : 0};
+	size_t n =
+	    fuse_add_direntry(l->req, l->p + l->used, l->size - l->used, name, &st, (off_t)next);
 
 	if (n > l->size - l->used)
 		return false;
@@ -618,15 +633,15 @@ static bool emit(void *arg, const char *name, uint64_t ino, enum fmt_type type,
 static bool emit_plus(void *arg, const char *name, uint64_t ino, enum fmt_type type,
     const struct mnt_attr *attr, uint64_t next)
 {
-	struct fuse_entry_param e = {.attr = {.st_ino = ino,
-	    .st_mode = type == FMT_DIR ? S_IFDIR : 0}};
+	struct fuse_entry_param e = {
+	    .attr = {.st_ino = ino, .st_mode = type == FMT_DIR ? S_IFDIR : 0}};
 	struct listing *l = arg;
 	size_t n;
 
 	if (attr)
 		e = entry_of(attr);
-	n = fuse_add_direntry_plus(l->req, l->p + l->used, l->size - l->used, name, &e,
-	    (off_t)next);
+	n = fuse_add_direntry_plus(
+	    l->req, l->p + l->used, l->size - l->used, name, &e, (off_t)next);
 	if (n > l->size - l->used)
 		return false;
 	l->used += n;
@@ -636,8 +651,8 @@ static bool emit_plus(void *arg, const char *name, uint64_t ino, enum fmt_type t
 static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, bool plus)
 {
 	struct listing l = {.req = req, .p = malloc(size), .size = size};
-	int r = l.p ? mnt_ns_readdir(door_of(req)->ns, ino, (uint64_t)at, plus,
-		      plus ? emit_plus : emit, &l)
+	int r = l.p ? mnt_ns_readdir(
+			  door_of(req)->ns, ino, (uint64_t)at, plus, plus ? emit_plus : emit, &l)
 		    : -ENOMEM;
 
 	if (r < 0 && l.used == 0)
@@ -647,14 +662,14 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, bool plu
 	free(l.p);
 }
 
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
-    struct fuse_file_info *fi)
+static void op_readdir(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, struct fuse_file_info *fi)
 {
 	list(req, ino, size, at, false);
 }
 
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
-    struct fuse_file_info *fi)
+static void op_readdirplus(
+    fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, struct fuse_file_info *fi)
 {
 	list(req, ino, size, at, true);
 }
@@ -699,11 +714,11 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	reply_sized(req, mnt_ns_listxattr(door_of(req)->ns, ino, &b), &b, size);
 }
 
-static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
-    size_t size, int flags)
+static void op_setxattr(
+    fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	reply_result(req,
-	    mnt_ns_setxattr(door_of(req)->ns, ino, name, value ? value : "", size, flags));
+	reply_result(
+	    req, mnt_ns_setxattr(door_of(req)->ns, ino, name, value ? value : "", size, flags));
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
@@ -763,7 +778,7 @@ static bool may_register(void)
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
 	return syscall(SYS_capget, &head, data) == 0 &&
-	    (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
+	       (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
 }
 #endif
 
@@ -775,8 +790,8 @@ static void want_passthrough(struct mnt_door *d, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_PASSTHROUGH, true);
 	conn->max_backing_stack_depth = 1;
 	d->passthrough = true;
-	mnt_contents_set_backing(d->contents, &(struct mnt_backing_ops){
-	    .open = backing_open, .close = backing_close, .priv = d});
+	mnt_contents_set_backing(d->contents,
+	    &(struct mnt_backing_ops){.open = backing_open, .close = backing_close, .priv = d});
 #endif
 }
 
@@ -784,12 +799,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	static const uint64_t wanted[] = {FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_CACHE_SYMLINKS,
 	    FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,
-	    FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_SPLICE_WRITE,
-	    FUSE_CAP_SPLICE_MOVE, FUSE_CAP_NO_OPENDIR_SUPPORT};
+	    FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE,
+	    FUSE_CAP_NO_OPENDIR_SUPPORT};
 	static const uint64_t unwanted[] = {FUSE_CAP_WRITEBACK_CACHE, FUSE_CAP_AUTO_INVAL_DATA,
-	    FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_NO_OPEN_SUPPORT,
-	    FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_SPLICE_READ,
-	    FUSE_CAP_POSIX_ACL, FUSE_CAP_EXPORT_SUPPORT};
+	    FUSE_CAP_HANDLE_KILLPRIV, FUSE_CAP_NO_OPEN_SUPPORT, FUSE_CAP_POSIX_LOCKS,
+	    FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_SPLICE_READ, FUSE_CAP_POSIX_ACL,
+	    FUSE_CAP_EXPORT_SUPPORT};
 	struct mnt_door *d = userdata;
 
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(wanted); i++)
@@ -897,8 +912,8 @@ static void note_entry(void *priv, uint64_t parent, const char *name, size_t len
 
 struct mnt_notify mnt_door_notify(struct mnt_door *d)
 {
-	return (struct mnt_notify){.attr = note_attr, .recheck = note_recheck,
-	    .entry = note_entry, .priv = d};
+	return (struct mnt_notify){
+	    .attr = note_attr, .recheck = note_recheck, .entry = note_entry, .priv = d};
 }
 
 static int session_make(struct mnt_door *d, struct orch_err *err)
@@ -907,9 +922,9 @@ static int session_make(struct mnt_door *d, struct orch_err *err)
 	char *argv[] = {name, options, NULL};
 	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
 
-	snprintf(options, sizeof(options), "-odefault_permissions,noatime,fsname=orch:%s,subtype=orch%s%s",
-	    d->config.workspace, d->config.allow_other ? ",allow_other" : "",
-	    d->config.read_only ? ",ro" : "");
+	snprintf(options, sizeof(options),
+	    "-odefault_permissions,noatime,fsname=orch:%s,subtype=orch%s%s", d->config.workspace,
+	    d->config.allow_other ? ",allow_other" : "", d->config.read_only ? ",ro" : "");
 	d->session = fuse_session_new(&args, &ops, sizeof(ops), d);
 	fuse_opt_free_args(&args);
 	return d->session ? 0 : orch_err_set(err, EINVAL, "libfuse does not take %s", options);
@@ -931,7 +946,8 @@ int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, str
 	if (r < 0)
 		return r;
 	if (fuse_session_mount(d->session, d->mountpoint) != 0)
-		return orch_err_set(err, errno > 0 ? errno : EIO, "can't mount on %s", d->mountpoint);
+		return orch_err_set(
+		    err, errno > 0 ? errno : EIO, "can't mount on %s", d->mountpoint);
 	d->mounted = true;
 	return 0;
 }
@@ -959,14 +975,15 @@ static void *notifier(void *arg)
 /* ---- freezing: requests that change something are put aside as they were read */
 
 /* Of struct fuse_in_header and struct fuse_open_in, the kernel's protocol. */
-#define HEADER_BYTES  40
-#define OPCODE_AT     4
+#define HEADER_BYTES 40
+#define OPCODE_AT    4
 
 static bool changes(const struct fuse_buf *b)
 {
 	/* SETATTR SYMLINK MKNOD MKDIR UNLINK RMDIR RENAME LINK WRITE SETXATTR REMOVEXATTR CREATE
 	 * FALLOCATE RENAME2 COPY_FILE_RANGE TMPFILE */
-	static const uint32_t codes[] = {4, 6, 8, 9, 10, 11, 12, 13, 16, 21, 24, 35, 43, 45, 47, 51};
+	static const uint32_t codes[] = {
+	    4, 6, 8, 9, 10, 11, 12, 13, 16, 21, 24, 35, 43, 45, 47, 51};
 	const uint32_t open_code = 14;
 	uint32_t code, flags;
 

@@ -12,13 +12,13 @@
 #include "core/size.h"
 #include "fsd/mount/log.h"
 
-#define SEGMENT_FIRST   ((size_t)256 << 10)
-#define SEGMENT_LAST    ((size_t)8 << 20)
-#define UNSYNCED_MAX    16
-#define NAME_BYTES      40
+#define SEGMENT_FIRST	((size_t)256 << 10)
+#define SEGMENT_LAST	((size_t)8 << 20)
+#define UNSYNCED_MAX	16
+#define NAME_BYTES	40
 #define CHECKPOINT_NAME "log.tmp"
-#define SPARE_NAME      "spare"
-#define SPARE_BYTES     SEGMENT_FIRST
+#define SPARE_NAME	"spare"
+#define SPARE_BYTES	SEGMENT_FIRST
 
 struct segment {
 	int fd;
@@ -28,19 +28,19 @@ struct segment {
 };
 
 struct mnt_log {
-	pthread_mutex_t lock;      /* all below */
+	pthread_mutex_t lock;	   /* all below */
 	pthread_mutex_t sync_lock; /* one sync at a time; taken before lock */
 	unsigned owners;
-	int dirfd;       /* a duplicate: a rebase may close the layer's */
+	int dirfd;	 /* a duplicate: a rebase may close the layer's */
 	uint64_t number; /* of the current segment */
 	struct segment now;
 	int unsynced[UNSYNCED_MAX]; /* descriptors of full segments that no sync has seen */
 	size_t unsynced_count;
-	uint64_t total;             /* bytes since the last checkpoint */
-	uint64_t appended, synced;  /* running counters of bytes */
-	uint64_t seq, durable_seq;  /* the last transaction appended, synced */
-	bool folder_dirty;          /* a segment was made since the folder was synced */
-	int failed;                 /* -errno of a failed sync, kept for ever */
+	uint64_t total;		   /* bytes since the last checkpoint */
+	uint64_t appended, synced; /* running counters of bytes */
+	uint64_t seq, durable_seq; /* the last transaction appended, synced */
+	bool folder_dirty;	   /* a segment was made since the folder was synced */
+	int failed;		   /* -errno of a failed sync, kept for ever */
 	int checkpoint_fd;
 	uint64_t checkpoint_bytes;
 	int spare_fd; /* a preallocated file for removals when the disk is full; -1: none */
@@ -218,8 +218,8 @@ static void spare_drop(struct mnt_log *l)
 }
 
 /* Maps the file of a new segment and writes its head. */
-static int segment_begin(int fd, const struct orch_buf *head, size_t size, struct segment *out,
-    struct orch_err *err)
+static int segment_begin(
+    int fd, const struct orch_buf *head, size_t size, struct segment *out, struct orch_err *err)
 {
 	int r = segment_map(out, fd, 0, size, err);
 
@@ -230,8 +230,8 @@ static int segment_begin(int fd, const struct orch_buf *head, size_t size, struc
 	return 0;
 }
 
-static int head_frame(const struct fmt_layer_head *head, uint64_t number, struct orch_buf *out,
-    struct orch_err *err)
+static int head_frame(
+    const struct fmt_layer_head *head, uint64_t number, struct orch_buf *out, struct orch_err *err)
 {
 	struct fmt_layer_head h = *head;
 	int r;
@@ -243,8 +243,8 @@ static int head_frame(const struct fmt_layer_head *head, uint64_t number, struct
 }
 
 /* The spare becomes segment `number`. It has its blocks already, but for its name. */
-static int segment_from_spare(struct mnt_log *l, uint64_t number,
-    const struct fmt_layer_head *head, size_t least, struct segment *out, struct orch_err *err)
+static int segment_from_spare(struct mnt_log *l, uint64_t number, const struct fmt_layer_head *head,
+    size_t least, struct segment *out, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
 	char name[NAME_BYTES];
@@ -286,8 +286,8 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 	return r;
 }
 
-int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
-    struct orch_err *err)
+int mnt_log_create(
+    int dirfd, const struct fmt_layer_head *head, struct mnt_log **out, struct orch_err *err)
 {
 	struct mnt_log *l = log_new(dirfd, head->segment);
 	int r;
@@ -485,8 +485,8 @@ uint64_t mnt_log_bytes(struct mnt_log *l)
 
 int mnt_log_checkpoint_begin(struct mnt_log *l, uint64_t *out_segment)
 {
-	l->checkpoint_fd = openat(l->dirfd, CHECKPOINT_NAME,
-	    O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	l->checkpoint_fd =
+	    openat(l->dirfd, CHECKPOINT_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (l->checkpoint_fd < 0)
 		return -errno;
 	l->checkpoint_bytes = 0;

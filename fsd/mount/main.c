@@ -110,11 +110,17 @@ static int open_store(struct mount *m, struct orch_err *err)
 static int open_workspace(struct mount *m, struct orch_err *err)
 {
 	const struct mnt_options *o = &m->options;
-	struct mnt_ns_config ns = {.layers_fd = o->layers_fd, .packs = m->packs,
-	    .contents = m->contents, .pool = m->pool, .notify = mnt_door_notify(m->door),
-	    .layer = o->layer, .read_only = o->read_only};
-	struct mnt_door_config door = {.mountpoint = o->mountpoint, .read_only = o->read_only,
-	    .allow_other = o->allow_other, .passthrough = o->passthrough};
+	struct mnt_ns_config ns = {.layers_fd = o->layers_fd,
+	    .packs = m->packs,
+	    .contents = m->contents,
+	    .pool = m->pool,
+	    .notify = mnt_door_notify(m->door),
+	    .layer = o->layer,
+	    .read_only = o->read_only};
+	struct mnt_door_config door = {.mountpoint = o->mountpoint,
+	    .read_only = o->read_only,
+	    .allow_other = o->allow_other,
+	    .passthrough = o->passthrough};
 	int r = mnt_ns_new(&ns, &m->ns, err);
 
 	if (r < 0)
@@ -156,8 +162,11 @@ static void end(struct mount *m)
 
 static void run(struct mount *m)
 {
-	struct mnt_control control = {.listen_fd = m->listen_fd, .signal_fd = m->signal_fd,
-	    .ended_fd = m->ended_fd, .ns = m->ns, .door = m->door,
+	struct mnt_control control = {.listen_fd = m->listen_fd,
+	    .signal_fd = m->signal_fd,
+	    .ended_fd = m->ended_fd,
+	    .ns = m->ns,
+	    .door = m->door,
 	    .mountpoint = m->options.mountpoint};
 
 	struct orch_err err = ORCH_ERR_INIT;
@@ -166,8 +175,8 @@ static void run(struct mount *m)
 		orch_pool_add(m->pool, clean, m->ns);
 	if (!report(m->options.ready_fd, NULL)) {
 		/* the keeper died meanwhile: the next one does not know of this mount */
-		orch_log(ORCH_LOG_WARN, "mount", "nobody-waits", "mountpoint=%s",
-		    m->options.mountpoint);
+		orch_log(
+		    ORCH_LOG_WARN, "mount", "nobody-waits", "mountpoint=%s", m->options.mountpoint);
 		if (mnt_door_unmount(m->door, true, &err) < 0)
 			orch_log_err("mount", "unmount", &err);
 	}

@@ -160,7 +160,7 @@ void mnt_nodes_remove(struct mnt_nodes *t, struct mnt_node *n)
 bool mnt_node_idle(const struct mnt_node *n)
 {
 	return n->lookups == 0 && n->children == 0 && n->pins == 0 && n->opens == 0 &&
-	    n->id != MNT_ROOT_ID;
+	       n->id != MNT_ROOT_ID;
 }
 
 struct mnt_node *mnt_nodes_next(const struct mnt_nodes *t, size_t *bucket, struct mnt_node *prev)
@@ -172,13 +172,13 @@ struct mnt_node *mnt_nodes_next(const struct mnt_nodes *t, size_t *bucket, struc
 	return n;
 }
 
-static struct mnt_name **name_find(struct mnt_node *n, const struct mnt_node *parent,
-    const char *name, size_t len)
+static struct mnt_name **name_find(
+    struct mnt_node *n, const struct mnt_node *parent, const char *name, size_t len)
 {
 	struct mnt_name **p = &n->names;
 
 	while (*p &&
-	    ((*p)->parent != parent || (*p)->len != len || memcmp((*p)->name, name, len) != 0))
+	       ((*p)->parent != parent || (*p)->len != len || memcmp((*p)->name, name, len) != 0))
 		p = &(*p)->next;
 	return p;
 }

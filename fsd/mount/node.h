@@ -29,7 +29,7 @@ struct mnt_name {
 
 /* What is known of a folder beside its state; made when it is first needed. */
 struct mnt_dir {
-	bool loaded;     /* tree and stamps are valid (or the folder has no base: has_base false) */
+	bool loaded; /* tree and stamps are valid (or the folder has no base: has_base false) */
 	bool has_base;
 	struct fmt_tree tree;
 	struct fmt_stamps stamps;
@@ -40,23 +40,23 @@ struct mnt_node {
 	uint64_t id;
 	uint64_t lookups;
 	uint32_t children; /* names that have this node as parent */
-	uint32_t pins;     /* work in progress that needs it */
-	uint32_t opens;    /* handles */
+	uint32_t pins;	   /* work in progress that needs it */
+	uint32_t opens;	   /* handles */
 	uint32_t writers;  /* handles that may write */
 	bool superseded;   /* another node has its names now; it serves the old handles only */
-	bool bypass;       /* its handles are in passthrough (all of them or none) */
-	bool moved;        /* a seal is giving the sealed layer a copy of its private file */
-	bool shared;       /* its private file has another name still: a seal was cut short */
+	bool bypass;	   /* its handles are in passthrough (all of them or none) */
+	bool moved;	   /* a seal is giving the sealed layer a copy of its private file */
+	bool shared;	   /* its private file has another name still: a seal was cut short */
 	bool was_written;  /* opened for writing since the last seal: a mapping may still write */
 	uint32_t write_opens; /* how often */
-	struct fmt_node own; /* its state while no layer records it; strings borrowed from packs */
-	void *own_memory;    /* what own borrows from when it is superseded; freed with the node */
+	struct fmt_node own;  /* its state while no layer records it; strings borrowed from packs */
+	void *own_memory;     /* what own borrows from when it is superseded; freed with the node */
 	struct mnt_dir dir;
 	struct mnt_content *content; /* while opens > 0 */
-	struct mnt_copy *copy;       /* a copy-up in progress */
+	struct mnt_copy *copy;	     /* a copy-up in progress */
 	struct mnt_name *names;
-	uint64_t told_ns;            /* folders: when the kernel was last told the attributes */
-	int64_t told_mtime_ns;       /* what the kernel was last told, private files only */
+	uint64_t told_ns;      /* folders: when the kernel was last told the attributes */
+	int64_t told_mtime_ns; /* what the kernel was last told, private files only */
 	uint64_t told_size;
 	struct mnt_node *next_id, *next_ino; /* chains of the tables */
 };
@@ -92,8 +92,8 @@ struct mnt_node *mnt_nodes_next(const struct mnt_nodes *t, size_t *bucket, struc
 int mnt_node_name_add(struct mnt_node *n, struct mnt_node *parent, const char *name, size_t len)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* Forgets it, if it is there. */
-void mnt_node_name_remove(struct mnt_node *n, struct mnt_node *parent, const char *name,
-    size_t len) ORCH_NONNULL(1, 2, 3);
+void mnt_node_name_remove(struct mnt_node *n, struct mnt_node *parent, const char *name, size_t len)
+    ORCH_NONNULL(1, 2, 3);
 /* Takes the first name off; its parent, which has one child less, or NULL when there is none. */
 struct mnt_node *mnt_node_name_pop(struct mnt_node *n) ORCH_NONNULL(1);
 

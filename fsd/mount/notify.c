@@ -15,7 +15,8 @@ struct list {
 struct mnt_queue {
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t filled;
-	struct list now, later; /* later: in the order of due_ns, since the delay is always the same */
+	struct list now,
+	    later; /* later: in the order of due_ns, since the delay is always the same */
 	bool stopped;
 };
 
@@ -61,8 +62,8 @@ void mnt_queue_free(struct mnt_queue *q)
 	free(q);
 }
 
-static void push(struct mnt_queue *q, struct list *l, uint64_t id, const char *name, size_t len,
-    uint64_t due_ns)
+static void push(
+    struct mnt_queue *q, struct list *l, uint64_t id, const char *name, size_t len, uint64_t due_ns)
 {
 	struct mnt_note *n = malloc(sizeof(*n) + len + 1);
 

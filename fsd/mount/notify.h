@@ -18,9 +18,9 @@ struct mnt_queue;
 struct mnt_note {
 	struct mnt_note *next;
 	uint64_t due_ns; /* 0: at once */
-	uint64_t id;     /* node, or parent when name_len > 0 */
+	uint64_t id;	 /* node, or parent when name_len > 0 */
 	size_t name_len; /* 0: attributes */
-	char name[];     /* NUL-terminated */
+	char name[];	 /* NUL-terminated */
 };
 
 struct mnt_queue *mnt_queue_new(void) ORCH_WUR;

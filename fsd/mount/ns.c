@@ -18,17 +18,22 @@ static int root_load(struct mnt_ns *ns, struct orch_err *err)
 		return orch_err_set(err, ENOMEM, "no memory");
 	ns->root->lookups = 1;
 	if (orch_digest_is_null(&ns->chain.head.snapshot)) {
-		ns->root->own = (struct fmt_node){.ino = FMT_ROOT_INO, .type = FMT_DIR, .mode = 0755,
-		    .uid = FMT_ID_OWNER, .gid = FMT_ID_OWNER, .nlink = 1,
-		    .atime_ns = ns->chain.head.wall_ns, .mtime_ns = ns->chain.head.wall_ns,
+		ns->root->own = (struct fmt_node){.ino = FMT_ROOT_INO,
+		    .type = FMT_DIR,
+		    .mode = 0755,
+		    .uid = FMT_ID_OWNER,
+		    .gid = FMT_ID_OWNER,
+		    .nlink = 1,
+		    .atime_ns = ns->chain.head.wall_ns,
+		    .mtime_ns = ns->chain.head.wall_ns,
 		    .ctime_ns = ns->chain.head.wall_ns};
 		return 0;
 	}
 	r = view_packset_snapshot(ns->config.packs, &ns->chain.head.snapshot, &snap, err);
 	if (r < 0)
 		return orch_err_wrap(err, "base snapshot");
-	stamp = (struct fmt_stamp){.ino = FMT_ROOT_INO, .mtime_ns = snap.root_mtime_ns,
-	    .nlink = 1, .stamps = snap.stamps};
+	stamp = (struct fmt_stamp){
+	    .ino = FMT_ROOT_INO, .mtime_ns = snap.root_mtime_ns, .nlink = 1, .stamps = snap.stamps};
 	mnt_state_from_base(&snap.root, &stamp, &ns->root->own);
 	if (snap.next_ino > ns->chain.head.next_ino)
 		ns->chain.head.next_ino = snap.next_ino;
@@ -41,8 +46,8 @@ static int start(struct mnt_ns *ns, struct orch_err *err)
 
 	if (r < 0)
 		return orch_err_set(err, -r, "no memory");
-	r = mnt_chain_load(ns->config.layers_fd, ns->config.layer, ns->config.read_only,
-	    &ns->chain, err);
+	r = mnt_chain_load(
+	    ns->config.layers_fd, ns->config.layer, ns->config.read_only, &ns->chain, err);
 	if (r == 0)
 		r = root_load(ns, err);
 	if (r < 0)
@@ -167,7 +172,8 @@ struct mnt_node *mnt_ns_current(struct mnt_ns *ns, struct mnt_node *n)
 
 const struct fmt_node *mnt_ns_state(const struct mnt_ns *ns, const struct mnt_node *n)
 {
-	const struct fmt_node *state = n->superseded ? NULL : mnt_chain_node(&ns->chain, n->own.ino);
+	const struct fmt_node *state =
+	    n->superseded ? NULL : mnt_chain_node(&ns->chain, n->own.ino);
 
 	return state ? state : &n->own;
 }

@@ -39,10 +39,10 @@ struct mnt_notify {
 };
 
 struct mnt_ns_config {
-	int layers_fd;               /* all borrowed, must outlive */
+	int layers_fd; /* all borrowed, must outlive */
 	struct view_packset *packs;
 	struct mnt_contents *contents;
-	struct orch_pool *pool;      /* copies and the like */
+	struct orch_pool *pool; /* copies and the like */
 	struct mnt_notify notify;
 	uint64_t layer;
 	bool read_only;
@@ -71,7 +71,8 @@ enum mnt_set { /* fields of mnt_setattr that count */
 	MNT_SET_SIZE = 8,
 	MNT_SET_ATIME = 16,
 	MNT_SET_MTIME = 32,
-	MNT_SET_DROP_IDS = 64, /* set-id bits, as mnt_ns_drop_set_ids; a change of owner does it too */
+	MNT_SET_DROP_IDS =
+	    64, /* set-id bits, as mnt_ns_drop_set_ids; a change of owner does it too */
 };
 struct mnt_setattr {
 	unsigned set;
@@ -102,8 +103,8 @@ int mnt_ns_make(struct mnt_ns *ns, uint64_t parent, const char *name, const stru
     struct mnt_attr *out) ORCH_NONNULL(1, 3, 4, 5) ORCH_WUR;
 /* A regular file, opened. name NULL: without a name (O_TMPFILE). */
 int mnt_ns_create(struct mnt_ns *ns, uint64_t parent, const char *name, const struct mnt_make *m,
-    int flags, struct mnt_attr *out, struct mnt_handle **out_handle) ORCH_NONNULL(1, 4, 6, 7)
-    ORCH_WUR;
+    int flags, struct mnt_attr *out, struct mnt_handle **out_handle)
+    ORCH_NONNULL(1, 4, 6, 7) ORCH_WUR;
 int mnt_ns_unlink(struct mnt_ns *ns, uint64_t parent, const char *name) ORCH_NONNULL(1, 3) ORCH_WUR;
 int mnt_ns_rmdir(struct mnt_ns *ns, uint64_t parent, const char *name) ORCH_NONNULL(1, 3) ORCH_WUR;
 int mnt_ns_link(struct mnt_ns *ns, uint64_t id, uint64_t parent, const char *name,
@@ -115,16 +116,16 @@ int mnt_ns_rename(struct mnt_ns *ns, uint64_t from, const char *from_name, uint6
 /* flags as of open(2). MNT_AGAIN, -ESTALE as for setattr. MNT_SLOW unless may_block: the object has
  * to be read whole first, do it on another thread. */
 #define MNT_SLOW 2
-int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block,
-    struct mnt_handle **out) ORCH_NONNULL(1, 5) ORCH_WUR;
+int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struct mnt_handle **out)
+    ORCH_NONNULL(1, 5) ORCH_WUR;
 void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h) ORCH_NONNULL(1, 2);
 /* The kernel's number of the file behind it; 0: this process reads and writes. */
 int mnt_handle_backing(const struct mnt_handle *h) ORCH_NONNULL(1);
 /* The content that the handle reads and writes now; give it back with mnt_content_put. */
 struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)
     ORCH_NONNULL(1, 2);
-int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only) ORCH_NONNULL(1)
-    ORCH_WUR; /* h NULL: names only. Blocks */
+int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
+    ORCH_NONNULL(1) ORCH_WUR; /* h NULL: names only. Blocks */
 
 /* Gives the node private content, on this thread when that is little work, else in the pool; then
  * calls done(arg, 0 or -errno), from any thread. */
@@ -142,11 +143,11 @@ int mnt_ns_readdir(struct mnt_ns *ns, uint64_t id, uint64_t offset, bool plus, m
 /* user.* only; the others are -EOPNOTSUPP. */
 int mnt_ns_getxattr(struct mnt_ns *ns, uint64_t id, const char *name, struct orch_buf *out)
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
-int mnt_ns_listxattr(struct mnt_ns *ns, uint64_t id, struct orch_buf *out) ORCH_NONNULL(1, 3)
-    ORCH_WUR;
+int mnt_ns_listxattr(struct mnt_ns *ns, uint64_t id, struct orch_buf *out)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
 /* flags: 0, XATTR_CREATE, XATTR_REPLACE. value NULL: removed. */
-int mnt_ns_setxattr(struct mnt_ns *ns, uint64_t id, const char *name, const void *value,
-    size_t len, int flags) ORCH_NONNULL(1, 3) ORCH_WUR;
+int mnt_ns_setxattr(struct mnt_ns *ns, uint64_t id, const char *name, const void *value, size_t len,
+    int flags) ORCH_NONNULL(1, 3) ORCH_WUR;
 
 int mnt_ns_statfs(struct mnt_ns *ns, struct statvfs *out) ORCH_NONNULL(1, 2) ORCH_WUR;
 

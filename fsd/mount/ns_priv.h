@@ -22,21 +22,22 @@ struct mnt_ns {
 	struct mnt_chain chain;
 	struct mnt_nodes nodes;
 	struct mnt_node *root;
-	struct orch_buf frame;     /* the transaction in progress */
+	struct orch_buf frame; /* the transaction in progress */
 	size_t frame_at;
-	bool removal;              /* it frees space: a full disk must not prevent it */
-	uint64_t first_spool;          /* lower numbers are of earlier mounts; never changes */
+	bool removal;		       /* it frees space: a full disk must not prevent it */
+	uint64_t first_spool;	       /* lower numbers are of earlier mounts; never changes */
 	uint64_t next_ino, next_spool; /* the reserved ends are chain.head's */
-	uint64_t reported_seq;     /* somebody may have seen the state as of it (changes, seal) */
+	uint64_t reported_seq; /* somebody may have seen the state as of it (changes, seal) */
 	size_t handles;
-	struct mnt_handle *open;   /* the handles; an unmount may leave some that the kernel never released */
+	struct mnt_handle
+	    *open; /* the handles; an unmount may leave some that the kernel never released */
 	struct mnt_doomed *doomed; /* removed by mnt_ns_unlock's caller without the lock */
 	size_t doomed_count, doomed_cap;
 	pthread_mutex_t spool_sync; /* one sync of the spool folder at a time; taken before lock */
-	bool spool_dirty;           /* files were made in it since */
+	bool spool_dirty;	    /* files were made in it since */
 	struct mnt_log *previous;   /* of a layer that was just sealed, until it is durable */
-	uint64_t no_checkpoint;    /* bytes of log below which none is tried again */
-	bool broken;               /* memory ran out between log and state: no more changes */
+	uint64_t no_checkpoint;	    /* bytes of log below which none is tried again */
+	bool broken;		    /* memory ran out between log and state: no more changes */
 };
 
 struct mnt_handle {
@@ -103,13 +104,13 @@ int mnt_dir_base_find(struct mnt_ns *ns, struct mnt_node *dir, const char *name,
 int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *out)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* A base entry as a node's state. */
-void mnt_state_from_base(const struct fmt_entry *e, const struct fmt_stamp *s,
-    struct fmt_node *out) ORCH_NONNULL(1, 2, 3);
+void mnt_state_from_base(const struct fmt_entry *e, const struct fmt_stamp *s, struct fmt_node *out)
+    ORCH_NONNULL(1, 2, 3);
 
 /* ---- attributes (attr.c) */
 
-int mnt_attr_fill(struct mnt_ns *ns, struct mnt_node *n, struct stat *out) ORCH_NONNULL(1, 2, 3)
-    ORCH_WUR;
+int mnt_attr_fill(struct mnt_ns *ns, struct mnt_node *n, struct stat *out)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* stat of a private file that n's state names. */
 int mnt_attr_spool_stat(struct mnt_ns *ns, const struct mnt_node *n, const struct fmt_node *state,
     struct stat *out) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
@@ -147,12 +148,11 @@ struct mnt_handle *mnt_handle_new(int flags, bool writer) ORCH_WUR; /* no lock n
 void mnt_handle_free(struct mnt_handle *h); /* out of the list, if it is in it */
 /* It counts from now on. */
 void mnt_handle_add(struct mnt_ns *ns, struct mnt_handle *h) ORCH_NONNULL(1, 2);
-bool mnt_state_is_private(const struct mnt_ns *ns, const struct fmt_node *state)
-    ORCH_NONNULL(1, 2);
+bool mnt_state_is_private(const struct mnt_ns *ns, const struct fmt_node *state) ORCH_NONNULL(1, 2);
 struct mnt_content_key mnt_state_key(const struct fmt_node *state) ORCH_NONNULL(1);
 /* The node's state with private content `id` of the top layer; for mnt_txn_node. */
-void mnt_state_set_spool(const struct mnt_ns *ns, struct fmt_node *state, uint64_t id,
-    uint64_t size) ORCH_NONNULL(1, 2);
+void mnt_state_set_spool(
+    const struct mnt_ns *ns, struct fmt_node *state, uint64_t id, uint64_t size) ORCH_NONNULL(1, 2);
 /* Takes the lock itself: the node's content with a reference. */
 int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content **out)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;

@@ -4,8 +4,17 @@
 #include <string.h>
 #include "fsd/mount/options.h"
 
-enum { OPT_FDS = 1, OPT_LAYER, OPT_MOUNTPOINT, OPT_CONTROL, OPT_READY, OPT_READ_ONLY, OPT_OTHER,
-	OPT_NO_PASSTHROUGH, OPT_LOG_LEVEL };
+enum {
+	OPT_FDS = 1,
+	OPT_LAYER,
+	OPT_MOUNTPOINT,
+	OPT_CONTROL,
+	OPT_READY,
+	OPT_READ_ONLY,
+	OPT_OTHER,
+	OPT_NO_PASSTHROUGH,
+	OPT_LOG_LEVEL
+};
 
 static const struct option table[] = {
     {"store-fds", required_argument, NULL, OPT_FDS},
@@ -40,15 +49,15 @@ static int parse_fds(const char *s, struct mnt_options *o)
 	const struct {
 		const char *key;
 		int *fd;
-	} keys[] = {{"objects=", &o->objects_fd}, {"packs=", &o->packs_fd},
-	    {"layers=", &o->layers_fd}};
+	} keys[] = {
+	    {"objects=", &o->objects_fd}, {"packs=", &o->packs_fd}, {"layers=", &o->layers_fd}};
 	uint64_t n;
 
 	while (*s) {
 		size_t i = 0;
 
-		while (i < ORCH_ARRAY_LEN(keys) &&
-		    strncmp(s, keys[i].key, strlen(keys[i].key)) != 0)
+		while (
+		    i < ORCH_ARRAY_LEN(keys) && strncmp(s, keys[i].key, strlen(keys[i].key)) != 0)
 			i++;
 		if (i == ORCH_ARRAY_LEN(keys) ||
 		    number(s + strlen(keys[i].key), ",", INT32_MAX, &n, &s) < 0)
@@ -99,8 +108,12 @@ static int set(struct mnt_options *o, int option, const char *value)
 
 int mnt_options_parse(int argc, char **argv, struct mnt_options *out, struct orch_err *err)
 {
-	struct mnt_options o = {.objects_fd = -1, .packs_fd = -1, .layers_fd = -1,
-	    .ready_fd = -1, .passthrough = true, .log_level = ORCH_LOG_INFO};
+	struct mnt_options o = {.objects_fd = -1,
+	    .packs_fd = -1,
+	    .layers_fd = -1,
+	    .ready_fd = -1,
+	    .passthrough = true,
+	    .log_level = ORCH_LOG_INFO};
 	int c;
 
 	optind = 1;
@@ -114,8 +127,8 @@ int mnt_options_parse(int argc, char **argv, struct mnt_options *out, struct orc
 	if (o.objects_fd < 0 || o.packs_fd < 0 || o.layers_fd < 0 || o.layer == 0)
 		return orch_err_set(err, ORCH_EUSAGE, "--store-fds and --layer are needed");
 	if (!o.mountpoint || o.mountpoint[0] != '/' || !o.control || o.control[0] != '/')
-		return orch_err_set(err, ORCH_EUSAGE,
-		    "--mountpoint and --control are needed, as absolute paths");
+		return orch_err_set(
+		    err, ORCH_EUSAGE, "--mountpoint and --control are needed, as absolute paths");
 	*out = o;
 	return 0;
 }

@@ -9,7 +9,7 @@ struct mnt_options {
 	int objects_fd, packs_fd, layers_fd; /* inherited */
 	uint64_t layer;
 	const char *mountpoint, *control; /* absolute paths; borrowed from argv */
-	int ready_fd;                     /* -1: nobody waits */
+	int ready_fd;			  /* -1: nobody waits */
 	bool read_only, allow_other, passthrough;
 	enum orch_log_level log_level;
 };

@@ -11,7 +11,7 @@
 
 struct fresh { /* what the new snapshot says of a node that the dropped layers recorded */
 	uint64_t ino;
-	struct fmt_node state;   /* strings borrowed from packs */
+	struct fmt_node state;	 /* strings borrowed from packs */
 	uint32_t recorded_links; /* names of it that the dropped layers recorded */
 };
 
@@ -114,8 +114,8 @@ static int folder_add(struct rebase *b, const struct fmt_node *dir, struct orch_
 			bool above = false;
 
 			for (size_t j = k + 1; j < b->dropped && !above; j++)
-				above = fmt_overlay_link(c->strata[j], dir->ino, l->name,
-				    l->name_len);
+				above =
+				    fmt_overlay_link(c->strata[j], dir->ino, l->name, l->name_len);
 			if (!above && l->ino != 0)
 				r = entry_add(b, &tree, &stamps, l, err);
 		}
@@ -235,8 +235,10 @@ static int add_unnamed(struct rebase *b, struct orch_err *err)
 
 static int walk(struct rebase *b, struct orch_err *err)
 {
-	struct fmt_stamp stamp = {.ino = FMT_ROOT_INO, .mtime_ns = b->snapshot.root_mtime_ns,
-	    .nlink = 1, .stamps = b->snapshot.stamps};
+	struct fmt_stamp stamp = {.ino = FMT_ROOT_INO,
+	    .mtime_ns = b->snapshot.root_mtime_ns,
+	    .nlink = 1,
+	    .stamps = b->snapshot.stamps};
 	struct fmt_node root;
 	int r;
 
@@ -392,8 +394,8 @@ static int check(struct mnt_ns *ns, uint64_t layer, struct orch_err *err)
 	return 0;
 }
 
-int mnt_ns_rebase(struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer,
-    struct orch_err *err)
+int mnt_ns_rebase(
+    struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer, struct orch_err *err)
 {
 	struct rebase b = {.ns = ns};
 	int r;

@@ -60,7 +60,7 @@ static bool is_mapped(struct mnt_ns *ns, const struct mnt_content_key *key, int 
 static bool is_suspect(struct mnt_ns *ns, const struct mnt_node *n)
 {
 	return n->was_written && n->writers == 0 && n->opens == 0 && !n->superseded &&
-	    mnt_state_is_private(ns, mnt_ns_state(ns, n));
+	       mnt_state_is_private(ns, mnt_ns_state(ns, n));
 }
 
 static size_t suspects_collect(struct mnt_ns *ns, struct suspect **out)
@@ -71,8 +71,8 @@ static size_t suspects_collect(struct mnt_ns *ns, struct suspect **out)
 
 	while (v && (n = mnt_nodes_next(&ns->nodes, &bucket, n)))
 		if (is_suspect(ns, n))
-			v[count++] = (struct suspect){n->id, mnt_state_key(mnt_ns_state(ns, n)),
-			    n->write_opens};
+			v[count++] = (struct suspect){
+			    n->id, mnt_state_key(mnt_ns_state(ns, n)), n->write_opens};
 	*out = v;
 	return count;
 }
@@ -128,8 +128,10 @@ static int add_file(struct seal *s, struct mnt_node *n, const struct fmt_node *s
 		s->files = v;
 		s->cap = cap;
 	}
-	s->files[s->count] = (struct moved){.node = n, .old_id = state->spool_id,
-	    .new_id = s->ns->next_spool + s->count, .writer = writer,
+	s->files[s->count] = (struct moved){.node = n,
+	    .old_id = state->spool_id,
+	    .new_id = s->ns->next_spool + s->count,
+	    .writer = writer,
 	    .unlinked = state->nlink == 0};
 	if (writer && state->nlink > 0 && mnt_node_path(s->ns, n, &path) == 0)
 		s->files[s->count].path = orch_buf_take_str(&path);
@@ -270,8 +272,8 @@ static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_l
 	*out = (struct mnt_sealed){s->old_layer, ns->chain.head.seq, ns->chain.head.next_ino};
 	r = record_moved(s);
 	if (r < 0) /* the files are read from the sealed layer, and copied when they are written */
-		orch_log(ORCH_LOG_ERROR, "mount", "seal-not-recorded", "errno=%s",
-		    orch_err_name(-r));
+		orch_log(
+		    ORCH_LOG_ERROR, "mount", "seal-not-recorded", "errno=%s", orch_err_name(-r));
 	else
 		rekey_moved(s);
 	return 0;
@@ -328,8 +330,8 @@ static int give_copies(struct seal *s)
 	return first;
 }
 
-static void release_files(struct seal *s, void (*seen)(void *arg, const char *path), void *arg,
-    bool copied)
+static void release_files(
+    struct seal *s, void (*seen)(void *arg, const char *path), void *arg, bool copied)
 {
 	struct mnt_ns *ns = s->ns;
 
@@ -361,8 +363,8 @@ static int finish_log(struct mnt_ns *ns, struct mnt_log *old)
 	return r;
 }
 
-static int prepare(struct mnt_ns *ns, uint64_t layer, struct mnt_chain_next *out,
-    struct orch_err *err)
+static int prepare(
+    struct mnt_ns *ns, uint64_t layer, struct mnt_chain_next *out, struct orch_err *err)
 {
 	struct fmt_layer_head head;
 	int r;

@@ -8,7 +8,7 @@
 #include "core/fd.h"
 #include "fsd/mount/segments.h"
 
-#define SEGMENTS_MAX      65536
+#define SEGMENTS_MAX	  65536
 #define SEGMENT_BYTES_MAX ((size_t)1 << 31)
 
 struct numbers {
@@ -84,8 +84,8 @@ static int segment_load(int dirfd, uint64_t n, struct orch_buf *out, struct orch
 	return orch_file_load(dirfd, name, out, err);
 }
 
-static int head_parse(const struct orch_buf *bytes, uint64_t n, struct fmt_layer_head *out,
-    struct orch_err *err)
+static int head_parse(
+    const struct orch_buf *bytes, uint64_t n, struct fmt_layer_head *out, struct orch_err *err)
 {
 	struct fmt_layer_record rec;
 	struct fmt_txn txn;
@@ -149,15 +149,15 @@ static int first_of(int dirfd, const struct numbers *list, size_t *out_first,
 	return 0;
 }
 
-static int replay_one(int dirfd, uint64_t n, struct fmt_overlay *o, struct mnt_replay *out,
-    struct orch_err *err)
+static int replay_one(
+    int dirfd, uint64_t n, struct fmt_overlay *o, struct mnt_replay *out, struct orch_err *err)
 {
 	struct orch_buf bytes;
 	int r = segment_load(dirfd, n, &bytes, err);
 
 	if (r == 0)
-		r = fmt_overlay_replay(o, bytes.data, bytes.len, &out->used, &out->head, &out->torn,
-		    err);
+		r = fmt_overlay_replay(
+		    o, bytes.data, bytes.len, &out->used, &out->head, &out->torn, err);
 	orch_buf_fini(&bytes);
 	if (r < 0)
 		return orch_err_wrap(err, "log.%llu", (unsigned long long)n);
@@ -178,8 +178,8 @@ static int usable(int dirfd, struct numbers *list, size_t *out_first, struct fmt
 	if (r < 0 && *out_first == SIZE_MAX) {
 		char name[40];
 
-		snprintf(name, sizeof(name), "log.%llu",
-		    (unsigned long long)list->v[list->count - 1]);
+		snprintf(
+		    name, sizeof(name), "log.%llu", (unsigned long long)list->v[list->count - 1]);
 		if (unlinkat(dirfd, name, 0) < 0)
 			return r;
 		list->count--;
@@ -189,8 +189,8 @@ static int usable(int dirfd, struct numbers *list, size_t *out_first, struct fmt
 	return r;
 }
 
-int mnt_segments_replay(int dirfd, struct fmt_overlay *o, struct mnt_replay *out,
-    struct orch_err *err)
+int mnt_segments_replay(
+    int dirfd, struct fmt_overlay *o, struct mnt_replay *out, struct orch_err *err)
 {
 	struct numbers list = {0};
 	size_t first = 0;

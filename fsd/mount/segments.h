@@ -11,12 +11,12 @@
 
 struct mnt_replay {
 	struct fmt_layer_head head; /* of the last segment; counters as it ends */
-	uint64_t segment;           /* the last one's number */
-	size_t used;                /* bytes used in it */
-	uint64_t total;             /* bytes of all segments that count */
-	bool torn;                  /* an unfinished transaction was cut off */
+	uint64_t segment;	    /* the last one's number */
+	size_t used;		    /* bytes used in it */
+	uint64_t total;		    /* bytes of all segments that count */
+	bool torn;		    /* an unfinished transaction was cut off */
 	bool sealed;
-	uint64_t successor;         /* when sealed */
+	uint64_t successor; /* when sealed */
 };
 
 /* Applies the layer in folder dirfd to o. ORCH_ECORRUPT and ORCH_EFORMAT name the segment. */

@@ -6,9 +6,9 @@
 #include "fsd/mount/ns_priv.h"
 
 #define CHECKPOINT_LEAST ((uint64_t)8 << 20) /* bytes of log that are never too many */
-#define CHECKPOINT_RATIO 4                   /* log against an estimate of the live state */
-#define NODE_BYTES       200
-#define LINK_BYTES       80
+#define CHECKPOINT_RATIO 4		     /* log against an estimate of the live state */
+#define NODE_BYTES	 200
+#define LINK_BYTES	 80
 
 void mnt_txn_begin(struct mnt_ns *ns)
 {
@@ -113,8 +113,8 @@ static int apply(struct mnt_ns *ns)
 	struct fmt_txn txn;
 	size_t pos = 0;
 	bool torn = false;
-	int r = fmt_txn_next(ns->frame.data, ns->frame.len, &pos, ns->chain.head.seq, &txn, &torn,
-	    &err);
+	int r = fmt_txn_next(
+	    ns->frame.data, ns->frame.len, &pos, ns->chain.head.seq, &txn, &torn, &err);
 
 	ORCH_BUG_ON(r != 1);
 	while ((r = fmt_txn_record(&txn, &rec, &err)) == 1) {
@@ -130,8 +130,8 @@ static int put(void *priv, const void *p, size_t n)
 	return mnt_log_checkpoint_put(priv, p, n);
 }
 
-int mnt_txn_checkpoint(struct mnt_ns *ns, const struct fmt_overlay *o,
-    const struct fmt_layer_head *with)
+int mnt_txn_checkpoint(
+    struct mnt_ns *ns, const struct fmt_overlay *o, const struct fmt_layer_head *with)
 {
 	struct fmt_layer_head head = *with;
 	struct mnt_log *log = ns->chain.log;
@@ -158,13 +158,14 @@ static void checkpoint_when_due(struct mnt_ns *ns)
 	if (ns->chain.head.seq % 256 != 0 || fmt_overlay_sealed(o, &successor))
 		return;
 	bytes = mnt_log_bytes(ns->chain.log);
-	if (bytes < CHECKPOINT_LEAST || bytes < live * CHECKPOINT_RATIO || bytes < ns->no_checkpoint)
+	if (bytes < CHECKPOINT_LEAST || bytes < live * CHECKPOINT_RATIO ||
+	    bytes < ns->no_checkpoint)
 		return;
 	r = mnt_txn_checkpoint(ns, o, &ns->chain.head);
 	if (r < 0) {
 		ns->no_checkpoint = bytes * 2;
-		orch_log(ORCH_LOG_WARN, "mount", "checkpoint-failed", "errno=%s",
-		    orch_err_name(-r));
+		orch_log(
+		    ORCH_LOG_WARN, "mount", "checkpoint-failed", "errno=%s", orch_err_name(-r));
 	}
 }
 

@@ -76,8 +76,8 @@ static int set_locked(struct mnt_ns *ns, struct mnt_node *n, const char *name, c
 	return mnt_txn_commit(ns);
 }
 
-int mnt_ns_setxattr(struct mnt_ns *ns, uint64_t id, const char *name, const void *value, size_t len,
-    int flags)
+int mnt_ns_setxattr(
+    struct mnt_ns *ns, uint64_t id, const char *name, const void *value, size_t len, int flags)
 {
 	orch_auto(buf) struct orch_buf list = ORCH_BUF_INIT;
 	struct mnt_node *n;

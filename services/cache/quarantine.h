@@ -20,7 +20,7 @@ struct cas_quarantine_spec {
 	int objects_fd;		      /* <store>/objects; borrowed */
 	struct view_packset *packset; /* what the store has; borrowed */
 	uint64_t seed;		      /* cas_store_seed */
-	const atomic_bool *cancel;  /* NULL: never; any thread may set it: -ECANCELED */
+	const atomic_bool *cancel;    /* NULL: never; any thread may set it: -ECANCELED */
 };
 
 /* The folder must be empty. */

@@ -34,7 +34,7 @@ struct cas_bad { /* borrowed for the time of the call */
 
 struct cas_verify_spec {
 	bool repair;
-	unsigned threads;	     /* 0: one for each CPU */
+	unsigned threads;	   /* 0: one for each CPU */
 	const atomic_bool *cancel; /* NULL: never */
 	/* Both are called one at a time, from any thread; a negative return ends the run. */
 	int (*on_bad)(void *priv, const struct cas_bad *bad);

@@ -21,9 +21,9 @@ struct orch_buf {
 };
 
 #define ORCH_BUF_MAX_DEFAULT ((size_t)64 << 20)
-#define ORCH_BUF_INIT                                                                              \
-	{                                                                                          \
-		.data = NULL, .len = 0, .cap = 0, .max = ORCH_BUF_MAX_DEFAULT, .failed = false     \
+#define ORCH_BUF_INIT                                                                          \
+	{                                                                                      \
+		.data = NULL, .len = 0, .cap = 0, .max = ORCH_BUF_MAX_DEFAULT, .failed = false \
 	}
 
 void orch_buf_init(struct orch_buf *b, size_t max) ORCH_NONNULL(1);

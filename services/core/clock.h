@@ -11,8 +11,8 @@
 #define ORCH_NS_PER_MS UINT64_C(1000000)
 #define ORCH_FOREVER   UINT64_MAX
 
-uint64_t orch_clock_ns(void);      /* CLOCK_MONOTONIC */
-int64_t orch_wall_ns(void);        /* CLOCK_REALTIME, since 1970 */
+uint64_t orch_clock_ns(void); /* CLOCK_MONOTONIC */
+int64_t orch_wall_ns(void);   /* CLOCK_REALTIME, since 1970 */
 int64_t orch_timespec_ns(const struct timespec *ts) ORCH_NONNULL(1); /* saturates */
 struct timespec orch_ns_timespec(int64_t ns); /* tv_nsec always 0..999,999,999, also before 1970 */
 /* Milliseconds left until deadline for poll(2): 0 when passed, -1 for ORCH_FOREVER, rounded up. */

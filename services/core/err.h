@@ -14,21 +14,24 @@
 #include "core/compiler.h"
 
 /* One errno for each condition that callers act on; everything else is the system's own errno. */
-#define ORCH_ECORRUPT   EBADMSG         /* stored bytes are not what was written */
-#define ORCH_EFORMAT    EPROTO          /* a format or version that we do not know */
-#define ORCH_EQUOTA     EDQUOT          /* a quota of orch's own */
-#define ORCH_ECANCELLED ECANCELED       /* cancelled by the caller */
-#define ORCH_ETIMEOUT   ETIMEDOUT       /* a deadline passed */
-#define ORCH_ECONFLICT  ESTALE          /* compare-and-swap lost, or a sync conflict */
-#define ORCH_EUSAGE     EINVAL          /* the caller's input is wrong; nothing was done */
-#define ORCH_ENODAEMON  EHOSTDOWN       /* no daemon answers on the control socket */
+#define ORCH_ECORRUPT	EBADMSG	  /* stored bytes are not what was written */
+#define ORCH_EFORMAT	EPROTO	  /* a format or version that we do not know */
+#define ORCH_EQUOTA	EDQUOT	  /* a quota of orch's own */
+#define ORCH_ECANCELLED ECANCELED /* cancelled by the caller */
+#define ORCH_ETIMEOUT	ETIMEDOUT /* a deadline passed */
+#define ORCH_ECONFLICT	ESTALE	  /* compare-and-swap lost, or a sync conflict */
+#define ORCH_EUSAGE	EINVAL	  /* the caller's input is wrong; nothing was done */
+#define ORCH_ENODAEMON	EHOSTDOWN /* no daemon answers on the control socket */
 
 struct orch_err {
-	int code;        /* positive errno; 0: never set */
-	char msg[1016];  /* NUL-terminated; cut at the end when too long */
+	int code;	/* positive errno; 0: never set */
+	char msg[1016]; /* NUL-terminated; cut at the end when too long */
 };
 
-#define ORCH_ERR_INIT { .code = 0, .msg = "" }
+#define ORCH_ERR_INIT                \
+	{                            \
+		.code = 0, .msg = "" \
+	}
 
 /* Sets the message; code is a positive errno. Returns -code, so `return orch_err_set(...)` works. */
 int orch_err_set(struct orch_err *err, int code, const char *fmt, ...) ORCH_PRINTF(3, 4);

@@ -388,8 +388,8 @@ static int try_clone(int from, int to)
 	return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
 }
 
-int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel,
-    enum orch_copy_how *out_how, struct orch_err *err)
+int orch_fd_clone_or_copy(
+    int from, int to, const atomic_bool *cancel, enum orch_copy_how *out_how, struct orch_err *err)
 {
 	struct copy_job job = {.from = from, .to = to, .cancel = cancel};
 	enum orch_copy_how how = ORCH_COPY_REFLINKED;

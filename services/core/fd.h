@@ -35,20 +35,20 @@ int orch_file_load(int dirfd, const char *name, struct orch_buf *buf, struct orc
 int orch_file_save(int dirfd, const char *name, const void *p, size_t n, mode_t mode,
     struct orch_err *err) ORCH_NONNULL(2) ORCH_WUR;
 
-int orch_fd_sync(int fd) ORCH_WUR;                          /* fsync; fault-injectable */
+int orch_fd_sync(int fd) ORCH_WUR;			       /* fsync; fault-injectable */
 int orch_fd_sync_parent(int dirfd, const char *path) ORCH_WUR; /* fsync of path's folder */
-int orch_rename(int fromdir, const char *from, int todir, const char *to, unsigned flags)
-    ORCH_WUR; /* renameat2; fault-injectable */
+int orch_rename(int fromdir, const char *from, int todir, const char *to,
+    unsigned flags) ORCH_WUR; /* renameat2; fault-injectable */
 
 enum orch_copy_how { ORCH_COPY_REFLINKED, ORCH_COPY_COPIED };
 /* Makes `to` (empty, writable) hold what `from` holds: FICLONE, else copy that keeps holes.
  * *out_how may be NULL. Checks `cancel` (may be NULL; any thread may set it) between blocks. */
-int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel,
-    enum orch_copy_how *out_how, struct orch_err *err) ORCH_WUR;
+int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel, enum orch_copy_how *out_how,
+    struct orch_err *err) ORCH_WUR;
 
 /* mkdir -p below dirfd, each new folder with mode. */
-int orch_mkdirs(int dirfd, const char *path, mode_t mode, struct orch_err *err) ORCH_NONNULL(2)
-    ORCH_WUR;
+int orch_mkdirs(int dirfd, const char *path, mode_t mode, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
 /* rm -rf below dirfd without following links and without crossing file systems; -ENOENT is success.
  * Restores write permission on folders that lack it. */
 int orch_remove_tree(int dirfd, const char *name, struct orch_err *err) ORCH_NONNULL(2) ORCH_WUR;
@@ -70,8 +70,8 @@ int orch_sock_send(int sock, const void *p, size_t n, const int *fds, size_t fd_
     uint64_t deadline_ns) ORCH_WUR;
 /* Receives one message of at most cap bytes; fds (ORCH_SOCK_FDS_MAX slots) become the caller's.
  * Returns the length; 0: the peer has gone; -EMSGSIZE: longer than cap (dropped). */
-ssize_t orch_sock_recv(int sock, void *p, size_t cap, int *fds, size_t *out_fd_count,
-    uint64_t deadline_ns) ORCH_WUR;
+ssize_t orch_sock_recv(
+    int sock, void *p, size_t cap, int *fds, size_t *out_fd_count, uint64_t deadline_ns) ORCH_WUR;
 /* Listening / connected Unix sockets; path shorter than 108 bytes or -ENAMETOOLONG with a message.
  * type is SOCK_STREAM or SOCK_SEQPACKET. listen replaces a stale socket file. */
 int orch_sock_listen(const char *path, int type, mode_t mode, struct orch_err *err)

@@ -19,11 +19,10 @@ struct orch_globs *orch_globs_new(void) ORCH_WUR;
 void orch_globs_free(struct orch_globs *g);
 /* Blank lines and '#' comments are skipped. */
 int orch_globs_add(struct orch_globs *g, const char *line) ORCH_NONNULL(1, 2) ORCH_WUR;
-int orch_globs_add_text(struct orch_globs *g, const char *text, size_t len) ORCH_NONNULL(1, 2)
-    ORCH_WUR; /* the content of an ignore file */
+int orch_globs_add_text(struct orch_globs *g, const char *text, size_t len)
+    ORCH_NONNULL(1, 2) ORCH_WUR; /* the content of an ignore file */
 /* Whether this path itself is excluded; parents are the caller's walk. */
-bool orch_globs_match(const struct orch_globs *g, const char *path, bool is_dir)
-    ORCH_NONNULL(1, 2);
+bool orch_globs_match(const struct orch_globs *g, const char *path, bool is_dir) ORCH_NONNULL(1, 2);
 bool orch_globs_empty(const struct orch_globs *g) ORCH_NONNULL(1);
 
 #endif

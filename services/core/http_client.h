@@ -17,11 +17,11 @@ int orch_http_client_new(const char *socket_path, struct orch_http_client **out,
 void orch_http_client_free(struct orch_http_client *c);
 
 struct orch_http_request {
-	const char *method;           /* "GET", "POST", "PUT", "DELETE" */
-	const char *path;             /* "/v1/..." already escaped, see orch_http_escape */
+	const char *method;	      /* "GET", "POST", "PUT", "DELETE" */
+	const char *path;	      /* "/v1/..." already escaped, see orch_http_escape */
 	const struct orch_json *body; /* NULL: none */
-	uint64_t deadline_ns;         /* absolute; ORCH_FOREVER for long operations */
-	int cancel_fd;                /* -1: none; readable: the request is dropped, -ECANCELED */
+	uint64_t deadline_ns;	      /* absolute; ORCH_FOREVER for long operations */
+	int cancel_fd;		      /* -1: none; readable: the request is dropped, -ECANCELED */
 	/* For answers of type application/x-ndjson: called for each line as it comes, but for the last
 	 * one, which has the member "result" or "error". A negative return cancels the request and is
 	 * its result. NULL: progress lines are dropped. */

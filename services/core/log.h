@@ -28,8 +28,8 @@ bool orch_log_enabled(enum orch_log_level level);
  *   orch_log(ORCH_LOG_INFO, "keeper", "mounted", "workspace=%s pid=%d", name, pid);
  * Conversions: %s %d %i %u %ld %lu %lld %llu %zu %zd %x %o %c (with PRI macros). No others.
  */
-void orch_log(enum orch_log_level level, const char *module, const char *event,
-    const char *fields, ...) ORCH_PRINTF(4, 5) ORCH_NONNULL(2, 3, 4);
+void orch_log(enum orch_log_level level, const char *module, const char *event, const char *fields,
+    ...) ORCH_PRINTF(4, 5) ORCH_NONNULL(2, 3, 4);
 /* One error with its message as field "error". */
 void orch_log_err(const char *module, const char *event, const struct orch_err *err)
     ORCH_NONNULL(1, 2, 3);

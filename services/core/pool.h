@@ -18,6 +18,6 @@ void orch_pool_add(struct orch_pool *p, orch_pool_fn *fn, void *arg) ORCH_NONNUL
 /* Returns when no task is queued or running. */
 void orch_pool_drain(struct orch_pool *p) ORCH_NONNULL(1);
 void orch_pool_free(struct orch_pool *p); /* drains */
-unsigned orch_cpu_count(void);            /* of the affinity mask; at least 1 */
+unsigned orch_cpu_count(void);		  /* of the affinity mask; at least 1 */
 
 #endif

@@ -22,21 +22,22 @@ struct orch_process_owner {
 };
 
 struct orch_process_spec {
-	const char *const *argv;   /* argv[0] is searched in PATH unless it holds '/' */
-	const char *const *envp;   /* NULL: this process's environment */
-	const char *cwd;           /* NULL: this one's */
-	int stdin_fd;              /* -1: /dev/null; borrowed */
-	int stdout_fd, stderr_fd;  /* -1: captured through on_output; borrowed otherwise */
+	const char *const *argv;  /* argv[0] is searched in PATH unless it holds '/' */
+	const char *const *envp;  /* NULL: this process's environment */
+	const char *cwd;	  /* NULL: this one's */
+	int stdin_fd;		  /* -1: /dev/null; borrowed */
+	int stdout_fd, stderr_fd; /* -1: captured through on_output; borrowed otherwise */
 	/* Whom the pipes of captured output belong to, so that a program which has become that user can
 	 * open them again by /dev/stdout. NULL: this process's user. */
 	const struct orch_process_owner *pipe_owner;
-	bool merge_stderr;         /* one pipe for both, order kept; on_output stream is 1 */
-	const int *keep_fds;       /* inherited by the child under the same numbers */
+	bool merge_stderr;   /* one pipe for both, order kept; on_output stream is 1 */
+	const int *keep_fds; /* inherited by the child under the same numbers */
 	size_t keep_fd_count;
-	bool new_session;          /* setsid instead of setpgid */
-	bool detach;               /* child outlives us: no subreaper, not killed on _free */
-	bool die_with_parent;      /* PR_SET_PDEATHSIG SIGKILL */
-	const char *cgroup_name;   /* NULL: none; else a child cgroup of ours of that name if possible */
+	bool new_session;     /* setsid instead of setpgid */
+	bool detach;	      /* child outlives us: no subreaper, not killed on _free */
+	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+	const char
+	    *cgroup_name; /* NULL: none; else a child cgroup of ours of that name if possible */
 	/* NULL: as cgroup_name says; else the child joins this one (of the caller, with its limits),
 	 * and all that is in it is the tree that is signalled. */
 	struct orch_cgroup *cgroup;
@@ -64,14 +65,13 @@ struct orch_cgroup *orch_process_cgroup(const struct orch_process *p) ORCH_NONNU
  * 0: ended, *out_status is the raw wait status. -ETIMEDOUT / -ECANCELED: still running, nothing was
  * sent to it; call _kill, then _wait again.
  */
-int orch_process_wait(struct orch_process *p, uint64_t deadline_ns, int cancel_fd,
-    int *out_status, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+int orch_process_wait(struct orch_process *p, uint64_t deadline_ns, int cancel_fd, int *out_status,
+    struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 /* Signals the whole tree. */
 int orch_process_kill(struct orch_process *p, int signal) ORCH_NONNULL(1);
 /* SIGTERM, up to grace_ms, then SIGKILL of the tree; reaps. Output goes on being delivered. */
-int orch_process_end(struct orch_process *p, uint64_t grace_ms, int *out_status)
-    ORCH_NONNULL(1);
+int orch_process_end(struct orch_process *p, uint64_t grace_ms, int *out_status) ORCH_NONNULL(1);
 /* Kills what is left (unless detached), reaps, frees. */
 void orch_process_free(struct orch_process *p);
 

@@ -11,7 +11,10 @@ struct orch_strv {
 	size_t cap;
 };
 
-#define ORCH_STRV_INIT { .v = NULL, .count = 0, .cap = 0 }
+#define ORCH_STRV_INIT                          \
+	{                                       \
+		.v = NULL, .count = 0, .cap = 0 \
+	}
 
 void orch_strv_fini(struct orch_strv *s) ORCH_NONNULL(1);
 void orch_auto_strv(struct orch_strv *s);

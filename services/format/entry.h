@@ -24,13 +24,13 @@ enum __attribute__((packed)) fmt_type { /* the numbers are on disk; one byte in 
 	FMT_BLK = 7,
 };
 
-#define FMT_NAME_MAX        255
-#define FMT_SYMLINK_MAX     4095
-#define FMT_XATTR_NAME_MAX  255
-#define FMT_XATTR_VALUE_MAX 65536
-#define FMT_XATTRS_MAX      (1u << 20)   /* bytes of all xattrs of one entry, encoded */
+#define FMT_NAME_MAX	     255
+#define FMT_SYMLINK_MAX	     4095
+#define FMT_XATTR_NAME_MAX   255
+#define FMT_XATTR_VALUE_MAX  65536
+#define FMT_XATTRS_MAX	     (1u << 20)	 /* bytes of all xattrs of one entry, encoded */
 #define FMT_TREE_ENTRIES_MAX (16u << 20) /* entries of one directory */
-#define FMT_ID_OWNER        UINT32_MAX   /* uid/gid: "the workspace's owner" */
+#define FMT_ID_OWNER	     UINT32_MAX	 /* uid/gid: "the workspace's owner" */
 
 /* A borrowed, validated list of extended attributes, sorted by name, names unique; len 0: none.
  * Encoding: u16 count, then each u8 name_len, name, u32 value_len, value. */
@@ -61,13 +61,13 @@ struct fmt_entry {
 	const char *name; /* not NUL-terminated; 1..255 bytes; empty for a snapshot's root */
 	size_t name_len;
 	enum fmt_type type;
-	uint32_t mode;           /* permission bits only, 07777 */
-	uint32_t uid, gid;       /* FMT_ID_OWNER unless they differ from the workspace's owner */
+	uint32_t mode;	   /* permission bits only, 07777 */
+	uint32_t uid, gid; /* FMT_ID_OWNER unless they differ from the workspace's owner */
 	struct fmt_xattrs xattrs;
-	uint64_t size;           /* REG: bytes; DIR: bytes of all files below; SYMLINK: target_len */
-	uint64_t count;          /* DIR: entries below, recursive; else 0 */
+	uint64_t size;	/* REG: bytes; DIR: bytes of all files below; SYMLINK: target_len */
+	uint64_t count; /* DIR: entries below, recursive; else 0 */
 	struct orch_digest digest; /* REG: object; DIR: tree; else zeros */
-	const char *target;      /* SYMLINK, not NUL-terminated */
+	const char *target;	   /* SYMLINK, not NUL-terminated */
 	size_t target_len;
 };
 

@@ -17,10 +17,10 @@
 #include "format/entry.h"
 
 enum __attribute__((packed)) fmt_content { /* on disk: where a node's bytes (or children) are */
-	FMT_CONTENT_NONE = 0,   /* empty file, fresh folder, special file */
-	FMT_CONTENT_OBJECT = 1, /* base object: digest, size */
-	FMT_CONTENT_SPOOL = 2,  /* private file: layers/<layer>/spool/<id>; size and mtime are its */
-	FMT_CONTENT_TREE = 3,   /* folder: base tree and stamps below recorded entries */
+	FMT_CONTENT_NONE = 0,		   /* empty file, fresh folder, special file */
+	FMT_CONTENT_OBJECT = 1,		   /* base object: digest, size */
+	FMT_CONTENT_SPOOL = 2, /* private file: layers/<layer>/spool/<id>; size and mtime are its */
+	FMT_CONTENT_TREE = 3,  /* folder: base tree and stamps below recorded entries */
 	FMT_CONTENT_TARGET = 4, /* symlink target */
 };
 
@@ -32,18 +32,18 @@ struct fmt_node {
 	uint64_t ino;
 	enum fmt_type type;
 	enum fmt_content content;
-	uint16_t mode;             /* 07777 */
-	uint32_t uid, gid;         /* FMT_ID_OWNER possible */
-	uint32_t nlink;            /* files; 0: unlinked, kept only while open */
-	uint32_t base_links;       /* links of this number in the base snapshot (0: made in a layer) */
-	uint32_t rdev;             /* as makedev() gives for numbers that Linux has */
+	uint16_t mode;	     /* 07777 */
+	uint32_t uid, gid;   /* FMT_ID_OWNER possible */
+	uint32_t nlink;	     /* files; 0: unlinked, kept only while open */
+	uint32_t base_links; /* links of this number in the base snapshot (0: made in a layer) */
+	uint32_t rdev;	     /* as makedev() gives for numbers that Linux has */
 	int64_t atime_ns, mtime_ns, ctime_ns;
-	uint64_t size;             /* OBJECT: bytes; TARGET: length; SPOOL: size when last recorded */
-	uint64_t seq;              /* change sequence: the transaction that recorded it last */
-	uint64_t written_seq;      /* the last transaction that opened it for writing or truncated it */
-	struct fmt_xattrs xattrs;  /* borrowed */
+	uint64_t size;	      /* OBJECT: bytes; TARGET: length; SPOOL: size when last recorded */
+	uint64_t seq;	      /* change sequence: the transaction that recorded it last */
+	uint64_t written_seq; /* the last transaction that opened it for writing or truncated it */
+	struct fmt_xattrs xattrs;	/* borrowed */
 	uint64_t spool_layer, spool_id; /* SPOOL */
-	const char *target;        /* TARGET; borrowed, not NUL-terminated */
+	const char *target;		/* TARGET; borrowed, not NUL-terminated */
 	size_t target_len;
 	struct orch_digest digest; /* OBJECT: object; TREE: tree */
 	struct orch_digest stamps; /* TREE */
@@ -52,24 +52,25 @@ struct fmt_node {
 struct fmt_link { /* one recorded directory entry */
 	uint64_t parent;
 	const char *name; /* borrowed, not NUL-terminated */
-	uint64_t ino;     /* 0: whiteout (what is below this layer has that name, and it is gone) */
+	uint64_t ino;	  /* 0: whiteout (what is below this layer has that name, and it is gone) */
 	uint64_t seq;
 	uint16_t name_len;
-	enum fmt_type type; /* 0 (with ino 0): nothing is recorded any more, the name was never below */
+	enum fmt_type
+	    type; /* 0 (with ino 0): nothing is recorded any more, the name was never below */
 };
 
 /* First transaction of every segment: what the layer is. All that a mount process needs. */
 struct fmt_layer_head {
-	uint64_t layer;        /* this layer's id, unique in the store */
-	uint64_t parent;       /* the sealed layer below; 0: the base snapshot */
-	char workspace[104];   /* its name when created, NUL-terminated */
+	uint64_t layer;		     /* this layer's id, unique in the store */
+	uint64_t parent;	     /* the sealed layer below; 0: the base snapshot */
+	char workspace[104];	     /* its name when created, NUL-terminated */
 	struct orch_digest snapshot; /* base of the whole chain */
-	uint64_t next_ino;     /* counters as of this record */
+	uint64_t next_ino;	     /* counters as of this record */
 	uint64_t next_spool;
 	uint64_t seq;
-	uint32_t uid, gid;     /* the workspace's owner */
-	uint64_t segment;      /* number of the segment file, from 1; later ones supersede earlier */
-	bool checkpoint;       /* this segment begins with the layer's whole state */
+	uint32_t uid, gid; /* the workspace's owner */
+	uint64_t segment;  /* number of the segment file, from 1; later ones supersede earlier */
+	bool checkpoint;   /* this segment begins with the layer's whole state */
 	int64_t wall_ns;
 };
 
@@ -77,12 +78,13 @@ enum fmt_layer_kind { /* on disk */
 	FMT_LAYER_HEAD = 1,
 	FMT_LAYER_NODE = 2,
 	FMT_LAYER_LINK = 3,
-	FMT_LAYER_GONE = 4,    /* u64 ino: forgotten entirely (no links, no openers), and the entries
+	FMT_LAYER_GONE = 4, /* u64 ino: forgotten entirely (no links, no openers), and the entries
 	                          recorded below it when it was a folder */
-	FMT_LAYER_COUNTERS = 5,/* next_ino, next_spool */
-	FMT_LAYER_SEALED = 6,  /* last record: the layer is immutable from here; u64 successor */
+	FMT_LAYER_COUNTERS = 5, /* next_ino, next_spool */
+	FMT_LAYER_SEALED = 6,	/* last record: the layer is immutable from here; u64 successor */
 	FMT_LAYER_CHECKPOINT_END = 7,
-	FMT_LAYER_NODE_AT = 8, /* as NODE and LINK, with the seq of the value itself: in checkpoints. Read */
+	FMT_LAYER_NODE_AT =
+	    8, /* as NODE and LINK, with the seq of the value itself: in checkpoints. Read */
 	FMT_LAYER_LINK_AT = 9, /* they are NODE and LINK */
 };
 
@@ -109,10 +111,9 @@ bool fmt_link_valid(const struct fmt_link *l) ORCH_NONNULL(1);
  * written (but for NODE_AT and LINK_AT): the transaction's number is theirs. _add: -EINVAL when the record is not valid. After a
  * failed _add out holds what it held before it, after a failed _end nothing of the frame; -EFBIG: more
  * than FMT_TXN_MAX. */
-int fmt_txn_begin(struct orch_buf *out, uint64_t seq, size_t *out_frame_at) ORCH_NONNULL(1, 3)
-    ORCH_WUR;
-int fmt_txn_add(struct orch_buf *out, const struct fmt_layer_record *r) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int fmt_txn_begin(struct orch_buf *out, uint64_t seq, size_t *out_frame_at)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+int fmt_txn_add(struct orch_buf *out, const struct fmt_layer_record *r) ORCH_NONNULL(1, 2) ORCH_WUR;
 int fmt_txn_end(struct orch_buf *out, size_t frame_at) ORCH_NONNULL(1) ORCH_WUR;
 /* Between _begin and _end: this frame says that the frame numbered `durable` and all before it had
  * been made durable (fdatasync of the log returned) when it was written. After a power cut the pages

@@ -18,33 +18,33 @@
 #define FMT_MSG_REPLY 0x8000u
 
 enum fmt_msg_type { /* keeper -> mount; the answer has type | FMT_MSG_REPLY and the same id */
-	FMT_MSG_HELLO = 1,   /* who are you: -> STATUS fields; first message on every connection */
-	FMT_MSG_STATUS = 2,  /* -> counters, sequence, open files, layer, ... as JSON */
-	FMT_MSG_SEAL = 3,    /* seal the current layer, go on in LAYER; -> SEALED layer, SEQ, JSON list
+	FMT_MSG_HELLO = 1,  /* who are you: -> STATUS fields; first message on every connection */
+	FMT_MSG_STATUS = 2, /* -> counters, sequence, open files, layer, ... as JSON */
+	FMT_MSG_SEAL = 3, /* seal the current layer, go on in LAYER; -> SEALED layer, SEQ, JSON list
 	                        of files that had a writer ("last write seen") */
 	FMT_MSG_REBASE = 4,  /* the base is now SNAPSHOT; layers up to LAYER are no longer needed */
 	FMT_MSG_CHANGES = 5, /* since SEQ: writes NDJSON to the descriptor that comes along */
 	FMT_MSG_UMOUNT = 6,  /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user */
 	FMT_MSG_FREEZE = 7,  /* hold all changing requests (deadline) / 8 go on */
 	FMT_MSG_THAW = 8,
-	FMT_MSG_SYNC = 9,    /* log and spool durable */
+	FMT_MSG_SYNC = 9, /* log and spool durable */
 	FMT_MSG_PING = 10,
 };
 
-enum fmt_msg_tag { /* value: u64 unless said otherwise */
+enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
 	FMT_TAG_WORKSPACE = 1, /* string */
 	FMT_TAG_LAYER = 2,
 	FMT_TAG_SEQ = 3,
 	FMT_TAG_SNAPSHOT = 4, /* 32 bytes */
 	FMT_TAG_FLAGS = 5,
-	FMT_TAG_ERROR = 6,    /* string: message that belongs to a negative status */
-	FMT_TAG_JSON = 7,     /* string */
+	FMT_TAG_ERROR = 6, /* string: message that belongs to a negative status */
+	FMT_TAG_JSON = 7,  /* string */
 	FMT_TAG_PID = 8,
 	FMT_TAG_DEADLINE_MS = 9,
 	FMT_TAG_SEALED = 10,
 	FMT_TAG_NEXT_INO = 11,
 	FMT_TAG_MOUNTPOINT = 12, /* bytes */
-	FMT_TAG_BOOT = 13,       /* string */
+	FMT_TAG_BOOT = 13,	 /* string */
 };
 
 #define FMT_MSG_FLAG_LAZY 1u
@@ -59,11 +59,10 @@ struct fmt_msg {
 /* One message in one buffer: _begin empties out, _end makes it whole. */
 int fmt_msg_begin(struct orch_buf *out, uint16_t type, uint32_t id, int32_t status)
     ORCH_NONNULL(1) ORCH_WUR;
-int fmt_msg_add(struct orch_buf *out, uint16_t tag, const void *p, size_t n) ORCH_NONNULL(1)
-    ORCH_WUR;
+int fmt_msg_add(struct orch_buf *out, uint16_t tag, const void *p, size_t n)
+    ORCH_NONNULL(1) ORCH_WUR;
 int fmt_msg_add_u64(struct orch_buf *out, uint16_t tag, uint64_t v) ORCH_NONNULL(1) ORCH_WUR;
-int fmt_msg_add_str(struct orch_buf *out, uint16_t tag, const char *s) ORCH_NONNULL(1, 3)
-    ORCH_WUR;
+int fmt_msg_add_str(struct orch_buf *out, uint16_t tag, const char *s) ORCH_NONNULL(1, 3) ORCH_WUR;
 int fmt_msg_end(struct orch_buf *out) ORCH_NONNULL(1) ORCH_WUR; /* -EMSGSIZE beyond FMT_MSG_MAX */
 
 int fmt_msg_parse(const void *p, size_t n, struct fmt_msg *out, struct orch_err *err)

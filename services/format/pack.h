@@ -22,15 +22,15 @@ struct fmt_pack_writer;
 struct fmt_pack_writer *fmt_pack_writer_new(void) ORCH_WUR;
 void fmt_pack_writer_free(struct fmt_pack_writer *w);
 /* Appends the file header to out; call first. */
-int fmt_pack_writer_begin(struct fmt_pack_writer *w, struct orch_buf *out) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int fmt_pack_writer_begin(struct fmt_pack_writer *w, struct orch_buf *out)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Appends one record to out. -EEXIST: this digest and kind is in the pack already, nothing added. */
 int fmt_pack_writer_add(struct fmt_pack_writer *w, enum fmt_pack_kind kind,
     const struct orch_digest *digest, const void *p, size_t len, struct orch_buf *out)
     ORCH_NONNULL(1, 3, 6) ORCH_WUR;
 /* Appends index and footer; the pack is then whole, and nothing may be added any more. */
-int fmt_pack_writer_end(struct fmt_pack_writer *w, struct orch_buf *out) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int fmt_pack_writer_end(struct fmt_pack_writer *w, struct orch_buf *out)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 uint32_t fmt_pack_writer_count(const struct fmt_pack_writer *w) ORCH_NONNULL(1);
 
 struct fmt_pack {

@@ -8,20 +8,20 @@
 #include "format/entry.h"
 
 struct fmt_scan_entry {
-	const char *path;  /* relative to the source, not NUL-terminated */
+	const char *path; /* relative to the source, not NUL-terminated */
 	size_t path_len;
 	uint64_t dev, ino, size;
 	int64_t mtime_ns, ctime_ns;
-	uint32_t mode;     /* st_mode, whole */
-	struct orch_digest object;          /* of the content */
-	struct orch_fingerprint fingerprint;/* keyed XXH3-128 of the content */
-	bool has_xattrs;   /* xattrs must be read again even when nothing else changed */
+	uint32_t mode;			     /* st_mode, whole */
+	struct orch_digest object;	     /* of the content */
+	struct orch_fingerprint fingerprint; /* keyed XXH3-128 of the content */
+	bool has_xattrs; /* xattrs must be read again even when nothing else changed */
 };
 
 struct fmt_scan_head {
 	struct orch_digest snapshot; /* what that import made */
-	int64_t started_wall_ns;     /* entries with mtime or ctime >= this - slack are read again */
-	uint64_t seed_check;         /* xxh64 of a constant under the store's seed: another store's
+	int64_t started_wall_ns; /* entries with mtime or ctime >= this - slack are read again */
+	uint64_t seed_check;	 /* xxh64 of a constant under the store's seed: another store's
 	                                index is not believed */
 };
 
@@ -30,8 +30,8 @@ struct fmt_scan_writer *fmt_scan_writer_new(const struct fmt_scan_head *head) OR
 void fmt_scan_writer_free(struct fmt_scan_writer *w);
 int fmt_scan_writer_add(struct fmt_scan_writer *w, const struct fmt_scan_entry *e,
     struct orch_buf *out) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
-int fmt_scan_writer_end(struct fmt_scan_writer *w, struct orch_buf *out) ORCH_NONNULL(1, 2)
-    ORCH_WUR;
+int fmt_scan_writer_end(struct fmt_scan_writer *w, struct orch_buf *out)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 
 struct fmt_scan {
 	const uint8_t *p;

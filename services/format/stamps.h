@@ -11,7 +11,7 @@
 struct fmt_stamp {
 	uint64_t ino;
 	int64_t mtime_ns;
-	uint32_t nlink;            /* files: links in the whole snapshot, at least 1; folders: 1 */
+	uint32_t nlink;		   /* files: links in the whole snapshot, at least 1; folders: 1 */
 	struct orch_digest stamps; /* of a folder; zeros otherwise */
 };
 

@@ -26,7 +26,7 @@ struct sync_listener {
 
 struct sync_task {
 	const atomic_bool *cancel; /* borrowed, never NULL; a signal handler may set it */
-	unsigned threads;	     /* 0: one for each CPU */
+	unsigned threads;	   /* 0: one for each CPU */
 	const struct sync_listener *listener; /* borrowed; NULL: nobody listens */
 	const char *phase;		      /* static string, for progress */
 

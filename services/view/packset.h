@@ -22,8 +22,8 @@ void view_packset_free(struct view_packset *s); /* every borrowed byte dies */
  * The bytes are borrowed and live until _free (packs that gc replaced stay mapped).
  * -ENOENT with the digest in err; ORCH_ECORRUPT names the pack. */
 int view_packset_find(struct view_packset *s, enum fmt_pack_kind kind,
-    const struct orch_digest *digest, const uint8_t **out_p, size_t *out_len,
-    struct orch_err *err) ORCH_NONNULL(1, 3, 4, 5) ORCH_WUR;
+    const struct orch_digest *digest, const uint8_t **out_p, size_t *out_len, struct orch_err *err)
+    ORCH_NONNULL(1, 3, 4, 5) ORCH_WUR;
 int view_packset_tree(struct view_packset *s, const struct orch_digest *digest,
     struct fmt_tree *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 int view_packset_stamps(struct view_packset *s, const struct orch_digest *digest,

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if ((unsigned)q.job >= WORKER_JOBS || q.fds[WORKER_FD_PACKS] < 3 || (q.dir && q.dir[0] != '/'))
+	if ((unsigned)q.job >= WORKER_JOBS || q.fds[WORKER_FD_PACKS] < 3 ||
+	    (q.dir && q.dir[0] != '/'))
 		abort();
 	worker_request_fini(&q);
 	return 0;

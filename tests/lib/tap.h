@@ -17,7 +17,7 @@
 void tap_use(void);
 
 #define tap_run(tests) (tap_use(), cmocka_run_group_tests_name(__FILE__, (tests), NULL, NULL))
-#define tap_run_with(tests, setup, teardown)                                                       \
+#define tap_run_with(tests, setup, teardown) \
 	(tap_use(), cmocka_run_group_tests_name(__FILE__, (tests), (setup), (teardown)))
 
 #endif

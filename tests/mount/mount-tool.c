@@ -27,11 +27,11 @@
 #include "format/tree.h"
 #include "view/object.h"
 
-#define DIE(...)                                                                                   \
-	do {                                                                                       \
-		fprintf(stderr, __VA_ARGS__);                                                      \
-		fprintf(stderr, ": %s\n", strerrordesc_np(errno));                                 \
-		exit(1);                                                                           \
+#define DIE(...)                                                   \
+	do {                                                       \
+		fprintf(stderr, __VA_ARGS__);                      \
+		fprintf(stderr, ": %s\n", strerrordesc_np(errno)); \
+		exit(1);                                           \
 	} while (0)
 
 struct seen { /* a file with several names */
@@ -149,8 +149,8 @@ static bool add_entry(struct maker *m, int dir, const char *name, struct fmt_tre
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		DIE("%s", name);
-	*stamp = (struct fmt_stamp){.ino = ino_of(m, &st), .nlink = 1,
-	    .mtime_ns = orch_timespec_ns(&st.st_mtim)};
+	*stamp = (struct fmt_stamp){
+	    .ino = ino_of(m, &st), .nlink = 1, .mtime_ns = orch_timespec_ns(&st.st_mtim)};
 	e.mode = st.st_mode & 07777;
 	e.uid = st.st_uid == 0 ? FMT_ID_OWNER : st.st_uid;
 	e.gid = st.st_gid == 0 ? FMT_ID_OWNER : st.st_gid;
@@ -242,7 +242,8 @@ static void write_pack(struct maker *m, int store)
 
 static int make_store(const char *path, const char *folder, bool keep_inodes)
 {
-	struct maker m = {.pack = fmt_pack_writer_new(), .next_ino = FMT_ROOT_INO + 1,
+	struct maker m = {.pack = fmt_pack_writer_new(),
+	    .next_ino = FMT_ROOT_INO + 1,
 	    .keep_inodes = keep_inodes};
 	orch_auto(buf) struct orch_buf snap = ORCH_BUF_INIT;
 	struct fmt_snapshot s = {.source = ""};
@@ -265,8 +266,13 @@ static int make_store(const char *path, const char *folder, bool keep_inodes)
 	if (fmt_pack_writer_begin(m.pack, &m.bytes) < 0)
 		DIE("pack");
 	root = add_dir(&m, dup(dir));
-	s.root = (struct fmt_entry){.name = "", .type = FMT_DIR, .mode = st.st_mode & 07777,
-	    .uid = FMT_ID_OWNER, .gid = FMT_ID_OWNER, .size = root.size, .count = root.count,
+	s.root = (struct fmt_entry){.name = "",
+	    .type = FMT_DIR,
+	    .mode = st.st_mode & 07777,
+	    .uid = FMT_ID_OWNER,
+	    .gid = FMT_ID_OWNER,
+	    .size = root.size,
+	    .count = root.count,
 	    .digest = root.tree};
 	s.stamps = root.stamps;
 	s.root_mtime_ns = orch_timespec_ns(&st.st_mtim);
@@ -290,8 +296,11 @@ static int make_store(const char *path, const char *folder, bool keep_inodes)
 
 static int make_layer(int argc, char **argv)
 {
-	struct fmt_layer_head h = {.next_ino = FMT_ROOT_INO + 1, .next_spool = 1, .seq = 1,
-	    .segment = 1, .wall_ns = orch_wall_ns()};
+	struct fmt_layer_head h = {.next_ino = FMT_ROOT_INO + 1,
+	    .next_spool = 1,
+	    .seq = 1,
+	    .segment = 1,
+	    .wall_ns = orch_wall_ns()};
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	char path[4096];
 	int fd;
@@ -334,11 +343,10 @@ static const struct {
 	enum { NUMBER, TEXT, DIGEST } kind;
 } tags[] = {{"workspace", FMT_TAG_WORKSPACE, TEXT}, {"layer", FMT_TAG_LAYER, NUMBER},
     {"seq", FMT_TAG_SEQ, NUMBER}, {"snapshot", FMT_TAG_SNAPSHOT, DIGEST},
-    {"flags", FMT_TAG_FLAGS, NUMBER}, {"error", FMT_TAG_ERROR, TEXT},
-    {"json", FMT_TAG_JSON, TEXT}, {"pid", FMT_TAG_PID, NUMBER},
-    {"deadline_ms", FMT_TAG_DEADLINE_MS, NUMBER}, {"sealed", FMT_TAG_SEALED, NUMBER},
-    {"next_ino", FMT_TAG_NEXT_INO, NUMBER}, {"mountpoint", FMT_TAG_MOUNTPOINT, TEXT},
-    {"boot", FMT_TAG_BOOT, TEXT}};
+    {"flags", FMT_TAG_FLAGS, NUMBER}, {"error", FMT_TAG_ERROR, TEXT}, {"json", FMT_TAG_JSON, TEXT},
+    {"pid", FMT_TAG_PID, NUMBER}, {"deadline_ms", FMT_TAG_DEADLINE_MS, NUMBER},
+    {"sealed", FMT_TAG_SEALED, NUMBER}, {"next_ino", FMT_TAG_NEXT_INO, NUMBER},
+    {"mountpoint", FMT_TAG_MOUNTPOINT, TEXT}, {"boot", FMT_TAG_BOOT, TEXT}};
 
 static void add_tag(struct orch_buf *b, const char *arg)
 {
@@ -411,9 +419,8 @@ static int ctl(int argc, char **argv)
 		DIE("%s", argv[1]);
 	for (int i = 2; i < argc; i++)
 		add_tag(&b, argv[i]);
-	if (fmt_msg_end(&b) < 0 ||
-	    orch_sock_send(sock, b.data, b.len, &out, type == FMT_MSG_CHANGES ? 1 : 0,
-		ORCH_FOREVER) < 0)
+	if (fmt_msg_end(&b) < 0 || orch_sock_send(sock, b.data, b.len, &out,
+				       type == FMT_MSG_CHANGES ? 1 : 0, ORCH_FOREVER) < 0)
 		DIE("send");
 	n = orch_sock_recv(sock, bytes, sizeof(bytes), fds, &fd_count, ORCH_FOREVER);
 	if (n <= 0 || fmt_msg_parse(bytes, (size_t)n, &m, &err) < 0)

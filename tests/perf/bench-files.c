@@ -76,8 +76,11 @@ static const struct phase {
 	const char *name;
 	int (*one)(const struct job *j, const char *name, const char *other);
 } phases[] = {
-    {"create", create_one}, {"stat", stat_one}, {"read", read_one},
-    {"rename", rename_one}, {"unlink", unlink_one},
+    {"create", create_one},
+    {"stat", stat_one},
+    {"read", read_one},
+    {"rename", rename_one},
+    {"unlink", unlink_one},
 };
 
 static int run_phase(const struct job *j, const struct phase *p)
@@ -96,8 +99,8 @@ static int run_phase(const struct job *j, const struct phase *p)
 }
 
 /* One client's folder, made by the parent so that making it is not measured. */
-static int client(const char *dir, unsigned number, const struct phase *p, unsigned count,
-    size_t bytes)
+static int client(
+    const char *dir, unsigned number, const struct phase *p, unsigned count, size_t bytes)
 {
 	struct job j = {.count = count, .bytes = bytes};
 	char name[4096];
@@ -109,8 +112,8 @@ static int client(const char *dir, unsigned number, const struct phase *p, unsig
 	return run_phase(&j, p);
 }
 
-static double phase_rate(const char *dir, const struct phase *p, unsigned clients, unsigned count,
-    size_t bytes)
+static double phase_rate(
+    const char *dir, const struct phase *p, unsigned clients, unsigned count, size_t bytes)
 {
 	uint64_t begin = orch_clock_ns();
 	bool bad = false;
@@ -156,8 +159,8 @@ int main(int argc, char **argv)
 			return 1;
 	}
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(phases); i++) {
-		double rate = phase_rate(argv[1], &phases[i], (unsigned)clients, (unsigned)count,
-		    bytes);
+		double rate =
+		    phase_rate(argv[1], &phases[i], (unsigned)clients, (unsigned)count, bytes);
 
 		if (rate < 0)
 			return 1;

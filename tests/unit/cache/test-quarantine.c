@@ -214,7 +214,8 @@ static void test_changing_file_is_named(void **state)
 	atomic_store(&w.stop, true);
 	pthread_join(t, NULL);
 	cas_quarantine_stats(q.q, &stats);
-	if (r == 0) { /* an instant between two writes: a clone, or a writer that had no CPU meanwhile */
+	if (r ==
+	    0) { /* an instant between two writes: a clone, or a writer that had no CPU meanwhile */
 		assert_int_equal(a.st.st_size, a.object.size);
 	} else {
 		assert_int_equal(r, -EAGAIN);

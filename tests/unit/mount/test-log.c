@@ -25,8 +25,8 @@ static int setup(void **state)
 	strcpy(w->path, "/tmp/orch-test-log.XXXXXX");
 	assert_non_null(mkdtemp(w->path));
 	w->dirfd = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	w->head = (struct fmt_layer_head){.layer = 5, .workspace = "w", .next_ino = 2,
-	    .next_spool = 1, .seq = 1, .segment = 1};
+	w->head = (struct fmt_layer_head){
+	    .layer = 5, .workspace = "w", .next_ino = 2, .next_spool = 1, .seq = 1, .segment = 1};
 	assert_int_equal(mnt_log_create(w->dirfd, &w->head, &w->log, &err), 0);
 	*state = w;
 	return 0;
@@ -101,8 +101,8 @@ static void test_it_goes_on_where_it_was(void **state)
 		mnt_log_close(w->log);
 		o = replay(w, &r);
 		fmt_overlay_free(o);
-		assert_int_equal(mnt_log_open(w->dirfd, r.segment, r.used, w->head.seq, r.total,
-				     &w->log, &err),
+		assert_int_equal(
+		    mnt_log_open(w->dirfd, r.segment, r.used, w->head.seq, r.total, &w->log, &err),
 		    0);
 		for (uint64_t i = 0; i < 5000; i++)
 			append(w, 1000 + (uint64_t)round * 5000 + i);
@@ -196,8 +196,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_what_was_appended_is_replayed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_it_goes_on_where_it_was, setup, teardown),
-	    cmocka_unit_test_setup_teardown(test_a_checkpoint_replaces_what_was_before, setup,
-		teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_a_checkpoint_replaces_what_was_before, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_a_checkpoint_that_was_not_finished_is_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

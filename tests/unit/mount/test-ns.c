@@ -40,8 +40,8 @@ static int sub(const struct world *w, const char *name)
 
 static void make_layer(struct world *w)
 {
-	struct fmt_layer_head h = {.layer = 1, .workspace = "w", .next_ino = 2, .next_spool = 1,
-	    .seq = 1, .segment = 1};
+	struct fmt_layer_head h = {
+	    .layer = 1, .workspace = "w", .next_ino = 2, .next_spool = 1, .seq = 1, .segment = 1};
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	struct orch_err err = ORCH_ERR_INIT;
 
@@ -248,7 +248,9 @@ static void test_attributes_and_xattrs_stay(void **state)
 {
 	struct world *w = *state;
 	struct mnt_setattr set = {.set = MNT_SET_MODE | MNT_SET_UID | MNT_SET_MTIME,
-	    .mode = 04711, .uid = 77, .mtime_ns = -5};
+	    .mode = 04711,
+	    .uid = 77,
+	    .mtime_ns = -5};
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	struct stat st;
 	uint64_t id = make(w, ROOT, "f", FMT_REG);

@@ -2,10 +2,10 @@
 #include "tests/lib/tap.h"
 #include "fsd/mount/options.h"
 
-#define PARSE(o, err, ...)                                                                         \
-	({                                                                                         \
-		char *argv_[] = {(char *)(uintptr_t)"orch-mount", __VA_ARGS__, NULL};              \
-		mnt_options_parse((int)ORCH_ARRAY_LEN(argv_) - 1, argv_, (o), (err));              \
+#define PARSE(o, err, ...)                                                             \
+	({                                                                             \
+		char *argv_[] = {(char *)(uintptr_t) "orch-mount", __VA_ARGS__, NULL}; \
+		mnt_options_parse((int)ORCH_ARRAY_LEN(argv_) - 1, argv_, (o), (err));  \
 	})
 #define A(s) ((char *)(uintptr_t)(s))
 
@@ -16,9 +16,8 @@ static void test_all_of_it(void **state)
 
 	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"),
 			     A("--layer"), A("12"), A("--mountpoint"), A("/m"), A("--control"),
-			     A("/c"), A("--ready-fd"), A("6"), A("--read-only"),
-			     A("--allow-other"), A("--no-passthrough"), A("--log-level"),
-			     A("debug")),
+			     A("/c"), A("--ready-fd"), A("6"), A("--read-only"), A("--allow-other"),
+			     A("--no-passthrough"), A("--log-level"), A("debug")),
 	    0);
 	assert_int_equal(o.objects_fd, 3);
 	assert_int_equal(o.packs_fd, 4);
@@ -40,11 +39,10 @@ static void test_what_is_wrong_is_refused(void **state)
 	assert_int_equal(PARSE(&o, &err, A("--layer"), A("1x")), -ORCH_EUSAGE);
 	assert_int_equal(PARSE(&o, &err, A("--layer"), A("-1")), -ORCH_EUSAGE);
 	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("objects=3,moon=4")), -ORCH_EUSAGE);
-	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("objects=99999999999")),
-	    -ORCH_EUSAGE);
-	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"),
-			     A("--layer"), A("1"), A("--mountpoint"), A("relative"),
-			     A("--control"), A("/c")),
+	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("objects=99999999999")), -ORCH_EUSAGE);
+	assert_int_equal(
+	    PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"), A("--layer"), A("1"),
+		A("--mountpoint"), A("relative"), A("--control"), A("/c")),
 	    -ORCH_EUSAGE);
 	assert_int_equal(PARSE(&o, &err, A("extra")), -ORCH_EUSAGE);
 }

@@ -156,8 +156,7 @@ static void a_path_has_what_is_seen_inside(void **state)
 	static const struct {
 		const char *host, *inside;
 	} cases[] = {
-	    {"/opt/go/bin:/usr/local/bin:/snap/bin:/usr/bin:/bin",
-		"/usr/local/bin:/usr/bin:/bin"},
+	    {"/opt/go/bin:/usr/local/bin:/snap/bin:/usr/bin:/bin", "/usr/local/bin:/usr/bin:/bin"},
 	    {"/w/tools:/workspace:/w", "/w/tools:/w"},
 	    {"/usrx:/binary::.:sbin", PRV_PATH_DEFAULT},
 	    {"", PRV_PATH_DEFAULT},

@@ -6,8 +6,10 @@
 #include "fsd/worker/events.h"
 #include "fsd/worker/request.h"
 
-#define ID  "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592"
-#define FDS "\"fds\":{\"objects\":4,\"packs\":5,\"quarantine\":7,\"layers\":8},\"seed\":\"00000000000000ff\""
+#define ID "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592"
+#define FDS                                                                           \
+	"\"fds\":{\"objects\":4,\"packs\":5,\"quarantine\":7,\"layers\":8},\"seed\":" \
+	"\"00000000000000ff\""
 
 static int parse(const char *text, struct worker_request *q, struct orch_err *err)
 {
@@ -44,8 +46,9 @@ static void test_import(void **state)
 	assert_int_equal(q.fds[WORKER_FD_SCAN], -1);
 	assert_true(orch_globs_match(q.exclude, "d/x.o", false));
 	worker_request_fini(&q);
-	assert_int_equal(parse("{\"ignore_file\":null,\"dir_b64\":\"L/8=\",\"task\":\"import\"," FDS "}",
-			     &q, &err),
+	assert_int_equal(
+	    parse("{\"ignore_file\":null,\"dir_b64\":\"L/8=\",\"task\":\"import\"," FDS "}", &q,
+		&err),
 	    0);
 	assert_null(q.ignore_file);
 	assert_string_equal(q.dir, "/\xff");
@@ -75,8 +78,10 @@ static void test_wrong(void **state)
 	expect_wrong("{\"task\":\"import\"," FDS ",\"dir\":\"a\"}", "dir");
 	expect_wrong("{\"task\":\"import\"," FDS ",\"dir\":\"/a\",\"dir_b64\":\"L2E=\"}", "dir");
 	expect_wrong("{\"task\":\"import\"," FDS ",\"dir\":\"/a\\u0000b\"}", "");
-	expect_wrong("{\"task\":\"import\"," FDS ",\"dir\":\"/a\",\"snapshot\":\"" ID "\"}", "snapshot");
-	expect_wrong("{\"task\":\"commit\"," FDS ",\"snapshot\":\"" ID "\",\"layers\":[\"-1\"]}", "layers");
+	expect_wrong(
+	    "{\"task\":\"import\"," FDS ",\"dir\":\"/a\",\"snapshot\":\"" ID "\"}", "snapshot");
+	expect_wrong(
+	    "{\"task\":\"commit\"," FDS ",\"snapshot\":\"" ID "\",\"layers\":[\"-1\"]}", "layers");
 	expect_wrong("{\"task\":\"commit\"," FDS ",\"snapshot\":\"" ID
 		     "\",\"layers\":[\"18446744073709551616\"]}",
 	    "layers");
