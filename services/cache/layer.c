@@ -337,6 +337,13 @@ static struct cas_layer *find_layer(struct layers *l, uint64_t id)
 	return l->count ? bsearch(&key, l->v, l->count, sizeof(key), by_id) : NULL;
 }
 
+/* A record that can't be read may name any layer: none is unused until it was mended. */
+static void pin_all(struct layers *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		l->v[i].records++;
+}
+
 static int see_record(
     void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
 {
@@ -345,7 +352,11 @@ static int see_record(
 
 	(void)ns;
 	(void)key;
-	if (status < 0 || orch_json_get_u64(value, "layer", &id, NULL) < 0)
+	if (status < 0) {
+		pin_all(priv);
+		return 0;
+	}
+	if (orch_json_get_u64(value, "layer", &id, NULL) < 0)
 		return 0;
 	x = find_layer(priv, id);
 	if (x)

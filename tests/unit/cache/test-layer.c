@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cache/layer.h"
 #include "cache/record.h"
+#include "cache/store_priv.h"
 #include "core/fd.h"
 
 static uint64_t make(struct fx *f, uint64_t parent, const struct orch_digest *snapshot)
@@ -140,6 +141,29 @@ static void test_remove_and_sweep(void **state)
 	assert_int_equal(count, 3);
 	assert_int_equal(cas_layer_get(f->s, a, &x, NULL), -ENOENT);
 	FX_OK(cas_layer_remove(f->s, a, &err), &err);
+}
+
+/* What can't be read may be the record of a workspace that was answered much. */
+static void test_damaged_record_keeps_every_layer(void **state)
+{
+	static const char name[] = "workspace\0lost", text[] = "{\"layer\":";
+	const struct cas_key key = {CAS_KIND_RECORD, name, sizeof(name) - 1};
+	struct fx *f = *state;
+	struct cas_batch *b = cas_batch_new();
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t id = make(f, 0, NULL);
+	size_t count;
+
+	cas_batch_put(b, &key, text, sizeof(text) - 1);
+	FX_OK(cas_db_commit(f->s->db, b, &err), &err);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 0);
+	assert_int_equal(cas_layer_remove(f->s, id, NULL), -EBUSY);
+	cas_batch_remove(b, &key);
+	FX_OK(cas_db_commit(f->s->db, b, &err), &err);
+	cas_batch_free(b);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 1);
 }
 
 static void test_damaged_layer_keeps_others(void **state)
@@ -282,6 +306,7 @@ int main(void)
 	    T(test_numbers_never_come_again),
 	    T(test_list_counts_users),
 	    T(test_remove_and_sweep),
+	    T(test_damaged_record_keeps_every_layer),
 	    T(test_damaged_layer_keeps_others),
 	    T(test_damaged_layer_keeps_only_what_it_may_name),
 	    T(test_layer_without_log_keeps_nothing),
