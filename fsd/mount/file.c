@@ -107,7 +107,7 @@ int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *
 	return r < 0 ? unreadable(n, r, &err) : 0;
 }
 
-int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out)
+static int new_spool(struct mnt_ns *ns, struct mnt_content **out)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	uint64_t id, layer = 0;
@@ -126,6 +126,13 @@ int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out)
 	if (r < 0)
 		return r;
 	return mnt_contents_create(ns->config.contents, layer, id, spool, out, &err);
+}
+
+int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out)
+{
+	int r = new_spool(ns, out);
+
+	return r == -ENOSPC && mnt_ns_reclaim(ns) ? new_spool(ns, out) : r;
 }
 
 void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c)
@@ -467,7 +474,7 @@ static int sync_spool_folder(struct mnt_ns *ns)
 }
 
 /* The log of a layer that was sealed a moment ago comes first: the new one stands on it. */
-static int sync_log(struct mnt_ns *ns)
+int mnt_ns_sync_log(struct mnt_ns *ns)
 {
 	struct mnt_log *previous = NULL, *log;
 	int r = 0;
@@ -498,10 +505,11 @@ int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
 		if (c->key.layer != 0 && (data_only ? fdatasync(c->fd) : fsync(c->fd)) < 0)
 			r = -errno;
 		mnt_content_put(ns->config.contents, c);
-		if (r == 0)
-			r = sync_spool_folder(ns);
 	}
-	return r < 0 ? r : sync_log(ns);
+	/* the log names private files: they come first, also when only names are wanted */
+	if (r == 0 && !ns->config.read_only)
+		r = sync_spool_folder(ns);
+	return r < 0 ? r : mnt_ns_sync_log(ns);
 }
 
 int mnt_ns_sync(struct mnt_ns *ns)
@@ -515,5 +523,5 @@ int mnt_ns_sync(struct mnt_ns *ns)
 	if (fd < 0 || syncfs(fd) < 0)
 		r = -errno;
 	orch_fd_close(fd);
-	return r < 0 ? r : sync_log(ns);
+	return r < 0 ? r : mnt_ns_sync_log(ns);
 }

@@ -151,8 +151,8 @@ static void end(struct mount *m)
 	if (m->door)
 		mnt_door_join(m->door);
 	orch_pool_free(m->pool);
+	mnt_ns_free(m->ns); /* which removes files that the door has registered */
 	mnt_door_free(m->door);
-	mnt_ns_free(m->ns);
 	mnt_contents_free(m->contents);
 	view_packset_free(m->packs);
 	orch_fd_close(m->listen_fd);

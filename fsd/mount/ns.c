@@ -62,6 +62,43 @@ static int start(struct mnt_ns *ns, struct orch_err *err)
 	return 0;
 }
 
+/* ---- files that go */
+
+static int make_durable(void *priv)
+{
+	return mnt_ns_sync_log(priv);
+}
+
+static void remove_doomed(void *priv, const struct mnt_doomed *v, size_t count)
+{
+	struct mnt_ns *ns = priv;
+
+	for (size_t i = 0; i < count; i++) {
+		struct mnt_content_key key = {.layer = v[i].layer, .id = v[i].id};
+		char name[24];
+		int fd;
+
+		mnt_contents_drop(ns->config.contents, &key);
+		mnt_ns_lock(ns);
+		fd = mnt_chain_spool(&ns->chain, v[i].layer);
+		mnt_ns_unlock(ns);
+		mnt_spool_name(v[i].id, name);
+		if (fd >= 0 && unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+			orch_log(ORCH_LOG_WARN, "mount", "spool-not-removed", "file=%s errno=%s",
+			    name, orch_err_name(errno));
+	}
+}
+
+static int start_remover(struct mnt_ns *ns, struct orch_err *err)
+{
+	const struct mnt_remover_ops ops = {make_durable, remove_doomed, ns};
+
+	if (ns->config.read_only)
+		return 0;
+	ns->remover = mnt_remover_new(&ops);
+	return ns->remover ? 0 : orch_err_set(err, ENOMEM, "no memory");
+}
+
 int mnt_ns_new(const struct mnt_ns_config *config, struct mnt_ns **out, struct orch_err *err)
 {
 	struct mnt_ns *ns = calloc(1, sizeof(*ns));
@@ -74,6 +111,8 @@ int mnt_ns_new(const struct mnt_ns_config *config, struct mnt_ns **out, struct o
 	pthread_mutex_init(&ns->spool_sync, NULL);
 	orch_buf_init(&ns->frame, FMT_TXN_MAX);
 	r = start(ns, err);
+	if (r == 0)
+		r = start_remover(ns, err);
 	if (r < 0) {
 		mnt_ns_free(ns);
 		return r;
@@ -86,6 +125,7 @@ void mnt_ns_free(struct mnt_ns *ns)
 {
 	if (!ns)
 		return;
+	mnt_remover_free(ns->remover);
 	while (ns->open)
 		mnt_handle_free(ns->open);
 	mnt_nodes_fini(&ns->nodes);
@@ -107,36 +147,38 @@ void mnt_ns_lock(struct mnt_ns *ns)
 	pthread_mutex_lock(&ns->lock);
 }
 
-/* Removes private files without the lock: freeing the blocks of a large one takes its time. */
-static void remove_doomed(struct mnt_ns *ns, struct mnt_doomed *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct mnt_content_key key = {.layer = list[i].layer, .id = list[i].id};
-		char name[24];
-		int fd;
+#define SHORT_BYTES   ((uint64_t)256 << 20)
+#define SHORT_PERCENT 2
 
-		mnt_contents_drop(ns->config.contents, &key);
-		mnt_ns_lock(ns);
-		fd = mnt_chain_spool(&ns->chain, list[i].layer);
-		pthread_mutex_unlock(&ns->lock);
-		mnt_spool_name(list[i].id, name);
-		if (fd >= 0 && unlinkat(fd, name, 0) < 0 && errno != ENOENT)
-			orch_log(ORCH_LOG_WARN, "mount", "spool-not-removed", "file=%s errno=%s",
-			    name, orch_err_name(errno));
-	}
-	free(list);
+/* Removed files are space that somebody may be waiting for. */
+static bool is_short_of_space(int fd)
+{
+	struct statvfs st;
+
+	return fd >= 0 && fstatvfs(fd, &st) == 0 &&
+	       ((uint64_t)st.f_bavail * st.f_frsize < SHORT_BYTES ||
+		   st.f_bavail < st.f_blocks / 100 * SHORT_PERCENT);
 }
 
 void mnt_ns_unlock(struct mnt_ns *ns)
 {
 	struct mnt_doomed *list = ns->doomed;
 	size_t count = ns->doomed_count;
+	bool hurry = false;
 
+	if (list)
+		hurry =
+		    is_short_of_space(mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain)));
 	ns->doomed = NULL;
 	ns->doomed_count = ns->doomed_cap = 0;
 	pthread_mutex_unlock(&ns->lock);
 	if (list)
-		remove_doomed(ns, list, count);
+		mnt_remover_add(ns->remover, list, count, hurry);
+}
+
+bool mnt_ns_reclaim(struct mnt_ns *ns)
+{
+	return ns->remover && mnt_remover_flush(ns->remover);
 }
 
 static void doom(struct mnt_ns *ns, const struct fmt_node *state)

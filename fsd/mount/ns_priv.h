@@ -11,10 +11,7 @@
 #include "fsd/mount/chain.h"
 #include "fsd/mount/node.h"
 #include "fsd/mount/ns.h"
-
-struct mnt_doomed { /* a private file whose last user has gone */
-	uint64_t layer, id;
-};
+#include "fsd/mount/remover.h"
 
 struct mnt_ns {
 	pthread_mutex_t lock; /* all below, but the configuration */
@@ -31,13 +28,14 @@ struct mnt_ns {
 	size_t handles;
 	struct mnt_handle
 	    *open; /* the handles; an unmount may leave some that the kernel never released */
-	struct mnt_doomed *doomed; /* removed by mnt_ns_unlock's caller without the lock */
+	struct mnt_doomed *doomed; /* handed to the remover by mnt_ns_unlock */
 	size_t doomed_count, doomed_cap;
-	pthread_mutex_t spool_sync; /* one sync of the spool folder at a time; taken before lock */
-	bool spool_dirty;	    /* files were made in it since */
-	struct mnt_log *previous;   /* of a layer that was just sealed, until it is durable */
-	uint64_t no_checkpoint;	    /* bytes of log below which none is tried again */
-	bool broken;		    /* memory ran out between log and state: no more changes */
+	struct mnt_remover *remover; /* NULL: read-only */
+	pthread_mutex_t spool_sync;  /* one sync of the spool folder at a time; taken before lock */
+	bool spool_dirty;	     /* files were made in it since */
+	struct mnt_log *previous;    /* of a layer that was just sealed, until it is durable */
+	uint64_t no_checkpoint;	     /* bytes of log below which none is tried again */
+	bool broken;		     /* memory ran out between log and state: no more changes */
 };
 
 struct mnt_handle {
@@ -48,9 +46,11 @@ struct mnt_handle {
 	int backing;
 };
 
-/* Takes the lock; unlocking also removes the files that lost their last user. */
+/* Takes the lock; unlocking also hands over the files that lost their last user. */
 void mnt_ns_lock(struct mnt_ns *ns) ORCH_NONNULL(1);
 void mnt_ns_unlock(struct mnt_ns *ns) ORCH_NONNULL(1);
+/* There is no space: without the lock, waits for what is being removed. False: nothing was. */
+bool mnt_ns_reclaim(struct mnt_ns *ns) ORCH_NONNULL(1);
 
 /* ---- nodes and their state (ns.c) */
 
@@ -136,6 +136,8 @@ void mnt_txn_pin(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);
 void mnt_txn_touch(struct mnt_ns *ns, struct mnt_node *dir, int64_t now_ns) ORCH_NONNULL(1, 2);
 /* Appends to the log, then applies. Failure: nothing happened (but see mnt_ns.broken). */
 int mnt_txn_commit(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
+/* Without the lock: all that was committed is durable, in a layer that was just sealed too. Blocks. */
+int mnt_ns_sync_log(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* The top layer's last record. */
 void mnt_txn_sealed(struct mnt_ns *ns, uint64_t successor) ORCH_NONNULL(1);
 /* Writes o, the top layer's whole state, as one segment that replaces the others. */

@@ -19,6 +19,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
 	%D%/options.c %D%/options.h \
 	%D%/rebase.c \
+	%D%/remover.c %D%/remover.h \
 	%D%/seal.c \
 	%D%/segments.c %D%/segments.h \
 	%D%/txn.c \

@@ -2,3 +2,4 @@
 dist_check_SCRIPTS += %D%/test_build_kill.py
 dist_check_SCRIPTS += %D%/test_full_store.py
 dist_check_SCRIPTS += %D%/test_keeper_faults.py
+dist_check_SCRIPTS += %D%/test_power_cut.py
