@@ -35,10 +35,14 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/watch.c %D%/watch.h \
 	%D%/worker.c %D%/worker.h \
 	%D%/ws_change.c %D%/ws_change.h \
+	%D%/ws_changes.c \
+	%D%/ws_commit.c \
+	%D%/ws_fork.c \
 	%D%/ws_mount.c %D%/ws_mount.h \
 	%D%/ws_place.c %D%/ws_place.h \
 	%D%/ws_record.c %D%/ws_record.h \
-	%D%/ws_seal.c
+	%D%/ws_seal.c %D%/ws_seal.h \
+	%D%/ws_visit.c %D%/ws_visit.h
 
 bin_PROGRAMS += %D%/orch-fsd
 %C%_orch_fsd_SOURCES = %D%/main.c

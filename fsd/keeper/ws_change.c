@@ -1,4 +1,4 @@
-/* Create, mount, drop. Fork and commit are in ws_seal.c. */
+/* Create, mount, drop. Fork and commit are in ws_fork.c and ws_commit.c. */
 #include "ws_change.h"
 #include <errno.h>
 #include <stdlib.h>
