@@ -207,7 +207,9 @@ static int check_outputs(struct shim_build *b, struct orch_err *err)
 		return orch_err_sys(err, ENOMEM, "take the outputs");
 	for (size_t i = 0; r == 0 && i < outputs->count; i++)
 		r = out_specs_add(b->specs, outputs->v[i], err);
-	return r < 0 ? orch_err_wrap(err, "--output") : 0;
+	if (r < 0)
+		orch_err_wrap(err, "--output");
+	return r;
 }
 
 static int check_tests(struct shim_build *b, struct orch_err *err)

@@ -113,8 +113,10 @@ int shim_build_ref(
 	out[0] = '\0';
 	if (r == -ENOENT)
 		return 0;
-	if (r < 0)
-		return orch_err_wrap(err, "ref %s", name);
+	if (r < 0) {
+		orch_err_wrap(err, "ref %s", name);
+		return r;
+	}
 	snprintf(out, SHIM_ID_BYTES, "%s", shim_get(ref, "id"));
 	return 0;
 }
@@ -153,9 +155,12 @@ int shim_build_import(struct shim_build *b, struct orch_err *err)
 	if (r == 0)
 		r = shim_call(b->cli, &call, &answer, err);
 	b->source_refused = r == -EACCES || r == -EPERM;
-	if (r < 0)
-		return err->code ? orch_err_wrap(err, "import %s", b->source_dir)
-				 : orch_err_sys(err, -r, "import %s", b->source_dir);
+	if (r < 0 && !err->code)
+		return orch_err_sys(err, -r, "import %s", b->source_dir);
+	if (r < 0) {
+		orch_err_wrap(err, "import %s", b->source_dir);
+		return r;
+	}
 	snprintf(b->source_id, sizeof(b->source_id), "%s", shim_get(answer, "id"));
 	b->source_files = shim_get_u64(answer, "files");
 	b->source_bytes = shim_get_u64(answer, "bytes");
@@ -210,8 +215,10 @@ int shim_build_apply(struct shim_build *b, const char *base, const char *mine, s
 	    orch_json_set_str(body, "conflict", "source") < 0)
 		return orch_err_sys(err, ENOMEM, "apply the source");
 	r = shim_call(b->cli, &call, &answer, err);
-	if (r < 0)
-		return orch_err_wrap(err, "apply the source to %.12s", mine);
+	if (r < 0) {
+		orch_err_wrap(err, "apply the source to %.12s", mine);
+		return r;
+	}
 	snprintf(b->start_id, sizeof(b->start_id), "%s", shim_get(answer, "id"));
 	b->source_changed = shim_get_u64(answer, "changed");
 	b->source_reset = shim_get_u64(answer, "reset");

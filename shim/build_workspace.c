@@ -60,8 +60,10 @@ static int create(struct shim_build *b, struct orch_err *err)
 		return r;
 	r = shim_call(b->cli, &call, &answer, err);
 	b->made = r == 0 ? SHIM_MADE : is_definite(r) ? SHIM_NOT_MADE : SHIM_PERHAPS_MADE;
-	if (r < 0)
-		return orch_err_wrap(err, "create workspace %s", b->workspace);
+	if (r < 0) {
+		orch_err_wrap(err, "create workspace %s", b->workspace);
+		return r;
+	}
 	return take_workspace(b, answer, err);
 }
 
@@ -76,8 +78,10 @@ static int mount_again(struct shim_build *b, struct orch_err *err)
 	    .body = body};
 	int r = body ? shim_call(b->cli, &call, &answer, err) : -ENOMEM;
 
-	if (r < 0)
-		return orch_err_wrap(err, "mount workspace %s", b->workspace);
+	if (r < 0) {
+		orch_err_wrap(err, "mount workspace %s", b->workspace);
+		return r;
+	}
 	return take_workspace(b, answer, err);
 }
 
@@ -101,8 +105,10 @@ static int commit_now(struct shim_build *b, char out[SHIM_ID_BYTES], struct orch
 
 	if (r == 0)
 		r = shim_call(b->cli, &call, &answer, err);
-	if (r < 0)
-		return orch_err_wrap(err, "commit workspace %s", b->workspace);
+	if (r < 0) {
+		orch_err_wrap(err, "commit workspace %s", b->workspace);
+		return r;
+	}
 	snprintf(out, SHIM_ID_BYTES, "%s", shim_get(answer, "id"));
 	return 0;
 }
@@ -223,7 +229,9 @@ int shim_build_move_ref(
 		if (r == 0 && strcmp(expect, id) != 0)
 			r = try_move(b, name, id, expect, err);
 	}
-	return r < 0 ? orch_err_wrap(err, "move ref %s", name) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "move ref %s", name);
+	return r;
 }
 
 int shim_build_commit(struct shim_build *b, struct orch_err *err)
@@ -258,9 +266,11 @@ int shim_build_release(struct shim_build *b, struct orch_err *err)
 	shim_disconnect(b->cli); /* a cancelled request has left its connection half-way */
 	if (b->made != SHIM_NOT_MADE)
 		r = drop_when_there(b, shim_cancelled() ? HURRY_MS : UNDO_MS, err);
-	if (r < 0)
-		return orch_err_wrap(
+	if (r < 0) {
+		orch_err_wrap(
 		    err, "drop workspace %s (the next build, or orch-shim gc, will)", b->workspace);
+		return r;
+	}
 	b->made = SHIM_NOT_MADE;
 	free(orch_take(b->mount_path));
 	if (shim_journal_gone(b->journal, "workspace", b->workspace, &ignored) < 0)

@@ -30,8 +30,10 @@ static int open_lock(const char *socket_path, struct orch_err *err)
 		return orch_err_sys(err, ENOMEM, "start a daemon");
 	*strrchr(folder, '/') = '\0';
 	r = folder[0] ? orch_mkdirs(AT_FDCWD, folder, 0755, err) : 0;
-	if (r < 0)
-		return orch_err_wrap(err, "start a daemon");
+	if (r < 0) {
+		orch_err_wrap(err, "start a daemon");
+		return r;
+	}
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	return fd < 0 ? orch_err_sys(err, errno, "start a daemon: lock %s", lock) : fd;
 }
@@ -119,8 +121,10 @@ static int run_daemon(
 		return orch_err_sys(err, ENOMEM, "start a daemon");
 	spec.argv = (const char *const *)argv.v;
 	r = orch_process_start(&spec, &p, err);
-	if (r < 0)
-		return orch_err_wrap(err, "start a daemon");
+	if (r < 0) {
+		orch_err_wrap(err, "start a daemon");
+		return r;
+	}
 	r = orch_process_wait(p, deadline, cli->cancel_fd, &status, err);
 	if (r == 0)
 		r = judge(status, said, err);

@@ -121,12 +121,14 @@ static int try_program(struct orch_err *err)
 {
 	orch_auto(free) char *program = fsd_daemon_program(err);
 	const char *argv[] = {program, "--version", NULL};
+	int rc;
 
 	if (!program)
 		return -err->code;
-	if (orch_process_run(argv, NULL, orch_deadline_in_ms(TRY_MS), err) < 0)
-		return orch_err_wrap(err, "the new program does not start");
-	return 0;
+	rc = orch_process_run(argv, NULL, orch_deadline_in_ms(TRY_MS), err);
+	if (rc < 0)
+		orch_err_wrap(err, "the new program does not start");
+	return rc < 0 ? rc : 0;
 }
 
 /* The program at our path takes our place, process, socket and all. Running transfers are waited

@@ -120,7 +120,7 @@ int fsd_api_tree(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	if (rc == 0) {
 		rc = find_folder(packs, &id, path, &f, err);
 		if (rc < 0 && *path)
-			rc = orch_err_wrap(err, "%s", path);
+			orch_err_wrap(err, "%s", path);
 	}
 	if (rc == 0)
 		rc = list_folder(&f, list, err);

@@ -343,14 +343,20 @@ static void set_timeout(struct exchange *x, unsigned seconds)
 
 static int parse_body(struct exchange *x)
 {
+	int rc = 0;
+
 	if (x->uploaded > FSD_HTTP_BODY_MAX)
 		return orch_err_set(
 		    &x->err, EMSGSIZE, "the body is larger than %zu bytes", FSD_HTTP_BODY_MAX);
 	if (x->body.len == 0)
 		x->body_json = orch_json_object();
-	else if (orch_json_parse((const char *)x->body.data, x->body.len, &x->body_json, &x->err) <
-		 0)
-		return orch_err_wrap(&x->err, "body");
+	else
+		rc = orch_json_parse(
+		    (const char *)x->body.data, x->body.len, &x->body_json, &x->err);
+	if (rc < 0) {
+		orch_err_wrap(&x->err, "body");
+		return rc;
+	}
 	if (!x->body_json)
 		return orch_err_set(&x->err, ENOMEM, "no memory");
 	return fsd_request_check_body(x->route->body, x->body_json, &x->err);

@@ -220,8 +220,10 @@ int fsd_ws_save(
 	if (!j)
 		return orch_err_set(err, ENOMEM, "no memory");
 	rc = cas_record_put(g->store, CAS_NS_WORKSPACE, r->name, j, err);
-	if (rc < 0)
-		return orch_err_wrap(err, "record of workspace '%s'", r->name);
+	if (rc < 0) {
+		orch_err_wrap(err, "record of workspace '%s'", r->name);
+		return rc;
+	}
 	fsd_ws_show(g, ws, r);
 	return 0;
 }

@@ -240,9 +240,14 @@ static int environment(struct fsd_settings *s, struct orch_err *err)
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(places); i++) {
 		const char *value = getenv(places[i].env);
 
-		if (value && *value &&
-		    set_value(s, find_setting(places[i].setting), value, err) < 0)
-			return orch_err_wrap(err, "%s", places[i].env);
+		int rc = 0;
+
+		if (value && *value)
+			rc = set_value(s, find_setting(places[i].setting), value, err);
+		if (rc < 0) {
+			orch_err_wrap(err, "%s", places[i].env);
+			return rc;
+		}
 	}
 	return 0;
 }
@@ -281,6 +286,7 @@ static int config_line(struct fsd_settings *s, char *line, struct orch_err *err)
 {
 	const struct setting *t;
 	char *eq, *name;
+	int rc;
 
 	line = trim(line);
 	if (!*line || *line == '#')
@@ -293,9 +299,10 @@ static int config_line(struct fsd_settings *s, char *line, struct orch_err *err)
 	t = find_setting(name);
 	if (!t)
 		return unknown("setting", "", name, err);
-	if (set_value(s, t, unquote(trim(eq + 1)), err) < 0)
-		return orch_err_wrap(err, "%s", name);
-	return 0;
+	rc = set_value(s, t, unquote(trim(eq + 1)), err);
+	if (rc < 0)
+		orch_err_wrap(err, "%s", name);
+	return rc;
 }
 
 static int config_text(struct fsd_settings *s, char *text, struct orch_err *err)
@@ -303,11 +310,13 @@ static int config_text(struct fsd_settings *s, char *text, struct orch_err *err)
 	unsigned number = 0;
 
 	while (text) {
-		char *line = strsep(&text, "\n");
+		int rc = config_line(s, strsep(&text, "\n"), err);
 
 		number++;
-		if (config_line(s, line, err) < 0)
-			return orch_err_wrap(err, "line %u", number);
+		if (rc < 0) {
+			orch_err_wrap(err, "line %u", number);
+			return rc;
+		}
 	}
 	return 0;
 }
@@ -330,8 +339,11 @@ static int config_load(
 	text = orch_buf_take_str(&b);
 	if (!text)
 		return orch_err_set(err, ENOMEM, "no memory");
-	if (config_text(s, text, err) < 0)
-		return orch_err_wrap(err, "%s", path);
+	rc = config_text(s, text, err);
+	if (rc < 0) {
+		orch_err_wrap(err, "%s", path);
+		return rc;
+	}
 	free(s->config);
 	s->config = strdup(path);
 	return 0;
@@ -378,6 +390,7 @@ static int next_flag(int argc, char *const *argv, int *i, struct flag *out, stru
 static int apply_flag(struct fsd_settings *s, const struct flag *f, struct orch_err *err)
 {
 	const struct setting *t = f->setting;
+	int rc;
 
 	if (t->kind == KIND_SWITCH && !f->value) {
 		if (strcmp(t->name, "foreground") == 0)
@@ -390,9 +403,10 @@ static int apply_flag(struct fsd_settings *s, const struct flag *f, struct orch_
 		*(bool *)((char *)s + t->at) = !f->negated;
 		return 0;
 	}
-	if (set_value(s, t, f->value, err) < 0)
-		return orch_err_wrap(err, "--%s", t->name);
-	return 0;
+	rc = set_value(s, t, f->value, err);
+	if (rc < 0)
+		orch_err_wrap(err, "--%s", t->name);
+	return rc;
 }
 
 /* only: NULL, or the one flag that is looked at. */

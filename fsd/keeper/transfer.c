@@ -47,8 +47,10 @@ int fsd_task_rev(struct fsd_request *r, struct orch_json *task, const char *name
 	struct orch_digest id;
 	int rc = cas_snapshot_resolve(r->daemon->store, rev, &id, err);
 
-	if (rc < 0)
-		return orch_err_wrap(err, "%s", name);
+	if (rc < 0) {
+		orch_err_wrap(err, "%s", name);
+		return rc;
+	}
 	rc = fsd_json_set_digest(task, name, &id);
 	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
 }

@@ -116,9 +116,12 @@ static struct orch_json *copy_member(const struct orch_json *j, const char *key)
 static int on_line(struct output *o, const char *p, size_t n)
 {
 	orch_auto(json) struct orch_json *j = NULL;
+	int rc = orch_json_parse(p, n, &j, &o->err);
 
-	if (orch_json_parse(p, n, &j, &o->err) < 0)
-		return orch_err_wrap(&o->err, "a line of the worker");
+	if (rc < 0) {
+		orch_err_wrap(&o->err, "a line of the worker");
+		return rc;
+	}
 	if (orch_json_get(j, "event"))
 		return o->r->events ? fsd_events_add(o->r->events, p, n) : 0;
 	orch_json_free(o->result);

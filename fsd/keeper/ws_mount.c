@@ -185,7 +185,8 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	if (rc < 0) {
 		if (!rec->at_given)
 			fsd_mountpoint_discard(rec->path);
-		return orch_err_wrap(err, "mount workspace '%s'", rec->name);
+		orch_err_wrap(err, "mount workspace '%s'", rec->name);
+		return rc;
 	}
 	rec->state = FSD_WS_MOUNTED;
 	rec->error[0] = '\0';

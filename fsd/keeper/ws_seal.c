@@ -22,8 +22,10 @@ int fsd_ws_seal(
 	if (rc == 0)
 		rc = fsd_mount_seal(c, next, fsd_ws_deadline(d), out, err);
 	fsd_mount_client_close(c);
-	if (rc < 0)
-		return orch_err_wrap(err, "seal workspace '%s'", rec.name);
+	if (rc < 0) {
+		orch_err_wrap(err, "seal workspace '%s'", rec.name);
+		return rc;
+	}
 	rec.layer = out->layer;
 	rec.seq = out->seq;
 	rc = fsd_ws_save(d->registry, ws, &rec, err);

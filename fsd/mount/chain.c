@@ -104,8 +104,10 @@ static int open_layers(struct mnt_chain *c, uint64_t id, struct orch_err *err)
 			return orch_err_sys(err, -r, "layer %llu", (unsigned long long)id);
 		}
 		r = mnt_segments_head(l.dirfd, &head, err);
-		if (r < 0)
-			return orch_err_wrap(err, "layer %llu", (unsigned long long)id);
+		if (r < 0) {
+			orch_err_wrap(err, "layer %llu", (unsigned long long)id);
+			return r;
+		}
 		if (head.layer != id || head.parent == id)
 			return orch_err_set(err, ORCH_ECORRUPT, "layer %llu says that it is %llu",
 			    (unsigned long long)id, (unsigned long long)head.layer);
@@ -124,9 +126,10 @@ static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orc
 			return orch_err_set(err, ENOMEM, "layer state: no memory");
 		r = mnt_segments_replay(
 		    c->layers[i].dirfd, c->strata[c->strata_count - 1], out, err);
-		if (r < 0)
-			return orch_err_wrap(
-			    err, "layer %llu", (unsigned long long)c->layers[i].id);
+		if (r < 0) {
+			orch_err_wrap(err, "layer %llu", (unsigned long long)c->layers[i].id);
+			return r;
+		}
 		if (!top && !out->sealed)
 			orch_log(ORCH_LOG_WARN, "mount", "parent-not-sealed", "layer=%llu",
 			    (unsigned long long)c->layers[i].id);
@@ -200,9 +203,10 @@ int mnt_chain_load(
 			return orch_err_set(
 			    err, ORCH_ECORRUPT, "layers succeed each other in a circle");
 		r = load_one(layers_fd, next, true, out, &replay, err);
-		if (r < 0)
-			return orch_err_wrap(
-			    err, "successor of layer %llu", (unsigned long long)layer);
+		if (r < 0) {
+			orch_err_wrap(err, "successor of layer %llu", (unsigned long long)layer);
+			return r;
+		}
 	}
 	if (r < 0 || read_only)
 		return r;
@@ -390,7 +394,8 @@ int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t
 	r = next_make(layers_fd, &n, err);
 	if (r < 0) {
 		fmt_overlay_free(n.stratum);
-		return orch_err_wrap(err, "layer %llu", (unsigned long long)layer);
+		orch_err_wrap(err, "layer %llu", (unsigned long long)layer);
+		return r;
 	}
 	*out = n;
 	return 0;

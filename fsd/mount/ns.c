@@ -30,8 +30,10 @@ static int root_load(struct mnt_ns *ns, struct orch_err *err)
 		return 0;
 	}
 	r = view_packset_snapshot(ns->config.packs, &ns->chain.head.snapshot, &snap, err);
-	if (r < 0)
-		return orch_err_wrap(err, "base snapshot");
+	if (r < 0) {
+		orch_err_wrap(err, "base snapshot");
+		return r;
+	}
 	stamp = (struct fmt_stamp){
 	    .ino = FMT_ROOT_INO, .mtime_ns = snap.root_mtime_ns, .nlink = 1, .stamps = snap.stamps};
 	mnt_state_from_base(&snap.root, &stamp, &ns->root->own);

@@ -95,8 +95,10 @@ static int head_parse(
 
 	if (r == 1)
 		r = fmt_txn_record(&txn, &rec, err);
-	if (r < 0)
-		return orch_err_wrap(err, "log.%llu", (unsigned long long)n);
+	if (r < 0) {
+		orch_err_wrap(err, "log.%llu", (unsigned long long)n);
+		return r;
+	}
 	if (r == 0)
 		return orch_err_set(err, ENODATA, "log.%llu is empty", (unsigned long long)n);
 	if (rec.kind != FMT_LAYER_HEAD || rec.head.segment != n)
@@ -159,8 +161,10 @@ static int replay_one(
 		r = fmt_overlay_replay(
 		    o, bytes.data, bytes.len, &out->used, &out->head, &out->torn, err);
 	orch_buf_fini(&bytes);
-	if (r < 0)
-		return orch_err_wrap(err, "log.%llu", (unsigned long long)n);
+	if (r < 0) {
+		orch_err_wrap(err, "log.%llu", (unsigned long long)n);
+		return r;
+	}
 	out->segment = n;
 	out->sealed = fmt_overlay_sealed(o, &out->successor);
 	out->total += out->used;

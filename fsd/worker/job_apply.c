@@ -74,5 +74,9 @@ int worker_job_apply(struct worker *w, struct orch_json *result, struct orch_err
 	    .priv = w};
 	int r = sync_apply(w->task, &spec, &made, err);
 
-	return r < 0 ? orch_err_wrap(err, "apply") : put_result(w, &made, result);
+	if (r < 0) {
+		orch_err_wrap(err, "apply");
+		return r;
+	}
+	return put_result(w, &made, result);
 }

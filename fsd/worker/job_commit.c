@@ -18,8 +18,10 @@ int worker_job_commit(struct worker *w, struct orch_json *result, struct orch_er
 	    .source_len = q->source ? strlen(q->source) : 0};
 	int r = sync_commit(w->task, &spec, &made, err);
 
-	if (r < 0)
-		return orch_err_wrap(err, "commit");
+	if (r < 0) {
+		orch_err_wrap(err, "commit");
+		return r;
+	}
 	worker_put_snapshot(result, &made.snapshot, made.files, made.bytes);
 	return 0;
 }

@@ -30,8 +30,10 @@ int worker_job_export(struct worker *w, struct orch_json *result, struct orch_er
 		r = sync_export(w->task, &spec, &made, err);
 	if (r < 0 && made_dir)
 		(void)rmdir(q->dir); /* if nothing was written */
-	if (r < 0)
-		return orch_err_wrap(err, "export to %s", q->dir);
+	if (r < 0) {
+		orch_err_wrap(err, "export to %s", q->dir);
+		return r;
+	}
 	(void)orch_json_set_u64(result, "files", made.files);
 	return orch_json_set_u64(result, "bytes", made.bytes);
 }

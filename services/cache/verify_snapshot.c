@@ -92,6 +92,7 @@ static int visit_entry(
 {
 	char hex[ORCH_DIGEST_HEX + 1];
 	struct folder f;
+	int r;
 
 	if (e->type == FMT_REG) {
 		if (view_object_exists(x->v->s->objects_fd, &e->digest, e->size) == 1)
@@ -104,7 +105,10 @@ static int visit_entry(
 		return 0;
 	memset(&f, 0, sizeof(f));
 	f = (struct folder){e->digest, s->stamps, e->size, e->count};
-	return visit(x, &f, err) < 0 ? orch_err_wrap(err, "%.*s", (int)e->name_len, e->name) : 0;
+	r = visit(x, &f, err);
+	if (r < 0)
+		orch_err_wrap(err, "%.*s", (int)e->name_len, e->name);
+	return r;
 }
 
 static int visit_entries(struct reach *x, const struct folder *f, const struct fmt_tree *tree,

@@ -98,20 +98,19 @@ int orch_err_sys(struct orch_err *err, int code, const char *fmt, ...)
 	return -code;
 }
 
-int orch_err_wrap(struct orch_err *err, const char *fmt, ...)
+void orch_err_wrap(struct orch_err *err, const char *fmt, ...)
 {
 	char old[sizeof(err->msg)];
 	int saved = errno;
 	va_list ap;
 
 	if (!err || err->code <= 0)
-		return -EIO;
+		return;
 	memcpy(old, err->msg, sizeof(old));
 	va_start(ap, fmt);
 	set_message(err, old, fmt, ap);
 	va_end(ap);
 	errno = saved;
-	return -err->code;
 }
 
 const char *orch_err_name(int code)

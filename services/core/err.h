@@ -39,10 +39,9 @@ int orch_err_set(struct orch_err *err, int code, const char *fmt, ...) ORCH_PRIN
 /* As orch_err_set, and appends ": " and the text of the errno. */
 int orch_err_sys(struct orch_err *err, int code, const char *fmt, ...) ORCH_PRINTF(3, 4);
 
-/* Puts context and ": " in front of a message that is set. Returns -err->code (-EIO when err is
- * NULL or was never set), so `return orch_err_wrap(err, "import %s", dir)` works where err is our
- * own; where it may be the caller's NULL, wrap and then return the code that is in hand. */
-int orch_err_wrap(struct orch_err *err, const char *fmt, ...) ORCH_PRINTF(2, 3);
+/* Puts context and ": " in front of a message that is set; nothing when err is NULL or was never set.
+ * It gives no number back: a NULL has none, so the caller returns the one that is in hand. */
+void orch_err_wrap(struct orch_err *err, const char *fmt, ...) ORCH_PRINTF(2, 3);
 
 /* "ECORRUPT", "ENOSPC", ...; a static string, for JSON and logs. */
 const char *orch_err_name(int code);

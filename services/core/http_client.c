@@ -146,8 +146,10 @@ static int take_line(struct exchange *x, const char *p, size_t n)
 	if (n == 0)
 		return 0;
 	r = orch_json_parse(p, n, &line, x->err);
-	if (r < 0)
-		return orch_err_wrap(x->err, "the daemon's answer");
+	if (r < 0) {
+		orch_err_wrap(x->err, "the daemon's answer");
+		return r;
+	}
 	if (x->last)
 		return orch_err_set(
 		    x->err, ORCH_EFORMAT, "the daemon's answer goes on after its result");
@@ -383,8 +385,10 @@ static int plain_answer(struct exchange *x, long status, struct orch_json **out)
 		    (const char *)x->body.data, x->body.len, &answer, good ? x->err : NULL);
 	if (!good)
 		return api_error(answer, status, x->err);
-	if (r < 0)
-		return orch_err_wrap(x->err, "the daemon's answer");
+	if (r < 0) {
+		orch_err_wrap(x->err, "the daemon's answer");
+		return r;
+	}
 	if (!answer)
 		answer = orch_json_object();
 	if (!answer)

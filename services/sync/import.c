@@ -108,8 +108,10 @@ int sync_import(struct sync_task *t, const struct sync_import_spec *spec, struct
 	pthread_mutex_init(&im.group_lock, NULL);
 	r = import_run(&im, &made, err);
 	import_fini(&im);
-	if (r < 0)
-		return orch_err_wrap(err, "import %s", spec->path);
+	if (r < 0) {
+		orch_err_wrap(err, "import %s", spec->path);
+		return r;
+	}
 	*out = made;
 	return 0;
 }

@@ -162,7 +162,8 @@ int import_lineage(struct import *im, struct orch_err *err)
 		if (r < 0) {
 			if (err && !err->code)
 				orch_err_sys(err, -r, "number the files");
-			return orch_err_wrap(err, "parent snapshot");
+			orch_err_wrap(err, "parent snapshot");
+			return r;
 		}
 	}
 	number_dir(im, im->root.dir);

@@ -136,7 +136,9 @@ int sync_layer_replay(int layers_fd, uint64_t layer, struct fmt_overlay *o, stru
 	if (fd < 0)
 		return orch_err_sys(err, errno, "layer %" PRIu64, layer);
 	r = replay_all(fd, layer, o, err);
-	return r < 0 ? orch_err_wrap(err, "layer %" PRIu64, layer) : 0;
+	if (r < 0)
+		orch_err_wrap(err, "layer %" PRIu64, layer);
+	return r;
 }
 
 int sync_layer_open_spool(int layers_fd, uint64_t layer, uint64_t spool)
