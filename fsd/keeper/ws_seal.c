@@ -34,7 +34,8 @@ int fsd_ws_seal(
 	return rc;
 }
 
-/* A read-only workspace has no writer: its top layer is as good as sealed. */
+/* A read-only workspace has no writer, so nothing is in its top layer: a fork stands on what is below
+ * that. */
 static int seal_read_only(
     struct fsd_request *r, struct fsd_ws *ws, struct fsd_seal *out, struct orch_err *err)
 {
@@ -46,7 +47,7 @@ static int seal_read_only(
 	if (rc < 0)
 		return rc;
 	*out = (struct fsd_seal){
-	    .sealed = ws->record.layer,
+	    .sealed = layer.head.parent,
 	    .layer = ws->record.layer,
 	    .seq = ws->record.seq,
 	    .last_write_seen = orch_json_array(),

@@ -10,7 +10,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "fsd/mount/chain.h"
-#include "fsd/mount/segments.h"
+#include "view/layer_log.h"
 
 #define NAME_BYTES 32
 
@@ -103,7 +103,7 @@ static int open_layers(struct mnt_chain *c, uint64_t id, struct orch_err *err)
 			mnt_layer_close(&l);
 			return orch_err_sys(err, -r, "layer %llu", (unsigned long long)id);
 		}
-		r = mnt_segments_head(l.dirfd, &head, err);
+		r = view_log_head(l.dirfd, &head, err);
 		if (r < 0) {
 			orch_err_wrap(err, "layer %llu", (unsigned long long)id);
 			return r;
@@ -116,7 +116,7 @@ static int open_layers(struct mnt_chain *c, uint64_t id, struct orch_err *err)
 	return 0;
 }
 
-static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orch_err *err)
+static int replay_layers(struct mnt_chain *c, struct view_log *out, struct orch_err *err)
 {
 	for (size_t i = 0; i < c->layer_count; i++) {
 		bool top = i + 1 == c->layer_count;
@@ -124,14 +124,15 @@ static int replay_layers(struct mnt_chain *c, struct mnt_replay *out, struct orc
 
 		if ((top || c->strata_count == 0) && stratum_add(c) < 0)
 			return orch_err_set(err, ENOMEM, "layer state: no memory");
-		r = mnt_segments_replay(
-		    c->layers[i].dirfd, c->strata[c->strata_count - 1], out, err);
+		r = view_log_replay(c->layers[i].dirfd, c->strata[c->strata_count - 1], out, err);
 		if (r < 0) {
 			orch_err_wrap(err, "layer %llu", (unsigned long long)c->layers[i].id);
 			return r;
 		}
 		if (!top && !out->sealed)
-			orch_log(ORCH_LOG_WARN, "mount", "parent-not-sealed", "layer=%llu",
+			return orch_err_set(err, ORCH_ECORRUPT,
+			    "layer %llu has another above it, but is not sealed: its end is "
+			    "missing",
 			    (unsigned long long)c->layers[i].id);
 	}
 	return 0;
@@ -164,7 +165,7 @@ static void take_counters(struct mnt_chain *c)
 }
 
 static int load_one(int layers_fd, uint64_t layer, bool lock, struct mnt_chain *c,
-    struct mnt_replay *replay, struct orch_err *err)
+    struct view_log *replay, struct orch_err *err)
 {
 	int r;
 
@@ -188,10 +189,20 @@ static int load_one(int layers_fd, uint64_t layer, bool lock, struct mnt_chain *
 	return 0;
 }
 
+static int open_log(struct mnt_chain *c, const struct view_log *replay, struct orch_err *err)
+{
+	int dirfd = c->layers[c->layer_count - 1].dirfd;
+	int r = replay->drop_from ? view_log_drop(dirfd, replay->drop_from, err) : 0;
+
+	return r < 0 ? r
+		     : mnt_log_open(dirfd, replay->segment, replay->used, c->head.seq,
+			   replay->total, &c->log, err);
+}
+
 int mnt_chain_load(
     int layers_fd, uint64_t layer, bool read_only, struct mnt_chain *out, struct orch_err *err)
 {
-	struct mnt_replay replay;
+	struct view_log replay;
 	int r, hops = 0;
 
 	r = load_one(layers_fd, layer, !read_only, out, &replay, err);
@@ -214,8 +225,7 @@ int mnt_chain_load(
 		mnt_chain_fini(out);
 		return orch_err_set(err, EROFS, "layer %llu is sealed", (unsigned long long)layer);
 	}
-	r = mnt_log_open(out->layers[out->layer_count - 1].dirfd, replay.segment, replay.used,
-	    out->head.seq, replay.total, &out->log, err);
+	r = open_log(out, &replay, err);
 	if (r < 0)
 		mnt_chain_fini(out);
 	return r;

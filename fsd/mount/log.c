@@ -230,14 +230,15 @@ static int segment_begin(
 	return 0;
 }
 
-static int head_frame(
-    const struct fmt_layer_head *head, uint64_t number, struct orch_buf *out, struct orch_err *err)
+static int head_frame(const struct mnt_log *l, const struct fmt_layer_head *head, uint64_t number,
+    struct orch_buf *out, struct orch_err *err)
 {
 	struct fmt_layer_head h = *head;
 	int r;
 
 	h.segment = number;
 	h.checkpoint = false;
+	h.durable = l->durable_seq;
 	r = fmt_layer_head_frame(&h, out);
 	return r < 0 ? orch_err_sys(err, -r, "log head") : 0;
 }
@@ -248,7 +249,7 @@ static int segment_from_spare(struct mnt_log *l, uint64_t number, const struct f
 {
 	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
 	char name[NAME_BYTES];
-	int r = head_frame(head, number, &frame, err);
+	int r = head_frame(l, head, number, &frame, err);
 
 	if (r < 0)
 		return r;
@@ -270,7 +271,7 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 {
 	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
 	char name[NAME_BYTES];
-	int fd, r = head_frame(head, number, &frame, err);
+	int fd, r = head_frame(l, head, number, &frame, err);
 
 	if (r < 0)
 		return r;

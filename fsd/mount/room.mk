@@ -21,7 +21,6 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/rebase.c \
 	%D%/remover.c %D%/remover.h \
 	%D%/seal.c \
-	%D%/segments.c %D%/segments.h \
 	%D%/txn.c \
 	%D%/xattr.c
 %C%_libmount_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)

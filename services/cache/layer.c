@@ -17,12 +17,10 @@
 #include "core/cursor.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "view/layer_log.h"
 
 #define NUMBER_BYTES 24
 #define IDS_AT_ONCE  64
-#define LOG_PREFIX   "log."
-#define HEAD_BYTES   ((size_t)4096) /* the first frame is far smaller */
-#define LOG_MAX	     ((size_t)4 << 30)
 #define READS_MAX    3
 
 static const struct cas_key next_key = {CAS_KIND_META, "layer", 5};
@@ -107,7 +105,7 @@ static int fill_folder(int fd, const void *frame, size_t len, struct orch_err *e
 {
 	if (mkdirat(fd, "spool", 0700) < 0)
 		return orch_err_sys(err, errno, "mkdir spool");
-	return orch_file_save(fd, LOG_PREFIX "1", frame, len, 0600, err);
+	return orch_file_save(fd, "log.1", frame, len, 0600, err);
 }
 
 static int make_temporary(
@@ -148,106 +146,25 @@ int cas_layer_create(
 
 /* ---- reading a head ---- */
 
-static int see_segment(void *priv, int dirfd, const char *name)
+/* whole: also whether it is sealed and its last transaction, which its end tells. */
+static int read_log(int fd, bool whole, struct cas_layer *out, struct orch_err *err)
 {
-	struct highest *h = priv;
-	uint64_t n;
+	struct view_log log = {0};
+	int r = whole ? view_log_replay(fd, NULL, &log, err) : view_log_head(fd, &log.head, err);
 
-	(void)dirfd;
-	if (strncmp(name, LOG_PREFIX, strlen(LOG_PREFIX)) == 0 &&
-	    cas_number_parse(name + strlen(LOG_PREFIX), &n) == 0 && n > h->id)
-		h->id = n;
-	return 0;
-}
-
-static int read_first(const struct orch_buf *log, struct cas_layer *out, size_t *pos, uint64_t *seq,
-    struct orch_err *err)
-{
-	struct fmt_layer_record rec;
-	struct fmt_txn t;
-	bool torn = false;
-	int r = fmt_txn_next(log->data, log->len, pos, 0, &t, &torn, err);
-
-	if (r == 1)
-		r = fmt_txn_record(&t, &rec, err);
-	if (r == 0 || (r == 1 && rec.kind != FMT_LAYER_HEAD))
-		return orch_err_set(err, ORCH_ECORRUPT, "its log has no head");
-	if (r < 0)
-		return r;
-	out->head = rec.head;
-	*seq = t.seq;
-	return 0;
-}
-
-/* The last transaction tells whether the layer was sealed. */
-static int read_rest(const struct orch_buf *log, struct cas_layer *out, size_t pos, uint64_t seq,
-    struct orch_err *err)
-{
-	struct fmt_layer_record rec;
-	struct fmt_txn t;
-	bool torn = false;
-	int r;
-
-	while ((r = fmt_txn_next(log->data, log->len, &pos, seq, &t, &torn, err)) == 1) {
-		seq = t.seq;
-		out->sealed = false;
-		while ((r = fmt_txn_record(&t, &rec, err)) == 1) {
-			out->sealed = rec.kind == FMT_LAYER_SEALED;
-			if (out->sealed)
-				out->successor = rec.successor;
-		}
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
-/* Read, not mapped: its mount process cuts the log when it ends, and a mapping would then kill the
- * reader with SIGBUS. */
-static int load_log(
-    int dirfd, const char *name, bool whole, struct orch_buf *out, struct orch_err *err)
-{
-	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n;
-	int r;
-
-	if (fd < 0)
-		return orch_err_sys(err, errno, "%s", name);
-	orch_buf_init(out, whole ? LOG_MAX : HEAD_BYTES);
-	r = whole ? orch_fd_slurp(fd, out) : orch_buf_add_zeros(out, HEAD_BYTES);
-	if (r == 0 && !whole) {
-		n = pread(fd, out->data, HEAD_BYTES, 0);
-		r = n < 0 ? -errno : 0;
-		out->len = n < 0 ? 0 : (size_t)n;
-	}
-	return r < 0 ? orch_err_sys(err, -r, "%s", name) : 0;
-}
-
-/* whole: also whether it is sealed, which its last record tells. */
-static int read_segment(int fd, bool whole, struct cas_layer *out, struct orch_err *err)
-{
-	orch_auto(buf) struct orch_buf log = ORCH_BUF_INIT;
-	struct highest h = {0};
-	char name[NUMBER_BYTES + 4];
-	uint64_t seq = 0;
-	size_t pos = 0;
-	int r = cas_dir_each(fd, ".", see_segment, &h, err);
-
-	out->unmade = r == 0 && h.id == 0;
+	out->unmade = r == -ENODATA;
 	if (out->unmade)
 		r = orch_err_set(err, ORCH_ECORRUPT, "it has no log");
+	if (r == 0 && log.head.layer != out->id)
+		r = orch_err_set(
+		    err, ORCH_ECORRUPT, "its log is of layer %" PRIu64, log.head.layer);
 	if (r < 0)
 		return r;
-	snprintf(name, sizeof(name), LOG_PREFIX "%" PRIu64, h.id);
-	r = load_log(fd, name, whole, &log, err);
-	if (r == 0)
-		r = read_first(&log, out, &pos, &seq, err);
-	if (r == 0 && whole)
-		r = read_rest(&log, out, pos, seq, err);
-	if (r == 0 && out->head.layer != out->id)
-		r = orch_err_set(
-		    err, ORCH_ECORRUPT, "its log is of layer %" PRIu64, out->head.layer);
-	return r;
+	out->head = log.head;
+	out->seq = log.seq;
+	out->sealed = log.sealed;
+	out->successor = log.successor;
+	return 0;
 }
 
 static int open_layer(struct cas_store *s, uint64_t id, struct orch_err *err)
@@ -270,7 +187,7 @@ static int get_layer(
 
 	if (fd < 0)
 		return fd;
-	r = read_segment(fd, whole, &x, err);
+	r = read_log(fd, whole, &x, err);
 	if (r < 0) {
 		out->unmade = x.unmade;
 		orch_err_wrap(err, "layer %" PRIu64, id);

@@ -21,14 +21,15 @@ struct cas_layer {
 	int status;		    /* 0, or -errno: head is not to be believed */
 	struct fmt_layer_head head; /* of the newest segment */
 	bool unmade;		    /* it has no log: nothing was ever recorded in it, no parent */
-	bool sealed;		    /* the newest segment ends with SEALED */
+	uint64_t seq;		    /* its last transaction; with sealed and successor */
+	bool sealed;		    /* its log ends with SEALED */
 	uint64_t successor;	    /* of that record */
 	uint64_t bytes;		    /* allocated by log and spool; 0 unless asked for */
 	uint32_t children;	    /* layers that name it as parent */
 	uint32_t records;	    /* keeper's records with this "layer" */
 };
 #define CAS_LAYER_BYTES	 1u /* fill in bytes: one stat for each file */
-#define CAS_LAYER_SEALED 2u /* fill in sealed and successor: reads every log to its end */
+#define CAS_LAYER_SEALED 2u /* fill in seq, sealed, successor: reads every log to its end */
 int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, size_t *out_count,
     struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR; /* free(*out) */
 /* One layer's head and whether it is sealed, without children and records. -ENOENT. */

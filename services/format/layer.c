@@ -256,6 +256,7 @@ int fmt_layer_head_frame(const struct fmt_layer_head *head, struct orch_buf *out
 		out->len = at;
 		return rc;
 	}
+	fmt_txn_durable(out, at, head->durable);
 	return fmt_txn_end(out, at);
 }
 
@@ -325,6 +326,7 @@ int fmt_txn_next(const void *p, size_t len, size_t *pos, uint64_t last_seq, stru
 		return 0;
 	if (frame_shape(b, len, *pos, &f) && f.seq >= last_seq && frame_sum_right(b, *pos, &f)) {
 		out->seq = f.seq;
+		out->durable = f.durable;
 		out->records = orch_cursor_make(b + *pos + FRAME_BYTES, f.payload);
 		*pos += f.total;
 		return 1;

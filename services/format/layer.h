@@ -72,6 +72,8 @@ struct fmt_layer_head {
 	uint64_t segment;  /* number of the segment file, from 1; later ones supersede earlier */
 	bool checkpoint;   /* this segment begins with the layer's whole state */
 	int64_t wall_ns;
+	uint64_t
+	    durable; /* what its frame says (fmt_txn_durable); 0: nothing. No part of the record */
 };
 
 enum fmt_layer_kind { /* on disk */
@@ -139,6 +141,7 @@ int fmt_layer_head_frame(const struct fmt_layer_head *head, struct orch_buf *out
  * rest of the segment must be zeroed, or what lies there might be taken for its continuation. */
 struct fmt_txn {
 	uint64_t seq;
+	uint64_t durable; /* as fmt_txn_durable said; 0: nothing */
 	struct orch_cursor records;
 };
 int fmt_txn_next(const void *p, size_t len, size_t *pos, uint64_t last_seq, struct fmt_txn *out,

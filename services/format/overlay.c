@@ -619,34 +619,46 @@ static int replay_head(
 	if (r == 0 || rec.kind != FMT_LAYER_HEAD)
 		return fmt_corrupt(err, "log", "it does not begin with its head");
 	*out = rec.head;
+	out->durable = t.durable;
 	return 0;
 }
 
-/* Walks all records of a segment. o NULL: only looks whether the checkpoint in it is whole. */
-static int replay_walk(struct fmt_overlay *o, const void *p, size_t len, size_t *out_end,
-    bool *out_torn, bool *out_whole, struct orch_err *err)
+/* One record: what it says of the end, and what it changes. o NULL: nothing. */
+static int replay_record(struct fmt_overlay *o, const struct fmt_layer_record *rec,
+    struct fmt_log_end *end, bool *out_whole, struct orch_err *err)
 {
-	struct fmt_layer_record rec;
-	bool sealed = false;
-	struct fmt_txn t;
-	uint64_t last = 0;
 	int r;
 
-	*out_end = 0;
-	*out_whole = false;
-	while ((r = fmt_txn_next(p, len, out_end, last, &t, out_torn, err)) == 1) {
-		last = t.seq;
+	if (end->sealed)
+		return fmt_corrupt(err, "log", "it goes on behind its seal");
+	end->sealed = rec->kind == FMT_LAYER_SEALED;
+	if (end->sealed)
+		end->successor = rec->successor;
+	*out_whole |= rec->kind == FMT_LAYER_CHECKPOINT_END;
+	if (o == NULL)
+		return 0;
+	r = fmt_overlay_apply(o, rec, 0);
+	return r < 0 ? orch_err_set(err, -r, "apply a log record: %s", orch_err_name(-r)) : 0;
+}
+
+/* Walks all records of a segment. */
+static int replay_walk(struct fmt_overlay *o, const void *p, size_t len, struct fmt_log_end *end,
+    bool *out_whole, struct orch_err *err)
+{
+	struct fmt_layer_record rec;
+	struct fmt_txn t;
+	int r;
+
+	while ((r = fmt_txn_next(p, len, &end->used, end->seq, &t, &end->torn, err)) == 1) {
+		end->seq = t.seq;
+		if (t.durable == 0)
+			end->durable = UINT64_MAX;
+		else
+			raise_to(&end->durable, t.durable);
 		while ((r = fmt_txn_record(&t, &rec, err)) == 1) {
-			if (sealed)
-				return fmt_corrupt(err, "log", "it goes on behind its seal");
-			sealed = rec.kind == FMT_LAYER_SEALED;
-			*out_whole |= rec.kind == FMT_LAYER_CHECKPOINT_END;
-			if (o == NULL)
-				continue;
-			r = fmt_overlay_apply(o, &rec, 0);
+			r = replay_record(o, &rec, end, out_whole, err);
 			if (r < 0)
-				return orch_err_set(
-				    err, -r, "apply a log record: %s", orch_err_name(-r));
+				return r;
 		}
 		if (r < 0)
 			return r;
@@ -656,29 +668,42 @@ static int replay_walk(struct fmt_overlay *o, const void *p, size_t len, size_t 
 	return r;
 }
 
+int fmt_log_scan(const void *p, size_t len, struct fmt_log_end *out, struct orch_err *err)
+{
+	struct fmt_log_end end = {.used = 0};
+	bool whole = false;
+	int r = replay_head(p, len, &end.head, &end.torn, err);
+
+	if (r == 0)
+		r = replay_walk(NULL, p, len, &end, &whole, err);
+	if (r < 0)
+		return r;
+	if (end.head.checkpoint && !whole)
+		return orch_err_set(err, ENODATA, "the checkpoint is not whole");
+	*out = end;
+	return 0;
+}
+
 int fmt_overlay_replay(struct fmt_overlay *o, const void *p, size_t len, size_t *out_end,
     struct fmt_layer_head *out_head, bool *out_torn, struct orch_err *err)
 {
-	struct fmt_layer_head head;
-	bool torn, whole;
-	size_t end;
-	int r = replay_head(p, len, &head, &torn, err);
+	struct fmt_log_end end = {.used = 0};
+	bool whole = false;
+	int r = replay_head(p, len, &end.head, &end.torn, err);
 
+	if (r == 0 && end.head.checkpoint)
+		r = fmt_log_scan(p, len, &end, err);
 	if (r < 0)
 		return r;
-	if (head.checkpoint) {
-		r = replay_walk(NULL, p, len, &end, &torn, &whole, err);
-		if (r < 0)
-			return r;
-		if (!whole)
-			return orch_err_set(err, ENODATA, "the checkpoint is not whole");
-	}
-	r = replay_walk(o, p, len, &end, &torn, &whole, err);
+	end.used = 0;
+	end.seq = 0;
+	end.sealed = false;
+	r = replay_walk(o, p, len, &end, &whole, err);
 	if (r < 0)
 		return r;
-	*out_end = end;
-	*out_head = head;
-	*out_torn = torn;
+	*out_end = end.used;
+	*out_head = end.head;
+	*out_torn = end.torn;
 	return 0;
 }
 

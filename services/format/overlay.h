@@ -28,6 +28,21 @@ int fmt_overlay_replay(struct fmt_overlay *o, const void *p, size_t len, size_t 
     struct fmt_layer_head *out_head, bool *out_torn, struct orch_err *err)
     ORCH_NONNULL(1, 4, 5, 6) ORCH_WUR;
 
+/* What a segment is and how it ends, without its meaning. */
+struct fmt_log_end {
+	struct fmt_layer_head head; /* its first record */
+	size_t used;		    /* bytes of whole frames */
+	uint64_t seq;		    /* of the last transaction */
+	uint64_t durable; /* the highest that a frame says; UINT64_MAX: one says nothing */
+	bool torn;	  /* bytes of an unfinished transaction lie behind */
+	bool sealed;
+	uint64_t successor; /* when sealed */
+};
+/* Reads all frames and records of one segment. -ENODATA: no whole frame, or a checkpoint that is not
+ * whole. */
+int fmt_log_scan(const void *p, size_t len, struct fmt_log_end *out, struct orch_err *err)
+    ORCH_NONNULL(3) ORCH_WUR;
+
 const struct fmt_node *fmt_overlay_node(const struct fmt_overlay *o, uint64_t ino) ORCH_NONNULL(1);
 /* The recorded entry (may be a whiteout: ino 0); NULL: nothing recorded, ask the base. */
 const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t parent,

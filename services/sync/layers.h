@@ -1,10 +1,10 @@
-/* Sealed layers read back: every log.<segment> of layers/<id>/ replayed in order. */
+/* Sealed layers read back. */
 #ifndef ORCH_SYNC_LAYERS_H
 #define ORCH_SYNC_LAYERS_H
 
 #include "format/overlay.h"
 
-/* Applies all segments of one layer to o. A torn tail is an error: a sealed layer has none. */
+/* Applies the log of one layer to o. -ORCH_ECORRUPT, too, when it is not sealed. */
 int sync_layer_replay(int layers_fd, uint64_t layer, struct fmt_overlay *o, struct orch_err *err)
     ORCH_NONNULL(3) ORCH_WUR;
 /* Opens a private file for reading. fd or -errno. */

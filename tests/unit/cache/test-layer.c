@@ -237,6 +237,38 @@ static void test_layer_without_log_keeps_nothing(void **state)
 	assert_true(fx_exists(f, "layers/901"));
 }
 
+/* A roll that a kill cut off: the mount goes on in the segment before, and so does the keeper. */
+static void test_a_roll_that_was_cut_off(void **state)
+{
+	struct fx *f = *state;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL);
+	struct orch_err err = ORCH_ERR_INIT;
+	struct cas_layer x, *v;
+	char path[400];
+	size_t count;
+	int fd;
+
+	seal(f, a, b);
+	for (uint64_t id = a; id <= b; id++) {
+		snprintf(path, sizeof(path), "%s/layers/%d/log.2", f->store, (int)id);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		assert_int_equal(ftruncate(fd, id == a ? 0 : 262144), 0);
+		close(fd);
+	}
+	FX_OK(cas_layer_get(f->s, a, &x, &err), &err);
+	assert_true(x.sealed);
+	assert_int_equal(x.seq, 2);
+	FX_OK(cas_layer_get(f->s, b, &x, &err), &err);
+	assert_false(x.sealed);
+	assert_int_equal(x.head.parent, a);
+	FX_OK(cas_layer_list(f->s, 0, &v, &count, &err), &err);
+	assert_int_equal(count, 2);
+	assert_int_equal(v[0].status, 0);
+	assert_int_equal(v[1].status, 0);
+	assert_int_equal(v[0].children, 1);
+	free(v);
+}
+
 static void test_unfinished_layer_is_swept(void **state)
 {
 	struct fx *f = *state;
@@ -311,6 +343,7 @@ int main(void)
 	    T(test_damaged_layer_keeps_only_what_it_may_name),
 	    T(test_layer_without_log_keeps_nothing),
 	    T(test_unfinished_layer_is_swept),
+	    T(test_a_roll_that_was_cut_off),
 #ifdef ORCH_FAULT_INJECTION
 	    T(test_creation_is_whole_or_not),
 #endif

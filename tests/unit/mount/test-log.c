@@ -7,7 +7,7 @@
 #include "tests/lib/tap.h"
 #include "core/fd.h"
 #include "fsd/mount/log.h"
-#include "fsd/mount/segments.h"
+#include "view/layer_log.h"
 
 struct world {
 	char path[64];
@@ -52,19 +52,21 @@ static void append(struct world *w, uint64_t ino)
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	size_t at;
 
-	assert_int_equal(fmt_txn_begin(&b, ++w->head.seq, &at), 0);
+	assert_int_equal(fmt_txn_begin(&b, w->head.seq + 1, &at), 0);
 	fmt_txn_durable(&b, at, mnt_log_durable(w->log));
 	assert_int_equal(fmt_txn_add(&b, &rec), 0);
 	assert_int_equal(fmt_txn_end(&b, at), 0);
-	assert_int_equal(mnt_log_append(w->log, &w->head, w->head.seq, b.data, b.len, false), 0);
+	assert_int_equal(
+	    mnt_log_append(w->log, &w->head, w->head.seq + 1, b.data, b.len, false), 0);
+	w->head.seq++; /* a segment's head says what was before it */
 }
 
-static struct fmt_overlay *replay(struct world *w, struct mnt_replay *out)
+static struct fmt_overlay *replay(struct world *w, struct view_log *out)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	struct fmt_overlay *o = fmt_overlay_new();
 
-	if (mnt_segments_replay(w->dirfd, o, out, &err) < 0)
+	if (view_log_replay(w->dirfd, o, out, &err) < 0)
 		fail_msg("%s", err.msg);
 	return o;
 }
@@ -72,7 +74,7 @@ static struct fmt_overlay *replay(struct world *w, struct mnt_replay *out)
 static void test_what_was_appended_is_replayed(void **state)
 {
 	struct world *w = *state;
-	struct mnt_replay r;
+	struct view_log r;
 	struct fmt_overlay *o;
 
 	for (uint64_t i = 10; i < 20010; i++) /* about 2 MB: several segments */
@@ -92,7 +94,7 @@ static void test_it_goes_on_where_it_was(void **state)
 {
 	struct world *w = *state;
 	struct orch_err err = ORCH_ERR_INIT;
-	struct mnt_replay r;
+	struct view_log r;
 	struct fmt_overlay *o;
 
 	for (uint64_t i = 10; i < 100; i++)
@@ -120,7 +122,7 @@ static int put(void *priv, const void *p, size_t n)
 static void test_a_checkpoint_replaces_what_was_before(void **state)
 {
 	struct world *w = *state;
-	struct mnt_replay r;
+	struct view_log r;
 	struct fmt_overlay *o;
 	struct stat st;
 
@@ -145,7 +147,7 @@ static void test_a_checkpoint_replaces_what_was_before(void **state)
 static void test_a_checkpoint_that_was_not_finished_is_nothing(void **state)
 {
 	struct world *w = *state;
-	struct mnt_replay r;
+	struct view_log r;
 	struct fmt_overlay *o;
 	uint64_t segment;
 
@@ -162,7 +164,7 @@ static void test_a_checkpoint_that_was_not_finished_is_nothing(void **state)
 static void test_a_segment_that_was_just_made_is_nothing(void **state)
 {
 	struct world *w = *state;
-	struct mnt_replay r;
+	struct view_log r;
 	struct fmt_overlay *o;
 	int fd;
 
@@ -174,6 +176,71 @@ static void test_a_segment_that_was_just_made_is_nothing(void **state)
 	assert_int_equal(r.segment, 1);
 	assert_int_equal(fmt_overlay_node_count(o), 1);
 	fmt_overlay_free(o);
+	/* reading changes nothing; who goes on with the log removes it */
+	assert_int_equal(r.drop_from, 2);
+	assert_int_equal(faccessat(w->dirfd, "log.2", F_OK, 0), 0);
+	assert_int_equal(view_log_drop(w->dirfd, r.drop_from, NULL), 0);
+	assert_int_equal(faccessat(w->dirfd, "log.2", F_OK, 0), -1);
+	assert_int_equal(faccessat(w->dirfd, "log.1", F_OK, 0), 0);
+}
+
+/* Leaves of log.1 what its first `keep` bytes are; the rest is zeros, as after a power cut. */
+static void cut(struct world *w, const char *name, off_t keep)
+{
+	int fd = openat(w->dirfd, name, O_WRONLY | O_CLOEXEC);
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(ftruncate(fd, keep), 0);
+	assert_int_equal(ftruncate(fd, st.st_size), 0);
+	close(fd);
+}
+
+static void test_a_hole_before_the_next_segment_is_damage(void **state)
+{
+	struct world *w = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct view_log r;
+
+	for (uint64_t i = 10; i < 4010; i++)
+		append(w, i);
+	assert_int_equal(mnt_log_sync(w->log), 0);
+	append(w, 9000); /* says what was synced */
+	cut(w, "log.1", 130000);
+	assert_int_equal(view_log_replay(w->dirfd, NULL, &r, &err), -ORCH_ECORRUPT);
+	assert_non_null(strstr(err.msg, "log.1 ends with transaction"));
+}
+
+static void test_a_hole_that_was_never_synced_ends_the_log(void **state)
+{
+	struct world *w = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct view_log r;
+	struct fmt_overlay *o;
+
+	assert_int_equal(mnt_log_sync(w->log), 0);
+	for (uint64_t i = 10; i < 4010; i++)
+		append(w, i);
+	cut(w, "log.1", 130000);
+	o = replay(w, &r);
+	assert_true(r.torn);
+	assert_int_equal(r.segment, 1);
+	assert_int_equal(r.drop_from, 2);
+	assert_true(fmt_overlay_node_count(o) > 500 && fmt_overlay_node_count(o) < 4000);
+	assert_int_equal(fmt_overlay_seq(o), r.seq);
+	fmt_overlay_free(o);
+	/* gone on with, it is a log again */
+	mnt_log_close(w->log);
+	assert_int_equal(view_log_drop(w->dirfd, r.drop_from, NULL), 0);
+	assert_int_equal(
+	    mnt_log_open(w->dirfd, r.segment, r.used, r.seq, r.total, &w->log, &err), 0);
+	w->head.seq = r.seq;
+	for (uint64_t i = 20000; i < 24000; i++)
+		append(w, i);
+	o = replay(w, &r);
+	assert_int_equal(r.segment, 2);
+	assert_int_equal(r.seq, w->head.seq);
+	fmt_overlay_free(o);
 }
 
 static void test_a_missing_segment_is_said(void **state)
@@ -181,12 +248,12 @@ static void test_a_missing_segment_is_said(void **state)
 	struct world *w = *state;
 	struct orch_err err = ORCH_ERR_INIT;
 	struct fmt_overlay *o = fmt_overlay_new();
-	struct mnt_replay r;
+	struct view_log r;
 
 	for (uint64_t i = 10; i < 20010; i++)
 		append(w, i);
 	assert_int_equal(unlinkat(w->dirfd, "log.2", 0), 0);
-	assert_int_equal(mnt_segments_replay(w->dirfd, o, &r, &err), -ORCH_ECORRUPT);
+	assert_int_equal(view_log_replay(w->dirfd, o, &r, &err), -ORCH_ECORRUPT);
 	assert_non_null(strstr(err.msg, "log.2"));
 	fmt_overlay_free(o);
 }
@@ -203,6 +270,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		test_a_segment_that_was_just_made_is_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_missing_segment_is_said, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_a_hole_before_the_next_segment_is_damage, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_a_hole_that_was_never_synced_ends_the_log, setup, teardown),
 	};
 
 	return tap_run(tests);
