@@ -14,6 +14,7 @@
 #include "format/msg.h"
 #include "fsd/mount/busy.h"
 #include "fsd/mount/control.h"
+#include "fsd/mount/requests.h"
 
 #define CLIENTS_MAX	 8
 #define REPLY_MS	 5000
@@ -52,8 +53,10 @@ static int add_json(struct call *call, struct orch_json *j)
 static int status_json(struct call *call, const struct mnt_ns_status *st)
 {
 	orch_auto(json) struct orch_json *j = orch_json_object();
+	orch_auto(json) struct orch_json *requests =
+	    mnt_requests_show(mnt_door_requests(call->s->c->door));
 
-	if (!j)
+	if (!j || !requests)
 		return -ENOMEM;
 	orch_json_set_u64(j, "layer", st->layer);
 	orch_json_set_u64(j, "parent", st->parent);
@@ -66,6 +69,7 @@ static int status_json(struct call *call, const struct mnt_ns_status *st)
 	orch_json_set_bool(j, "read_only", st->read_only);
 	orch_json_set_bool(j, "frozen", mnt_door_frozen(call->s->c->door));
 	orch_json_set_str(j, "data", mnt_door_data_path(call->s->c->door));
+	orch_json_set_json(j, "requests", &requests);
 	return add_json(call, j);
 }
 

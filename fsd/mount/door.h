@@ -11,6 +11,7 @@
 #include "fsd/mount/ns.h"
 
 struct mnt_door;
+struct mnt_requests;
 
 struct mnt_door_config {
 	const char *mountpoint;
@@ -31,6 +32,8 @@ int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err) ORCH_
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* "passthrough", "process": how data goes; known when the kernel has said hello. */
 const char *mnt_door_data_path(const struct mnt_door *d) ORCH_NONNULL(1);
+/* What the kernel has asked so far; lives as long as the door. */
+const struct mnt_requests *mnt_door_requests(const struct mnt_door *d) ORCH_NONNULL(1);
 /* Holds every request that would change something until _thaw. */
 void mnt_door_freeze(struct mnt_door *d) ORCH_NONNULL(1);
 void mnt_door_thaw(struct mnt_door *d) ORCH_NONNULL(1);

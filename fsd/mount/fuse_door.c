@@ -19,6 +19,7 @@
 #include "core/process.h"
 #include "fsd/mount/door.h"
 #include "fsd/mount/notify.h"
+#include "fsd/mount/requests.h"
 
 #define THREADS	    2
 #define HELLO_S	    30
@@ -56,6 +57,7 @@ struct mnt_door {
 	unsigned thread_count;
 	bool notifying, mounted, passthrough;
 	int ended_fd;
+	struct mnt_requests requests;
 	pthread_mutex_t freeze_lock; /* all below */
 	pthread_cond_t greeted;	     /* the kernel has said hello (INIT), or will never */
 	bool hello, gone;
@@ -1070,6 +1072,7 @@ static void *serve(void *arg)
 			continue;
 		if (r <= 0)
 			break;
+		mnt_requests_note(&d->requests, buf.mem, buf.flags & FUSE_BUF_IS_FD ? 0 : buf.size);
 		if (!park(d, &buf))
 			fuse_session_process_buf(d->session, &buf);
 	}
@@ -1144,6 +1147,11 @@ int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 	if (errno != EPERM)
 		return orch_err_sys(err, errno, "unmount %s", d->mountpoint);
 	return unmount_as_user(d, lazy, err);
+}
+
+const struct mnt_requests *mnt_door_requests(const struct mnt_door *d)
+{
+	return &d->requests;
 }
 
 const char *mnt_door_data_path(const struct mnt_door *d)

@@ -20,6 +20,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/options.c %D%/options.h \
 	%D%/rebase.c \
 	%D%/remover.c %D%/remover.h \
+	%D%/requests.c %D%/requests.h \
 	%D%/seal.c \
 	%D%/txn.c \
 	%D%/xattr.c

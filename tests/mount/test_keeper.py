@@ -55,6 +55,29 @@ def mounts_below(path):
 
 
 @test(needs="fuse")
+def requests_are_counted_and_what_the_kernel_knows_costs_none(t):
+    d = started(t)
+    w = create(t, d, "w")
+
+    def requests():
+        return show(t, d, "w")["mount"]["requests"]
+
+    def look():
+        os.stat(w["path"] + "/d/b")
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(w["path"] + "/absent")
+        os.listdir(w["path"] + "/d")
+    before = requests()
+    look()
+    first = requests()
+    t.ok(first["lookup"] >= before.get("lookup", 0) + 3, "d, b and absent: %s, then %s" % (before, first))
+    look()  # the kernel asks once more for the attributes of a folder that it has listed: their atime
+    second = requests()
+    look()
+    t.eq(requests(), second, "the third look")
+
+
+@test(needs="fuse")
 def a_cycle(t):
     d = started(t)
     w = create(t, d, "w")

@@ -9,3 +9,5 @@ check_PROGRAMS += %D%/test-ns
 %C%_test_ns_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
 check_PROGRAMS += %D%/test-remover
 %C%_test_remover_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
+check_PROGRAMS += %D%/test-requests
+%C%_test_requests_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
