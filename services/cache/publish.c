@@ -15,7 +15,6 @@
 #include "cache/snapshot.h"
 #include "cache/store_priv.h"
 #include "core/clock.h"
-#include "core/fault.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
@@ -105,10 +104,8 @@ static int claim(
 
 static int sync_all(struct cas_adopt *a, struct orch_err *err)
 {
-	int fault = orch_fault(ORCH_FAULT_FSYNC);
-
-	if (fault || syncfs(a->dirfd) < 0)
-		return orch_err_sys(err, fault ? fault : errno, "sync of the store");
+	if (syncfs(a->dirfd) < 0)
+		return orch_err_sys(err, errno, "sync of the store");
 	return 0;
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "core/fault.h"
 #include "core/size.h"
 
 #define BUF_FIRST_CAP 128
@@ -52,7 +51,7 @@ static int buf_grow(struct orch_buf *b, size_t need)
 			cap = need;
 	if (cap > b->max)
 		cap = b->max;
-	if (orch_size_add(cap, 1, &bytes) < 0 || orch_fault(ORCH_FAULT_ALLOC))
+	if (orch_size_add(cap, 1, &bytes) < 0)
 		return buf_fail(b, ENOMEM);
 	p = realloc(b->data, bytes);
 	if (!p)

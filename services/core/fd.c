@@ -42,11 +42,8 @@ void orch_auto_fd(int *fd)
 /* One transfer of any direction: at < 0 means the descriptor's own position. */
 static ssize_t write_some(int fd, const void *p, size_t n, off_t at)
 {
-	int fault = orch_fault(ORCH_FAULT_WRITE);
 	ssize_t r;
 
-	if (fault)
-		return -fault;
 	do
 		r = at < 0 ? write(fd, p, n) : pwrite(fd, p, n, at);
 	while (r < 0 && errno == EINTR);
@@ -55,11 +52,8 @@ static ssize_t write_some(int fd, const void *p, size_t n, off_t at)
 
 static ssize_t read_some(int fd, void *p, size_t n, off_t at)
 {
-	int fault = orch_fault(ORCH_FAULT_READ);
 	ssize_t r;
 
-	if (fault)
-		return -fault;
 	do
 		r = at < 0 ? read(fd, p, n) : pread(fd, p, n, at);
 	while (r < 0 && errno == EINTR);
@@ -177,10 +171,6 @@ int orch_file_load(int dirfd, const char *name, struct orch_buf *buf, struct orc
 
 int orch_fd_sync(int fd)
 {
-	int fault = orch_fault(ORCH_FAULT_FSYNC);
-
-	if (fault)
-		return -fault;
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
@@ -207,10 +197,6 @@ int orch_fd_sync_parent(int dirfd, const char *path)
 
 int orch_rename(int fromdir, const char *from, int todir, const char *to, unsigned flags)
 {
-	int fault = orch_fault(ORCH_FAULT_RENAME);
-
-	if (fault)
-		return -fault;
 	return renameat2(fromdir, from, todir, to, flags) < 0 ? -errno : 0;
 }
 
@@ -300,7 +286,7 @@ static ssize_t copy_by_hand(struct copy_job *j, off_t at, size_t n)
 	ssize_t got;
 	int r;
 
-	if (!j->block && !orch_fault(ORCH_FAULT_ALLOC))
+	if (!j->block)
 		j->block = malloc(COPY_BLOCK_BYTES);
 	if (!j->block)
 		return -ENOMEM;
@@ -313,12 +299,9 @@ static ssize_t copy_by_hand(struct copy_job *j, off_t at, size_t n)
 
 static ssize_t copy_some(struct copy_job *j, off_t at, size_t n)
 {
-	int fault = orch_fault(ORCH_FAULT_WRITE);
 	loff_t in = at, out = at;
 	ssize_t r;
 
-	if (fault)
-		return -fault;
 	if (j->block)
 		return copy_by_hand(j, at, n);
 	do

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/fault.h"
 #include "core/size.h"
 
 /* A line, taken apart. `text` has no leading '!' or '/', no trailing '/'. */
@@ -260,7 +259,7 @@ static int glob_parse(const char *p, size_t len, struct glob *out)
 	}
 	if (len == 0)
 		return 0;
-	g.text = orch_fault(ORCH_FAULT_ALLOC) ? NULL : strndup(p, len);
+	g.text = strndup(p, len);
 	if (!g.text)
 		return -ENOMEM;
 	*out = g;
@@ -281,7 +280,7 @@ bool orch_glob_match(const char *pattern, const char *path, bool is_dir)
 
 struct orch_globs *orch_globs_new(void)
 {
-	return orch_fault(ORCH_FAULT_ALLOC) ? NULL : calloc(1, sizeof(struct orch_globs));
+	return calloc(1, sizeof(struct orch_globs));
 }
 
 void orch_globs_free(struct orch_globs *g)

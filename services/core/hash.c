@@ -83,7 +83,7 @@ void orch_sha256(const void *p, size_t n, struct orch_digest *out)
 
 struct orch_sha256 *orch_sha256_new(void)
 {
-	struct orch_sha256 *s = orch_fault(ORCH_FAULT_ALLOC) ? NULL : malloc(sizeof(*s));
+	struct orch_sha256 *s = malloc(sizeof(*s));
 
 	if (s)
 		orch_sha256_reset(s);
@@ -171,13 +171,12 @@ static int hash_blocks(
 	uint64_t at = 0;
 
 	for (;;) {
-		int fault = orch_fault(ORCH_FAULT_READ);
-		ssize_t n = fault ? -1 : pread(fd, block, block_bytes, (off_t)at);
+		ssize_t n = pread(fd, block, block_bytes, (off_t)at);
 
-		if (n < 0 && !fault && errno == EINTR)
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fault ? -fault : -errno;
+			return -errno;
 		if (n == 0)
 			break;
 		if (h->sha)
@@ -211,7 +210,7 @@ int orch_hash_fd(int fd, uint64_t seed, struct orch_digest *out_sha,
 	uint64_t bytes = 0;
 	int r;
 
-	block = orch_fault(ORCH_FAULT_ALLOC) ? NULL : malloc(block_bytes);
+	block = malloc(block_bytes);
 	if (!block)
 		return orch_err_sys(err, ENOMEM, "cannot hash a file");
 	if (out_sha) {

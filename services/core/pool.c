@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "core/fault.h"
 
 struct task {
 	orch_pool_fn *fn;
@@ -92,7 +91,7 @@ static void start_threads(struct orch_pool *p, unsigned count)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (p->thread_count < count && !orch_fault(ORCH_FAULT_ALLOC) &&
+	while (p->thread_count < count &&
 	       pthread_create(&p->threads[p->thread_count], NULL, worker, p) == 0)
 		p->thread_count++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -100,7 +99,7 @@ static void start_threads(struct orch_pool *p, unsigned count)
 
 struct orch_pool *orch_pool_new(unsigned threads, size_t queue_max)
 {
-	struct orch_pool *p = orch_fault(ORCH_FAULT_ALLOC) ? NULL : calloc(1, sizeof(*p));
+	struct orch_pool *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;

@@ -30,6 +30,7 @@
 
 #include "core/cgroup.h"
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/fd.h"
 #include "core/path.h"
 #include "core/proctree.h"
@@ -166,8 +167,12 @@ static ORCH_NORETURN void child_run(const struct launch *l)
 /* The parent's half: the pid or -errno. The stack frame of vfork must outlive the child's use. */
 static __attribute__((noinline)) pid_t launch_fork(const struct launch *l)
 {
-	pid_t pid = vfork();
+	int fault = orch_fault(ORCH_FAULT_FORK); /* vfork can't be wrapped: it returns twice */
+	pid_t pid;
 
+	if (fault)
+		return -fault;
+	pid = vfork();
 	if (pid == 0)
 		child_run(l);
 	return pid < 0 ? -errno : pid;

@@ -6,7 +6,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/compiler.c %D%/compiler.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
-	%D%/fault.c %D%/fault.h \
+	%D%/fault.c %D%/fault.h %D%/fault_calls.c \
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
@@ -23,3 +23,20 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/size.h \
 	%D%/strv.c %D%/strv.h \
 	%D%/utf8.c %D%/utf8.h
+
+# The functions of fault_calls.c: every call of them is a point of failure.
+if FAULT_INJECTION
+FAULT_WRAPS = \
+	-Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=reallocarray \
+	-Wl,--wrap=aligned_alloc -Wl,--wrap=strdup -Wl,--wrap=strndup -Wl,--wrap=vasprintf \
+	-Wl,--wrap=__vasprintf_chk -Wl,--wrap=asprintf -Wl,--wrap=__asprintf_chk -Wl,--wrap=mmap \
+	-Wl,--wrap=read -Wl,--wrap=pread -Wl,--wrap=write -Wl,--wrap=pwrite -Wl,--wrap=copy_file_range \
+	-Wl,--wrap=ftruncate -Wl,--wrap=fallocate -Wl,--wrap=posix_fallocate -Wl,--wrap=fsync \
+	-Wl,--wrap=fdatasync -Wl,--wrap=syncfs -Wl,--wrap=rename -Wl,--wrap=renameat -Wl,--wrap=renameat2 \
+	-Wl,--wrap=linkat -Wl,--wrap=unlink -Wl,--wrap=unlinkat -Wl,--wrap=rmdir -Wl,--wrap=open \
+	-Wl,--wrap=openat -Wl,--wrap=opendir -Wl,--wrap=fdopendir -Wl,--wrap=mkdir -Wl,--wrap=mkdirat \
+	-Wl,--wrap=symlinkat -Wl,--wrap=pipe2 -Wl,--wrap=eventfd -Wl,--wrap=epoll_create1 \
+	-Wl,--wrap=signalfd -Wl,--wrap=timerfd_create -Wl,--wrap=memfd_create -Wl,--wrap=socket \
+	-Wl,--wrap=socketpair -Wl,--wrap=accept4 -Wl,--wrap=connect -Wl,--wrap=bind -Wl,--wrap=listen \
+	-Wl,--wrap=sendmsg -Wl,--wrap=recvmsg -Wl,--wrap=pthread_create -Wl,--wrap=fork
+endif

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/fault.h"
 #include "core/size.h"
 
 void orch_strv_fini(struct orch_strv *s)
@@ -33,7 +32,7 @@ static int strv_grow(struct orch_strv *s)
 	if (s->count + 1 < s->cap)
 		return 0;
 	if (orch_size_mul(s->cap ? s->cap : 4, 2, &cap) < 0 ||
-	    orch_size_mul(cap, sizeof(*v), &bytes) < 0 || orch_fault(ORCH_FAULT_ALLOC))
+	    orch_size_mul(cap, sizeof(*v), &bytes) < 0)
 		return -ENOMEM;
 	v = realloc(s->v, bytes);
 	if (!v)

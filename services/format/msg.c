@@ -1,6 +1,6 @@
 /* Messages between keeper and mount. Pure. docs/format.md has the bytes. */
 #include "format/msg.h"
-#include "format/alloc.h"
+#include <stdlib.h>
 #include <string.h>
 #include "format/format_priv.h"
 
@@ -156,7 +156,7 @@ char *fmt_msg_get_str(const struct fmt_msg *m, uint16_t tag)
 
 	if (p == NULL || memchr(p, '\0', len) != NULL)
 		return NULL;
-	s = fmt_malloc(len + 1);
+	s = malloc(len + 1);
 	if (s == NULL)
 		return NULL;
 	memcpy(s, p, len);

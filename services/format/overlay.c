@@ -6,7 +6,8 @@
  * Pure; not thread-safe, but what does not change it may run in many threads at once.
  */
 #include "format/overlay.h"
-#include "format/alloc.h"
+
+#include <stdlib.h>
 #include "format/format_priv.h"
 #include "format/overlay_mem.h"
 
@@ -38,7 +39,7 @@ struct fmt_overlay {
 
 struct fmt_overlay *fmt_overlay_new(void)
 {
-	struct fmt_overlay *o = fmt_calloc(1, sizeof(*o));
+	struct fmt_overlay *o = calloc(1, sizeof(*o));
 
 	if (o == NULL)
 		return NULL;
@@ -190,13 +191,13 @@ static int node_own(struct fmt_overlay *o, struct fmt_node *v)
 	void *xattrs = NULL, *target = NULL;
 
 	if (v->xattrs.len > 0) {
-		xattrs = fmt_malloc(v->xattrs.len);
+		xattrs = malloc(v->xattrs.len);
 		if (xattrs == NULL)
 			return -ENOMEM;
 		memcpy(xattrs, v->xattrs.p, v->xattrs.len);
 	}
 	if (node_target(v) != NULL) {
-		target = fmt_malloc(v->target_len);
+		target = malloc(v->target_len);
 		if (target == NULL) {
 			free(xattrs);
 			return -ENOMEM;
@@ -280,7 +281,7 @@ static int folder_reserve(struct fmt_overlay *o, struct folder *f)
 		cap = SLAB_COUNT_MAX;
 	if (f->count >= cap)
 		return -ENOMEM;
-	v = fmt_grow(f->entries, cap, sizeof(*v));
+	v = reallocarray(f->entries, cap, sizeof(*v));
 	if (v == NULL)
 		return -ENOMEM;
 	o->extra_bytes += (cap - f->cap) * sizeof(*v);

@@ -1,7 +1,7 @@
 /* Slab and index, see overlay_mem.h. Not thread-safe. */
 #include "format/overlay_mem.h"
 #include <errno.h>
-#include "format/alloc.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* Items of the first `chunks` chunks together. */
@@ -21,14 +21,14 @@ static int class_grow(struct slab *s, struct slab_class *c, size_t item)
 
 	if (c->chunk_count == c->chunk_cap) {
 		cap = c->chunk_cap == 0 ? 8 : c->chunk_cap * 2;
-		v = fmt_grow(c->chunks, cap, sizeof(*v));
+		v = reallocarray(c->chunks, cap, sizeof(*v));
 		if (v == NULL)
 			return -ENOMEM;
 		s->bytes += (cap - c->chunk_cap) * sizeof(*v);
 		c->chunks = v;
 		c->chunk_cap = cap;
 	}
-	chunk = fmt_malloc(bytes);
+	chunk = malloc(bytes);
 	if (chunk == NULL)
 		return -ENOMEM;
 	memset(chunk + item * count, 0, SLAB_SLACK);
@@ -92,7 +92,7 @@ int index_reserve(struct index *x)
 
 	if ((x->count + 1) * 5 <= size * 4)
 		return 0;
-	slots = fmt_calloc(grown, sizeof(*slots));
+	slots = calloc(grown, sizeof(*slots));
 	if (slots == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < size; i++) {

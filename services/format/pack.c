@@ -4,7 +4,8 @@
  * an open pack may be read by many. docs/format.md has the bytes.
  */
 #include "format/pack.h"
-#include "format/alloc.h"
+
+#include <stdlib.h>
 #include "format/format_priv.h"
 
 #define PACK_VERSION	  1
@@ -33,7 +34,7 @@ struct fmt_pack_writer {
 
 struct fmt_pack_writer *fmt_pack_writer_new(void)
 {
-	struct fmt_pack_writer *w = fmt_calloc(1, sizeof(*w));
+	struct fmt_pack_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return NULL;
@@ -98,11 +99,11 @@ static int writer_grow(struct fmt_pack_writer *w)
 		return 0;
 	if (w->count >= PACK_COUNT_MAX)
 		return -EOVERFLOW;
-	v = fmt_grow(w->v, cap, sizeof(*v));
+	v = reallocarray(w->v, cap, sizeof(*v));
 	if (v == NULL)
 		return -ENOMEM;
 	w->v = v;
-	set = fmt_calloc((size_t)cap * 2, sizeof(*set));
+	set = calloc((size_t)cap * 2, sizeof(*set));
 	if (set == NULL)
 		return -ENOMEM;
 	free(w->set);

@@ -1,6 +1,5 @@
 noinst_LIBRARIES += %D%/libformat.a
 %C%_libformat_a_SOURCES = \
-	%D%/alloc.h \
 	%D%/entry.c %D%/entry.h %D%/format_priv.h \
 	%D%/layer.c %D%/layer.h \
 	%D%/msg.c %D%/msg.h \

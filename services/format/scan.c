@@ -3,7 +3,8 @@
  * with a checksum of everything. Pure. docs/format.md has the bytes.
  */
 #include "format/scan.h"
-#include "format/alloc.h"
+
+#include <stdlib.h>
 #include "format/format_priv.h"
 
 #define SCAN_VERSION	1
@@ -25,7 +26,7 @@ struct fmt_scan_writer {
 
 struct fmt_scan_writer *fmt_scan_writer_new(const struct fmt_scan_head *head)
 {
-	struct fmt_scan_writer *w = fmt_calloc(1, sizeof(*w));
+	struct fmt_scan_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return NULL;

@@ -3,7 +3,8 @@
  * table behind them, since most entries are files. Pure. docs/format.md has the bytes.
  */
 #include "format/stamps.h"
-#include "format/alloc.h"
+
+#include <stdlib.h>
 #include "format/format_priv.h"
 
 #define STAMPS_VERSION	  1
@@ -18,7 +19,7 @@ struct fmt_stamps_builder {
 
 struct fmt_stamps_builder *fmt_stamps_builder_new(void)
 {
-	struct fmt_stamps_builder *b = fmt_calloc(1, sizeof(*b));
+	struct fmt_stamps_builder *b = calloc(1, sizeof(*b));
 
 	if (b == NULL)
 		return NULL;

@@ -3,7 +3,8 @@
  * touching memory of its own. Pure. docs/format.md has the bytes.
  */
 #include "format/tree.h"
-#include "format/alloc.h"
+
+#include <stdlib.h>
 #include "core/size.h"
 #include "format/format_priv.h"
 
@@ -25,7 +26,7 @@ struct fmt_tree_builder {
 
 struct fmt_tree_builder *fmt_tree_builder_new(void)
 {
-	struct fmt_tree_builder *b = fmt_calloc(1, sizeof(*b));
+	struct fmt_tree_builder *b = calloc(1, sizeof(*b));
 
 	if (b != NULL)
 		orch_buf_init(&b->arena, TREE_DATA_MAX);
@@ -54,7 +55,7 @@ static int builder_grow(struct fmt_tree_builder *b)
 
 	if (b->count < b->cap)
 		return 0;
-	v = fmt_grow(b->v, cap, sizeof(*v));
+	v = reallocarray(b->v, cap, sizeof(*v));
 	if (v == NULL)
 		return -ENOMEM;
 	b->v = v;

@@ -68,7 +68,7 @@ static void without_threads_the_caller_works(void **state)
 {
 	struct orch_pool *p;
 
-	assert_int_equal(orch_fault_set("alloc:2+"), 0);
+	assert_int_equal(orch_fault_set("thread:1+"), 0);
 	p = orch_pool_new(2, 4);
 	assert_non_null(p);
 	atomic_store(&done, 0);
