@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/err.c %D%/err.h \
 	%D%/fault.c %D%/fault.h %D%/fault_calls.c \
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
+	%D%/freezer.c %D%/freezer.h \
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/hash_xxh.h %D%/hash_xxh_body.h \
