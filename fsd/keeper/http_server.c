@@ -70,7 +70,7 @@ static void exchange_cancel(struct exchange *x)
 {
 	uint64_t one = 1;
 
-	__atomic_store_n(&x->cancelled, true, __ATOMIC_RELEASE);
+	atomic_store_explicit(&x->cancelled, true, memory_order_release);
 	if (x->events)
 		fsd_events_cancel(x->events);
 	if (write(x->cancel_fd, &one, sizeof(one)) < 0)

@@ -173,7 +173,7 @@ const char *fsd_query_str(const struct fsd_request *r, const char *key)
 
 bool fsd_request_cancel_flag(const struct fsd_request *r)
 {
-	return __atomic_load_n(r->cancel, __ATOMIC_ACQUIRE);
+	return atomic_load_explicit(r->cancel, memory_order_acquire);
 }
 
 int fsd_request_cancelled(const struct fsd_request *r, struct orch_err *err)
