@@ -46,7 +46,7 @@ static bool same_path(const char *p, size_t len, const char *path)
 		} else {
 			i++;
 		}
-		if ((unsigned char)*path != c)
+		if (c == '\0' || (unsigned char)*path != c)
 			return false;
 	}
 	return *path == '\0';
@@ -58,29 +58,37 @@ static void get_type(const char *line, size_t len, char *out, size_t cap)
 	const char *dash = memmem(line, len, " - ", 3);
 	size_t n = 0;
 
-	if (dash) {
-		dash += 3;
-		n = strcspn(dash, " \n");
-		if (n >= cap)
-			n = cap - 1;
+	if (dash)
+		dash = field(dash + 3, (size_t)(line + len - dash) - 3, 0, &n);
+	if (n >= cap)
+		n = cap - 1;
+	if (n)
 		memcpy(out, dash, n);
-	}
 	out[n] = '\0';
+}
+
+static unsigned number(const char **p, const char *end)
+{
+	unsigned v = 0;
+
+	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++)
+		v = v * 10 + (unsigned)(**p - '0');
+	return v;
 }
 
 static bool parse_line(const char *line, size_t len, const char *path, struct fsd_mountinfo *out)
 {
 	size_t n;
-	const char *p = field(line, len, 4, &n);
-	char *end;
+	const char *p = field(line, len, 4, &n), *end;
 
 	if (!p || !same_path(p, n, path))
 		return false;
 	p = field(line, len, 2, &n);
 	if (!p)
 		return false;
-	out->major = (unsigned)strtoul(p, &end, 10);
-	out->minor = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+	end = p + n;
+	out->major = number(&p, end);
+	out->minor = p < end && *p++ == ':' ? number(&p, end) : 0;
 	get_type(line, len, out->type, sizeof(out->type));
 	return true;
 }

@@ -1,5 +1,6 @@
 /* The text of /proc/self/mountinfo. */
 #include "fsd/keeper/mountpoint.h"
+#include <stdlib.h>
 #include "tests/lib/tap.h"
 
 static const char text[] = "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
@@ -44,11 +45,34 @@ static void finds_no_other(void **state)
 	assert_false(fsd_mountinfo_find("", 0, "/", &m));
 }
 
+/* In memory of just their size: nothing behind the text is looked at. */
+static void ends_with_the_text(void **state)
+{
+	static const char *const texts[] = {
+	    "1 2 8:1 / /m", "1 2 8 / /m", "1 2 8:12 / /m - fuse", "1 2 8:1 / /m\\000\\000"};
+	struct fsd_mountinfo m;
+
+	(void)state;
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(texts); i++) {
+		size_t n = strlen(texts[i]);
+		char *exact = malloc(n);
+
+		assert_non_null(exact);
+		memcpy(exact, texts[i], n);
+		m = (struct fsd_mountinfo){0};
+		assert_int_equal(fsd_mountinfo_find(exact, n, "/m", &m), i < 3);
+		assert_string_equal(m.type, i == 2 ? "fuse" : "");
+		assert_int_equal(m.minor, i == 0 ? 1 : i == 2 ? 12 : 0);
+		free(exact);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(finds_the_mount),
 	    cmocka_unit_test(finds_no_other),
+	    cmocka_unit_test(ends_with_the_text),
 	};
 
 	return tap_run(tests);
