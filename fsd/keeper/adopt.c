@@ -18,13 +18,6 @@
 
 #define MODULE "keeper"
 
-static bool booted_since(const struct fsd_ws_record *rec)
-{
-	char boot[37];
-
-	return orch_boot_id(boot) < 0 || strcmp(boot, rec->boot) != 0;
-}
-
 /* The living process, if it is that workspace's. */
 static int meet(
     struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec, struct orch_err *err)
@@ -75,7 +68,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 	struct orch_err err = ORCH_ERR_INIT;
 	int rc;
 
-	if (booted_since(rec)) {
+	if (fsd_ws_booted_since(rec)) {
 		clear_dead(ws, rec, "the machine was started again");
 		return;
 	}

@@ -66,6 +66,8 @@ static int build_argv(
 		rc = orch_strv_add(v, "--allow-other");
 	if (rc == 0 && !(ws->passthrough && m->settings->passthrough))
 		rc = orch_strv_add(v, "--no-passthrough");
+	if (rc == 0 && m->after_reboot)
+		rc = orch_strv_add(v, "--after-reboot");
 	if (rc == 0)
 		rc = orch_strv_add(v, "--log-level");
 	return rc < 0 ? rc : orch_strv_add(v, level_name(m->settings->log_level));

@@ -15,7 +15,8 @@ struct fsd_mount_start {
 	struct cas_store *store;
 	const struct fsd_settings *settings;
 	const struct fsd_ws_record *ws; /* layer, path, control, flags */
-	int cancel_fd;			/* -1: none */
+	bool after_reboot; /* the layer was last mounted before the machine was started */
+	int cancel_fd;	   /* -1: none */
 };
 /* Returns when the process has said that the file system is mounted. It has a session of its own
  * and outlives the keeper. On failure the process is gone and nothing is mounted. */

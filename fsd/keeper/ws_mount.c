@@ -118,6 +118,7 @@ static int start(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	    .store = d->store,
 	    .settings = d->settings,
 	    .ws = rec,
+	    .after_reboot = fsd_ws_booted_since(rec),
 	    .cancel_fd = r ? r->cancel_fd : -1,
 	};
 

@@ -10,6 +10,13 @@ const char *fsd_ws_state_name(enum fsd_ws_state s)
 	return s == FSD_WS_MOUNTED ? "mounted" : "created";
 }
 
+bool fsd_ws_booted_since(const struct fsd_ws_record *r)
+{
+	char boot[37];
+
+	return orch_boot_id(boot) < 0 || strcmp(boot, r->boot) != 0;
+}
+
 /* What is both stored and shown. */
 static int set_common(struct orch_json *o, const struct fsd_ws_record *r)
 {

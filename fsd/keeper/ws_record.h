@@ -32,9 +32,12 @@ struct fsd_ws_record {
 	/* of the mount process; valid while MOUNTED */
 	char control[112]; /* path of its socket: a later keeper may listen elsewhere */
 	struct orch_proc_id process;
-	char boot[37];
+	char boot[37];	 /* of the last mount; "": never mounted. Valid at any time */
 	char error[256]; /* why it is not mounted any more; "": nothing wrong */
 };
+
+/* The machine was started since the workspace was last mounted, or it never was. */
+bool fsd_ws_booted_since(const struct fsd_ws_record *r) ORCH_NONNULL(1);
 
 /* What is stored; NULL: no memory. */
 struct orch_json *fsd_ws_record_format(const struct fsd_ws_record *r) ORCH_NONNULL(1) ORCH_WUR;

@@ -6,7 +6,8 @@
 #include "ws_mount.h"
 #include "ws_place.h"
 
-int fsd_ws_enter(struct fsd_request *r, struct fsd_ws *ws, struct fsd_ws_visit *v, struct orch_err *err)
+int fsd_ws_enter(
+    struct fsd_request *r, struct fsd_ws *ws, struct fsd_ws_visit *v, struct orch_err *err)
 {
 	struct fsd_ws_record rec = ws->record;
 	int rc;

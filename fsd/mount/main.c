@@ -116,7 +116,8 @@ static int open_workspace(struct mount *m, struct orch_err *err)
 	    .pool = m->pool,
 	    .notify = mnt_door_notify(m->door),
 	    .layer = o->layer,
-	    .read_only = o->read_only};
+	    .read_only = o->read_only,
+	    .after_reboot = o->after_reboot};
 	struct mnt_door_config door = {.mountpoint = o->mountpoint,
 	    .read_only = o->read_only,
 	    .allow_other = o->allow_other,

@@ -61,7 +61,7 @@ static int start(struct mnt_ns *ns, struct orch_err *err)
 	ns->next_ino = ns->chain.head.next_ino;
 	ns->next_spool = ns->first_spool = ns->chain.head.next_spool;
 	ns->reported_seq = ns->chain.head.seq;
-	return 0;
+	return ns->config.after_reboot && !ns->config.read_only ? mnt_ns_recover(ns, err) : 0;
 }
 
 /* ---- files that go */

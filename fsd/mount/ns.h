@@ -46,6 +46,7 @@ struct mnt_ns_config {
 	struct mnt_notify notify;
 	uint64_t layer;
 	bool read_only;
+	bool after_reboot; /* the layer was last written before the machine was started */
 };
 
 int mnt_ns_new(const struct mnt_ns_config *config, struct mnt_ns **out, struct orch_err *err)

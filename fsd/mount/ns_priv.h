@@ -52,6 +52,10 @@ void mnt_ns_unlock(struct mnt_ns *ns) ORCH_NONNULL(1);
 /* There is no space: without the lock, waits for what is being removed. False: nothing was. */
 bool mnt_ns_reclaim(struct mnt_ns *ns) ORCH_NONNULL(1);
 
+/* Before anything is served: what a power cut took of the top layer's private files is empty
+ * (recover.c). */
+int mnt_ns_recover(struct mnt_ns *ns, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+
 /* ---- nodes and their state (ns.c) */
 
 /* The node, or NULL and *out_r = -ESTALE. */

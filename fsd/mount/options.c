@@ -13,6 +13,7 @@ enum {
 	OPT_READ_ONLY,
 	OPT_OTHER,
 	OPT_NO_PASSTHROUGH,
+	OPT_AFTER_REBOOT,
 	OPT_LOG_LEVEL
 };
 
@@ -25,6 +26,7 @@ static const struct option table[] = {
     {"read-only", no_argument, NULL, OPT_READ_ONLY},
     {"allow-other", no_argument, NULL, OPT_OTHER},
     {"no-passthrough", no_argument, NULL, OPT_NO_PASSTHROUGH},
+    {"after-reboot", no_argument, NULL, OPT_AFTER_REBOOT},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {0},
 };
@@ -98,6 +100,9 @@ static int set(struct mnt_options *o, int option, const char *value)
 		return 0;
 	case OPT_NO_PASSTHROUGH:
 		o->passthrough = false;
+		return 0;
+	case OPT_AFTER_REBOOT:
+		o->after_reboot = true;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return orch_log_level_parse(value, &o->log_level);

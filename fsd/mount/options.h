@@ -10,7 +10,7 @@ struct mnt_options {
 	uint64_t layer;
 	const char *mountpoint, *control; /* absolute paths; borrowed from argv */
 	int ready_fd;			  /* -1: nobody waits */
-	bool read_only, allow_other, passthrough;
+	bool read_only, allow_other, passthrough, after_reboot;
 	enum orch_log_level log_level;
 };
 

@@ -56,8 +56,7 @@ static void remove_all(struct mnt_remover *r, const struct batch *list)
 	if (rc < 0) {
 		if (!r->failed)
 			orch_log(ORCH_LOG_ERROR, "mount", "removed-files-stay",
-			    "reason=log-not-durable errno=%s",
-			    orch_err_name(-rc));
+			    "reason=log-not-durable errno=%s", orch_err_name(-rc));
 		r->failed = true;
 		return;
 	}

@@ -19,6 +19,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
 	%D%/options.c %D%/options.h \
 	%D%/rebase.c \
+	%D%/recover.c \
 	%D%/remover.c %D%/remover.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/seal.c \

@@ -25,9 +25,9 @@
 #include <unistd.h>
 
 /* The head of one function: the linker makes every `name` __wrap_name, and the one of libc __real_name. */
-#define POINT(type, name, params)                                                                  \
-	type __real_##name params;                                                                 \
-	type __wrap_##name params;                                                                 \
+#define POINT(type, name, params)  \
+	type __real_##name params; \
+	type __wrap_##name params; \
 	type __wrap_##name params
 /* Whether this call shall fail; errno is set then. */
 #define FAILS(kind) fails(ORCH_FAULT_##kind, __builtin_return_address(0))
@@ -340,7 +340,7 @@ POINT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 }
 
 POINT(int, pthread_create,
-    (pthread_t *out, const pthread_attr_t *attributes, void *(*start)(void *), void *priv))
+    (pthread_t * out, const pthread_attr_t *attributes, void *(*start)(void *), void *priv))
 {
 	return FAILS(THREAD) ? errno : __real_pthread_create(out, attributes, start, priv);
 }

@@ -23,8 +23,8 @@ int orch_freezer_open(const char *path, struct orch_err *err) ORCH_NONNULL(1) OR
  * Freezes all of them and waits until they stand still. -ETIMEDOUT: some did not before the deadline
  * (a process is stuck in the kernel). After a failure all are thawed.
  */
-int orch_freezer_freeze(const int *groups, size_t count, uint64_t deadline_ns, struct orch_err *err)
-    ORCH_WUR;
+int orch_freezer_freeze(
+    const int *groups, size_t count, uint64_t deadline_ns, struct orch_err *err) ORCH_WUR;
 /* They go on; what was not frozen is left as it is. The first error, after all were tried. */
 int orch_freezer_thaw(const int *groups, size_t count);
 

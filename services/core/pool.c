@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-
 struct task {
 	orch_pool_fn *fn;
 	void *arg;

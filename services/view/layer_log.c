@@ -115,8 +115,8 @@ static int no_head(uint64_t n, struct orch_err *err)
 }
 
 /* 1: it is empty: zeros, or a head that was not written to its end. */
-static int head_parse(const void *p, size_t len, uint64_t n, struct fmt_layer_head *out,
-    struct orch_err *err)
+static int head_parse(
+    const void *p, size_t len, uint64_t n, struct fmt_layer_head *out, struct orch_err *err)
 {
 	struct fmt_layer_record rec;
 	struct fmt_txn txn;
@@ -190,8 +190,8 @@ static int first_of(int dirfd, const struct numbers *list, size_t *out_first,
 }
 
 /* What counts. The last segment may be the one that was being made when everything was killed. */
-static int find(int dirfd, struct numbers *list, size_t *out_first, struct view_log *out,
-    struct orch_err *err)
+static int find(
+    int dirfd, struct numbers *list, size_t *out_first, struct view_log *out, struct orch_err *err)
 {
 	int r = numbers_load(dirfd, list, err);
 

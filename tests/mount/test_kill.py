@@ -141,6 +141,32 @@ def nothing_answered_is_lost_through_the_process(t):
 
 
 @test(needs="fuse root")
+def a_file_that_a_power_cut_took_is_empty_after_the_reboot(t):
+    m = Mount(t)
+    m.start()
+    with open(m.mnt + "/kept", "w") as f:
+        f.write("kept")
+    with open(m.mnt + "/lost", "w") as f:
+        f.write("lost")
+    m.kill()
+    spool = m.store + "/layers/1/spool"
+    os.unlink(spool + "/" + max(os.listdir(spool), key=int))
+    m.errors_expected = True
+    m.start()
+    t.raises(errno.EIO, open, m.mnt + "/lost")
+    m.kill()
+    m.args.append("--after-reboot")
+    m.start()
+    t.eq((os.stat(m.mnt + "/lost").st_size, open(m.mnt + "/kept").read()), (0, "kept"))
+    t.match(m.log(), "event=lost-content")
+    with open(m.mnt + "/lost", "w") as f:
+        f.write("again")
+    m.args.pop()
+    m.remount(kill=True)
+    t.eq(open(m.mnt + "/lost").read(), "again")
+
+
+@test(needs="fuse root")
 def a_torn_transaction_is_cut_off(t):
     m = Mount(t)
     m.start()

@@ -14,10 +14,11 @@ static void test_all_of_it(void **state)
 	struct orch_err err = ORCH_ERR_INIT;
 	struct mnt_options o;
 
-	assert_int_equal(PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"),
-			     A("--layer"), A("12"), A("--mountpoint"), A("/m"), A("--control"),
-			     A("/c"), A("--ready-fd"), A("6"), A("--read-only"), A("--allow-other"),
-			     A("--no-passthrough"), A("--log-level"), A("debug")),
+	assert_int_equal(
+	    PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"), A("--layer"),
+		A("12"), A("--mountpoint"), A("/m"), A("--control"), A("/c"), A("--ready-fd"),
+		A("6"), A("--read-only"), A("--allow-other"), A("--no-passthrough"),
+		A("--after-reboot"), A("--log-level"), A("debug")),
 	    0);
 	assert_int_equal(o.objects_fd, 3);
 	assert_int_equal(o.packs_fd, 4);
@@ -25,7 +26,7 @@ static void test_all_of_it(void **state)
 	assert_int_equal(o.layer, 12);
 	assert_string_equal(o.mountpoint, "/m");
 	assert_int_equal(o.ready_fd, 6);
-	assert_true(o.read_only && o.allow_other && !o.passthrough);
+	assert_true(o.read_only && o.allow_other && !o.passthrough && o.after_reboot);
 	assert_int_equal(o.log_level, ORCH_LOG_DEBUG);
 }
 
