@@ -6,6 +6,7 @@
 #include "api.h"
 #include "cache/diff.h"
 #include "cache/snapshot.h"
+#include "core/guard.h"
 #include "core/path.h"
 #include "daemon.h"
 #include "entry_json.h"
@@ -17,6 +18,15 @@ struct folder {
 	struct fmt_tree tree;
 	struct fmt_stamps stamps;
 };
+
+/* What was decoded from mapped packs counts when none of them lost a page meanwhile. */
+static int undisturbed(uint64_t hits, struct orch_err *err)
+{
+	return orch_guard_hits() == hits
+		   ? 0
+		   : orch_err_set(err, ORCH_ECORRUPT,
+			 "a pack was cut while it was read: `store verify` tells which");
+}
 
 static int open_folder(struct view_packset *packs, const struct orch_digest *tree,
     const struct orch_digest *stamps, struct folder *out, struct orch_err *err)
@@ -113,6 +123,7 @@ int fsd_api_tree(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	struct orch_json *o = orch_json_object(), *list = orch_json_array();
 	struct orch_digest id;
 	struct folder f;
+	uint64_t hits = orch_guard_hits();
 	int rc = o && list ? query_path(r, &path, err) : -ENOMEM;
 
 	if (rc == 0)
@@ -124,6 +135,8 @@ int fsd_api_tree(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	}
 	if (rc == 0)
 		rc = list_folder(&f, list, err);
+	if (rc == 0)
+		rc = undisturbed(hits, err);
 	if (rc == 0)
 		rc = orch_json_set_json(o, "entries", &list);
 	orch_json_free(list);
@@ -166,6 +179,7 @@ int fsd_api_diff(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	struct diff diff = {.r = r};
 	struct orch_digest a, b;
 	struct orch_json *o = NULL;
+	uint64_t hits = orch_guard_hits();
 	int rc = cas_snapshot_resolve(r->daemon->store, fsd_query_str(r, "a"), &a, err);
 
 	if (rc == 0)
@@ -173,6 +187,8 @@ int fsd_api_diff(struct fsd_request *r, struct orch_json **out, struct orch_err 
 	if (rc == 0)
 		rc = cas_diff(
 		    cas_store_packset(r->daemon->store), &a, &b, 0, on_difference, &diff, err);
+	if (rc == 0)
+		rc = undisturbed(hits, err);
 	if (rc < 0)
 		return rc;
 	o = orch_json_object();

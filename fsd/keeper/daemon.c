@@ -13,6 +13,7 @@
 #include "adopt.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/guard.h"
 #include "core/log.h"
 #include "core/path.h"
 #include "listen.h"
@@ -292,6 +293,9 @@ int fsd_daemon_run(
 	if (signal_fd < 0)
 		return signal_fd;
 	umask(022);
+	rc = orch_guard_install();
+	if (rc < 0)
+		return orch_err_sys(err, -rc, "guard of mapped files");
 	d.run_dir = fsd_listen_folder(s->socket);
 	rc = d.run_dir ? run(&d, ready_fd, signal_fd, listen_fd, own_socket, err)
 		       : orch_err_set(err, ENOMEM, "no memory");

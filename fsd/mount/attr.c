@@ -134,6 +134,7 @@ int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1
 	else {
 		memcpy(out, s->target, s->target_len);
 		out[s->target_len] = 0;
+		r = mnt_ns_sound(ns, s) ? 0 : -EIO;
 	}
 	mnt_ns_unlock(ns);
 	return r;

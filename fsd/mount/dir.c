@@ -1,5 +1,6 @@
 /* Folders: what their names are, base and layers put together. See ns_priv.h. */
 #include <string.h>
+#include "core/guard.h"
 #include "fsd/mount/ns_priv.h"
 
 #define SUBDIRS_SCAN_MAX 200000 /* entries; larger folders have link count 1, "unknown" */
@@ -43,12 +44,14 @@ int mnt_dir_load(struct mnt_ns *ns, struct mnt_node *dir)
 {
 	const struct fmt_node *state = mnt_ns_state(ns, dir);
 	struct orch_err err = ORCH_ERR_INIT;
-	struct mnt_dir d = {.loaded = true, .subdirs = -1};
+	struct mnt_dir d = {.loaded = true, .hits = orch_guard_hits(), .subdirs = -1};
 
 	if (state->type != FMT_DIR)
 		return -ENOTDIR;
-	if (dir->dir.loaded)
+	if (dir->dir.loaded && dir->dir.hits == d.hits)
 		return 0;
+	if (dir->dir.loaded)
+		d.subdirs = dir->dir.subdirs;
 	if (state->content == FMT_CONTENT_TREE) {
 		if (view_packset_tree(ns->config.packs, &state->digest, &d.tree, &err) < 0 ||
 		    view_packset_stamps(ns->config.packs, &state->stamps, &d.stamps, &err) < 0)
@@ -61,6 +64,18 @@ int mnt_dir_load(struct mnt_ns *ns, struct mnt_node *dir)
 	}
 	dir->dir = d;
 	return 0;
+}
+
+/* A page of some pack became zeros since the folder was found: what was just read may be wrong. The
+ * next call finds the folder again, with its checksum. */
+static int undisturbed(const struct mnt_node *dir)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (dir->dir.hits == orch_guard_hits())
+		return 0;
+	orch_err_set(&err, ORCH_ECORRUPT, "a pack was cut while it was read");
+	return broken_dir(dir, &err);
 }
 
 static int base_at(struct mnt_node *dir, uint32_t i, struct mnt_found *out)
@@ -78,7 +93,7 @@ static int base_at(struct mnt_node *dir, uint32_t i, struct mnt_found *out)
 	out->ino = out->stamp.ino;
 	out->type = out->entry.type;
 	out->from_base = true;
-	return 0;
+	return undisturbed(dir);
 }
 
 static int base_find(struct mnt_node *dir, const char *name, size_t len, struct mnt_found *out)
@@ -91,7 +106,7 @@ static int base_find(struct mnt_node *dir, const char *name, size_t len, struct 
 		return -ENOENT;
 	r = fmt_tree_find(&dir->dir.tree, name, len, &i, &err);
 	if (r == -ENOENT)
-		return r;
+		return undisturbed(dir) < 0 ? -EIO : r;
 	return r < 0 ? broken_dir(dir, &err) : base_at(dir, i, out);
 }
 

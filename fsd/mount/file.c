@@ -482,11 +482,12 @@ int mnt_ns_sync_log(struct mnt_ns *ns)
 	if (ns->config.read_only)
 		return 0;
 	mnt_ns_lock(ns);
+	r = mnt_txn_look(ns);
 	log = mnt_log_ref(ns->chain.log);
 	if (ns->previous)
 		previous = mnt_log_ref(ns->previous);
 	mnt_ns_unlock(ns);
-	if (previous)
+	if (r == 0 && previous)
 		r = mnt_log_sync(previous);
 	if (r == 0)
 		r = mnt_log_sync(log);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/guard.h"
 #include "core/log.h"
 #include "core/size.h"
 #include "fsd/mount/log.h"
@@ -23,6 +24,7 @@
 struct segment {
 	int fd;
 	uint8_t *map;
+	struct orch_guard *guard; /* a page that is taken away must not end the process */
 	size_t size;
 	size_t used;
 };
@@ -53,6 +55,8 @@ static void segment_name(uint64_t number, char out[NAME_BYTES])
 
 static void segment_unmap(struct segment *s)
 {
+	orch_guard_remove(s->guard);
+	s->guard = NULL;
 	if (s->map)
 		munmap(s->map, s->size);
 	s->map = NULL;
@@ -70,6 +74,11 @@ static int segment_map(struct segment *s, int fd, size_t used, size_t size, stru
 	if (map == MAP_FAILED)
 		return orch_err_sys(err, errno, "map log segment");
 	*s = (struct segment){.fd = fd, .map = map, .size = size, .used = used};
+	s->guard = orch_guard_add(map, size, PROT_READ | PROT_WRITE);
+	if (!s->guard) {
+		segment_unmap(s);
+		return orch_err_set(err, ENOMEM, "map log segment: no memory");
+	}
 	return 0;
 }
 
@@ -119,6 +128,14 @@ static void log_free(struct mnt_log *l)
 	pthread_mutex_destroy(&l->lock);
 	pthread_mutex_destroy(&l->sync_lock);
 	free(l);
+}
+
+static bool segment_whole(const struct segment *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) == 0 && st.st_size >= (off_t)s->size && st.st_nlink > 0 &&
+	       !orch_guard_broken(s->guard);
 }
 
 /* Bytes of a torn transaction must not be taken for part of a later one. */
@@ -331,9 +348,12 @@ void mnt_log_close(struct mnt_log *l)
 		return;
 	mnt_log_checkpoint_abort(l);
 	spare_drop(l);
-	segment_unmap(&l->now);
-	if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
+	if (l->now.map && !segment_whole(&l->now)) /* cutting could only hide it */
+		orch_log(ORCH_LOG_ERROR, "mount", "log-damaged", "segment=%llu",
+		    (unsigned long long)l->number);
+	else if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
 		orch_log(ORCH_LOG_WARN, "mount", "log-not-cut", "errno=%s", orch_err_name(errno));
+	segment_unmap(&l->now);
 	orch_fd_close(l->now.fd);
 	for (size_t i = 0; i < l->unsynced_count; i++)
 		orch_fd_close(l->unsynced[i]);
@@ -385,6 +405,16 @@ uint64_t mnt_log_durable(struct mnt_log *l)
 	return seq;
 }
 
+int mnt_log_look(struct mnt_log *l)
+{
+	bool whole;
+
+	pthread_mutex_lock(&l->lock);
+	whole = segment_whole(&l->now);
+	pthread_mutex_unlock(&l->lock);
+	return whole ? 0 : -ORCH_ECORRUPT;
+}
+
 int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
     const void *p, size_t n, bool removal)
 {
@@ -392,10 +422,15 @@ int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_
 
 	pthread_mutex_lock(&l->lock);
 	r = l->failed;
+	if (r == 0 && !segment_whole(&l->now))
+		r = -ORCH_ECORRUPT;
 	if (r == 0 && n > l->now.size - l->now.used)
 		r = roll(l, head, n, removal);
-	if (r == 0) {
+	if (r == 0)
 		memcpy(l->now.map + l->now.used, p, n);
+	if (r == 0 && orch_guard_broken(l->now.guard)) /* cut in this very moment */
+		r = -ORCH_ECORRUPT;
+	if (r == 0) {
 		l->now.used += n;
 		l->total += n;
 		l->appended += n;

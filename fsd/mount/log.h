@@ -22,13 +22,18 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log 
     struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
 /* A second owner, for a sync that may outlast a seal. Close it too. */
 struct mnt_log *mnt_log_ref(struct mnt_log *l) ORCH_NONNULL(1);
-/* The last one cuts the preallocated rest off; reports nothing, since nothing can be lost. */
+/* The last one cuts the preallocated rest off; reports nothing, since nothing can be lost but what was
+ * before (mnt_log_look). */
 void mnt_log_close(struct mnt_log *l);
 
 /* The transaction up to which all is known to be durable, for fmt_txn_durable; 0: not known. */
 uint64_t mnt_log_durable(struct mnt_log *l) ORCH_NONNULL(1);
+/* Whether its current segment is what we made it. -ORCH_ECORRUPT: somebody cut or removed it, so what
+ * was appended may be lost; a checkpoint puts the state into a new one. */
+int mnt_log_look(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
 /* Appends whole frames, the last of which is transaction seq. When they don't fit, a new segment begins with *head (its segment number is
- * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -errno; nothing was appended then.
+ * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -ORCH_ECORRUPT (as _look says), -errno; nothing
+ * was appended then.
  * removal: it frees space, so on a full disk it may use the spare segment that is kept for that. */
 int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
     const void *p, size_t n, bool removal) ORCH_NONNULL(1, 2, 4) ORCH_WUR;

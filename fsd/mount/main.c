@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/guard.h"
 #include "core/log.h"
 #include "fsd/mount/control.h"
 #include "fsd/mount/options.h"
@@ -133,7 +134,11 @@ static int open_workspace(struct mount *m, struct orch_err *err)
 
 static int start(struct mount *m, struct orch_err *err)
 {
-	int r = open_channels(m, err);
+	int r = orch_guard_install();
+
+	if (r < 0)
+		return orch_err_sys(err, -r, "guard of mapped files");
+	r = open_channels(m, err);
 
 	if (r == 0)
 		r = open_store(m, err);

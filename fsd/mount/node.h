@@ -33,6 +33,7 @@ struct mnt_dir {
 	bool has_base;
 	struct fmt_tree tree;
 	struct fmt_stamps stamps;
+	uint64_t hits;	 /* orch_guard_hits when they were found: with more they are found again */
 	int64_t subdirs; /* folders in it; -1: not counted yet */
 };
 

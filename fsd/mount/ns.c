@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "core/guard.h"
 #include "fsd/mount/ns_priv.h"
 
 #define COUNTERS_BLOCK 4096 /* numbers reserved with one record */
@@ -130,6 +131,7 @@ void mnt_ns_free(struct mnt_ns *ns)
 	mnt_remover_free(ns->remover);
 	while (ns->open)
 		mnt_handle_free(ns->open);
+	(void)!mnt_txn_look(ns); /* logged */
 	mnt_nodes_fini(&ns->nodes);
 	mnt_chain_fini(&ns->chain);
 	orch_buf_fini(&ns->frame);
@@ -289,6 +291,17 @@ int mnt_ns_new_spool(struct mnt_ns *ns, uint64_t *out)
 	if (r == 0)
 		*out = ns->next_spool++;
 	return r;
+}
+
+bool mnt_ns_sound(struct mnt_ns *ns, const struct fmt_node *n)
+{
+	if (orch_guard_hits() == 0)
+		return true;
+	if (view_packset_sound(ns->config.packs, n->xattrs.p) &&
+	    (n->content != FMT_CONTENT_TARGET || view_packset_sound(ns->config.packs, n->target)))
+		return true;
+	orch_log(ORCH_LOG_ERROR, "mount", "pack-damaged", "ino=%llu", (unsigned long long)n->ino);
+	return false;
 }
 
 int mnt_ns_may_change(struct mnt_ns *ns)

@@ -21,6 +21,7 @@ struct mnt_ns {
 	struct mnt_node *root;
 	struct orch_buf frame; /* the transaction in progress */
 	size_t frame_at;
+	bool unsound;		       /* it would record bytes of a damaged pack */
 	bool removal;		       /* it frees space: a full disk must not prevent it */
 	uint64_t first_spool;	       /* lower numbers are of earlier mounts; never changes */
 	uint64_t next_ino, next_spool; /* the reserved ends are chain.head's */
@@ -35,7 +36,8 @@ struct mnt_ns {
 	bool spool_dirty;	     /* files were made in it since */
 	struct mnt_log *previous;    /* of a layer that was just sealed, until it is durable */
 	uint64_t no_checkpoint;	     /* bytes of log below which none is tried again */
-	bool broken;		     /* memory ran out between log and state: no more changes */
+	bool
+	    broken; /* memory ran out between log and state, or the log was lost: no more changes */
 };
 
 struct mnt_handle {
@@ -69,6 +71,9 @@ void mnt_ns_settle(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1);
 uint32_t mnt_ns_id_in(uint32_t id, uint32_t owner);
 int mnt_ns_new_ino(struct mnt_ns *ns, uint64_t *out) ORCH_NONNULL(1, 2) ORCH_WUR;
 int mnt_ns_new_spool(struct mnt_ns *ns, uint64_t *out) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* False: what its state borrows from a pack (attributes, target) may have become zeros, because
+ * somebody cut the pack: it was read and is not to be believed. Call it behind the reading. */
+bool mnt_ns_sound(struct mnt_ns *ns, const struct fmt_node *n) ORCH_NONNULL(1, 2);
 /* 0, -EROFS, -EIO. */
 int mnt_ns_may_change(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 
@@ -138,6 +143,9 @@ void mnt_txn_removes(struct mnt_ns *ns) ORCH_NONNULL(1);
 void mnt_txn_pin(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);
 /* The folder's mtime and ctime become now; it must be pinned. */
 void mnt_txn_touch(struct mnt_ns *ns, struct mnt_node *dir, int64_t now_ns) ORCH_NONNULL(1, 2);
+/* Looks whether somebody cut or removed the log's segment under us, and then writes the layer's state
+ * into a new one: nothing that was answered is lost. -EIO: that failed; nothing can be changed any more. */
+int mnt_txn_look(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* Appends to the log, then applies. Failure: nothing happened (but see mnt_ns.broken). */
 int mnt_txn_commit(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* Without the lock: all that was committed is durable, in a layer that was just sealed too. Blocks. */

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "core/guard.h"
 #include "fsd/mount/ns_priv.h"
 
 struct fresh { /* what the new snapshot says of a node that the dropped layers recorded */
@@ -398,6 +399,7 @@ int mnt_ns_rebase(
     struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer, struct orch_err *err)
 {
 	struct rebase b = {.ns = ns};
+	uint64_t hits = orch_guard_hits();
 	int r;
 
 	mnt_ns_lock(ns);
@@ -411,6 +413,9 @@ int mnt_ns_rebase(
 	if (r == 0) {
 		mnt_ns_lock(ns);
 		r = check(ns, layer, err);
+		if (r == 0 && orch_guard_hits() != hits)
+			r = orch_err_set(
+			    err, ORCH_ECORRUPT, "rebase: a pack was cut while it was read");
 		if (r == 0)
 			r = swap(&b, snapshot, err);
 		mnt_ns_unlock(ns);

@@ -13,7 +13,7 @@
 void mnt_txn_begin(struct mnt_ns *ns)
 {
 	orch_buf_reset(&ns->frame);
-	ns->removal = false;
+	ns->removal = ns->unsound = false;
 	/* a failure stays marked in the buffer until the commit */
 	if (fmt_txn_begin(&ns->frame, mnt_txn_seq(ns), &ns->frame_at) < 0)
 		ns->frame.failed = true;
@@ -37,6 +37,8 @@ void mnt_txn_node(struct mnt_ns *ns, const struct fmt_node *n)
 	struct fmt_layer_record rec = {.kind = FMT_LAYER_NODE, .node = *n};
 
 	add(ns, &rec);
+	if (!mnt_ns_sound(ns, n))
+		ns->unsound = true;
 }
 
 void mnt_txn_link(struct mnt_ns *ns, uint64_t parent, const char *name, size_t len, uint64_t ino,
@@ -169,17 +171,50 @@ static void checkpoint_when_due(struct mnt_ns *ns)
 	}
 }
 
+/* The state of the top layer is in memory, whatever became of its log. */
+static int rescue(struct mnt_ns *ns)
+{
+	int r = mnt_txn_checkpoint(ns, mnt_chain_top(&ns->chain), &ns->chain.head);
+
+	orch_log(ORCH_LOG_ERROR, "mount", r < 0 ? "log-lost" : "log-rescued",
+	    "layer=%llu reason=\"its log was cut or removed under the mount\" errno=%s",
+	    (unsigned long long)mnt_chain_top_layer(&ns->chain), r < 0 ? orch_err_name(-r) : "0");
+	if (r == 0)
+		return 0;
+	ns->broken = true;
+	return -EIO;
+}
+
+int mnt_txn_look(struct mnt_ns *ns)
+{
+	if (ns->broken || !ns->chain.log)
+		return 0;
+	return mnt_log_look(ns->chain.log) < 0 ? rescue(ns) : 0;
+}
+
+static int append(struct mnt_ns *ns)
+{
+	int r = -ORCH_ECORRUPT;
+
+	for (int i = 0; i < 2 && r == -ORCH_ECORRUPT; i++) {
+		if (i > 0 && rescue(ns) < 0)
+			return -EIO;
+		r = mnt_log_append(ns->chain.log, &ns->chain.head, mnt_txn_seq(ns), ns->frame.data,
+		    ns->frame.len, ns->removal);
+	}
+	return r == -ORCH_ECORRUPT ? -EIO : r;
+}
+
 int mnt_txn_commit(struct mnt_ns *ns)
 {
-	int r = ns->broken ? -EIO : 0;
+	int r = ns->broken || ns->unsound ? -EIO : 0;
 
 	if (r == 0 && ns->frame.failed)
 		r = ns->frame.len > FMT_TXN_MAX / 2 ? -EFBIG : -ENOMEM;
 	if (r == 0)
 		r = fmt_txn_end(&ns->frame, ns->frame_at);
 	if (r == 0)
-		r = mnt_log_append(ns->chain.log, &ns->chain.head, mnt_txn_seq(ns), ns->frame.data,
-		    ns->frame.len, ns->removal);
+		r = append(ns);
 	if (r < 0)
 		return r;
 	r = apply(ns);

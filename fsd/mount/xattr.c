@@ -31,6 +31,8 @@ int mnt_ns_getxattr(struct mnt_ns *ns, uint64_t id, const char *name, struct orc
 		r = -ENODATA;
 	if (r == 0)
 		r = orch_buf_add(out, x.value, x.value_len);
+	if ((r == 0 || r == -ENODATA) && !mnt_ns_sound(ns, mnt_ns_state(ns, n)))
+		r = -EIO;
 	mnt_ns_unlock(ns);
 	return r;
 }
@@ -49,6 +51,8 @@ int mnt_ns_listxattr(struct mnt_ns *ns, uint64_t id, struct orch_buf *out)
 		if (r == 0)
 			r = orch_buf_add_u8(out, 0);
 	}
+	if (r == 0 && !mnt_ns_sound(ns, mnt_ns_state(ns, n)))
+		r = -EIO;
 	mnt_ns_unlock(ns);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* orch-worker: one task, then it ends (docs/worker.md). This file wires. */
 #include <stdatomic.h>
 #include <unistd.h>
+#include "core/guard.h"
 #include "fsd/worker/events.h"
 #include "fsd/worker/jobs.h"
 #include "fsd/worker/start.h"
@@ -26,12 +27,21 @@ static int run(struct worker_events *events, const struct worker_request *q, ato
 	orch_auto(json) struct orch_json *conflicts = NULL;
 	uint64_t conflict_count = 0;
 	struct sync_task task;
-	int r;
+	int r = orch_guard_install();
 
+	if (r < 0) {
+		orch_err_sys(err, -r, "guard of mapped files");
+		(void)worker_events_error(events, err, NULL, 0);
+		return r;
+	}
 	sync_task_init(&task, cancel, &events->listener);
 	task.threads = q->threads;
 	r = worker_run(q, &task, &result, &conflicts, &conflict_count, err);
 	sync_task_fini(&task);
+	/* what was decoded from them may have become zeros behind its check */
+	if (r == 0 && orch_guard_hits() > 0)
+		r = orch_err_set(err, ORCH_ECORRUPT,
+		    "a file of the store was cut while it was read: `store verify` tells which");
 	if (r == 0)
 		return worker_events_result(events, &result);
 	(void)worker_events_error(events, err, &conflicts, conflict_count);

@@ -196,6 +196,9 @@ static int add_source(struct merge *m, struct source *x, struct orch_err *err)
 		return r;
 	if (is_whole(&x->map, &pack)) {
 		r = add_records(m, &pack, err);
+		if (r == 0 && orch_map_broken(&x->map))
+			r = orch_err_set(
+			    err, ORCH_ECORRUPT, "pack %s was cut while it was read", name);
 		x->merged = r == 0;
 	}
 	orch_map_close(&x->map);

@@ -97,7 +97,7 @@ static int copy_good(
 	return r;
 }
 
-static int save_good(struct one_pack *o, struct orch_err *err)
+static int save_good(struct one_pack *o, const struct orch_map *map, struct orch_err *err)
 {
 	struct fmt_pack_writer *w = fmt_pack_writer_new();
 	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
@@ -110,6 +110,8 @@ static int save_good(struct one_pack *o, struct orch_err *err)
 	out.max = SIZE_MAX / 2;
 	snprintf(temp, sizeof(temp), "repair-%s", o->name);
 	r = copy_good(o, w, &out, err);
+	if (r == 0 && orch_map_broken(map))
+		r = orch_err_set(err, ORCH_ECORRUPT, "it was cut while it was read");
 	if (r == 0 && fmt_pack_writer_count(w) > 0) {
 		r = orch_file_save(o->v->s->tmp_fd, temp, out.data, out.len, 0444, err);
 		if (r == 0)
@@ -127,10 +129,10 @@ static bool move_pack(struct one_pack *o)
 	return verify_move_away(o->v, o->v->s->packs_fd, o->name, as, NULL) == 0;
 }
 
-static int repair_pack(struct one_pack *o)
+static int repair_pack(struct one_pack *o, const struct orch_map *map)
 {
 	struct orch_err why = ORCH_ERR_INIT;
-	int r = save_good(o, &why);
+	int r = save_good(o, map, &why);
 
 	if (r == 0 && move_pack(o))
 		return 0;
@@ -158,7 +160,7 @@ static int check_mapped(struct one_pack *o, const struct orch_map *map)
 	for (uint32_t i = 0; r == 0 && i < o->pack.count; i++)
 		r = check_one(o, i);
 	if (r == 0 && o->bad_count > 0 && o->v->spec->repair)
-		r = repair_pack(o);
+		r = repair_pack(o, map);
 	free(o->bad);
 	return r;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/fault.h"
+#include "core/guard.h"
 #include "core/path.h"
 
 #define SLURP_BYTES	 ((size_t)64 << 10)
@@ -406,19 +407,26 @@ int orch_map_fd(int fd, struct orch_map *out)
 	if (!S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? -EISDIR : -ENODEV;
 	if (st.st_size == 0) {
-		*out = (struct orch_map){.addr = NULL, .len = 0};
+		*out = (struct orch_map){.addr = NULL};
 		return 0;
 	}
 	addr = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (addr == MAP_FAILED)
 		return -errno;
-	*out = (struct orch_map){.addr = addr, .len = (size_t)st.st_size};
+	*out = (struct orch_map){.addr = addr,
+	    .len = (size_t)st.st_size,
+	    .guard = orch_guard_add(addr, (size_t)st.st_size, PROT_READ)};
+	if (!out->guard) {
+		munmap(addr, out->len);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
 int orch_map_open(int dirfd, const char *name, struct orch_map *out, struct orch_err *err)
 {
-	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	/* neither a fifo that nobody writes nor a link is waited for or followed */
+	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	int r = fd < 0 ? -errno : orch_map_fd(fd, out);
 
 	return r < 0 ? orch_err_sys(err, -r, "cannot map %s", name) : 0;
@@ -431,7 +439,13 @@ void orch_map_close(struct orch_map *m)
 		void *addr;
 	} u = {.borrowed = m->addr};
 
+	orch_guard_remove(m->guard);
 	if (u.addr)
 		munmap(u.addr, m->len);
-	*m = (struct orch_map){.addr = NULL, .len = 0};
+	*m = (struct orch_map){.addr = NULL};
+}
+
+bool orch_map_broken(const struct orch_map *m)
+{
+	return m->guard && orch_guard_broken(m->guard);
 }

@@ -53,15 +53,19 @@ int orch_mkdirs(int dirfd, const char *path, mode_t mode, struct orch_err *err)
  * Restores write permission on folders that lack it. */
 int orch_remove_tree(int dirfd, const char *name, struct orch_err *err) ORCH_NONNULL(2) ORCH_WUR;
 
-/* A read-only mapping of a whole file. addr is NULL for an empty one. */
+/* A read-only mapping of a whole file, guarded (core/guard.h). addr is NULL for an empty one. */
+struct orch_guard;
 struct orch_map {
 	const uint8_t *addr;
 	size_t len;
+	struct orch_guard *guard;
 };
 int orch_map_open(int dirfd, const char *name, struct orch_map *out, struct orch_err *err)
     ORCH_NONNULL(2, 3) ORCH_WUR;
 int orch_map_fd(int fd, struct orch_map *out) ORCH_NONNULL(2) ORCH_WUR;
 void orch_map_close(struct orch_map *m) ORCH_NONNULL(1);
+/* Some page of it could not be read any more and has become zeros. */
+bool orch_map_broken(const struct orch_map *m) ORCH_NONNULL(1);
 
 #define ORCH_SOCK_FDS_MAX 8
 /* One message (SOCK_SEQPACKET) with up to ORCH_SOCK_FDS_MAX descriptors; deadline_ns is an absolute

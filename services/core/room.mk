@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/freezer.c %D%/freezer.h \
 	%D%/glob.c %D%/glob.h \
+	%D%/guard.c %D%/guard.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/hash_xxh.h %D%/hash_xxh_body.h \
 	%D%/hash_xxh_avx2.c %D%/hash_xxh_base.c \

@@ -248,7 +248,7 @@ static struct pack_index pack_index(const struct fmt_pack *k)
 {
 	struct pack_index x;
 
-	x.bits = orch_le32(k->p + k->len - PACK_FOOT_BYTES + 12);
+	x.bits = k->bits;
 	x.fan = k->p + k->index_at;
 	x.digests = x.fan + fan_bytes(x.bits);
 	x.locs = x.digests + (size_t)k->count * ORCH_DIGEST_BYTES;
@@ -278,7 +278,8 @@ static int foot_check(const uint8_t *p, size_t len, struct fmt_pack *out, struct
 		return fmt_corrupt(err, "pack", "its footer does not fit its length");
 	if (orch_cursor_u64(&c) != orch_xxh64(p + index_at, index_len, 0))
 		return fmt_corrupt(err, "pack", "checksum of its index");
-	*out = (struct fmt_pack){.p = p, .len = len, .count = count, .index_at = index_at};
+	*out = (struct fmt_pack){
+	    .p = p, .len = len, .count = count, .index_at = index_at, .bits = bits};
 	return 0;
 }
 
@@ -293,6 +294,13 @@ static bool fan_valid(const struct fmt_pack *k, const struct pack_index *x)
 			return false;
 	}
 	return true;
+}
+
+static bool inside(const struct fmt_pack *k, uint64_t at, uint32_t len)
+{
+	return at >= PACK_HEAD_BYTES && at % 8 == 0 && len <= FMT_PACK_RECORD_MAX &&
+	       at <= k->index_at &&
+	       k->index_at - at >= PACK_RECORD_BYTES + (((uint64_t)len + 7) & ~7u);
 }
 
 /* Record i: in its bucket, after the one before, inside the data. */
@@ -312,10 +320,7 @@ static bool loc_valid(const struct fmt_pack *k, const struct pack_index *x, uint
 		if (cmp > 0 || (cmp == 0 && orch_le32(loc - 4) >= kind))
 			return false;
 	}
-	if (!kind_valid(kind) || len > FMT_PACK_RECORD_MAX || at < PACK_HEAD_BYTES || at % 8 != 0)
-		return false;
-	return at <= k->index_at &&
-	       k->index_at - at >= PACK_RECORD_BYTES + (((uint64_t)len + 7) & ~7u);
+	return kind_valid(kind) && inside(k, at, len);
 }
 
 int fmt_pack_open(const void *p, size_t len, struct fmt_pack *out, struct orch_err *err)
@@ -351,13 +356,18 @@ int fmt_pack_at(
 	struct pack_index x = pack_index(k);
 	const uint8_t *digest, *loc, *rec;
 	uint32_t len, kind;
+	uint64_t at;
 
 	ORCH_BUG_ON(i >= k->count);
 	digest = x.digests + (size_t)i * ORCH_DIGEST_BYTES;
 	loc = x.locs + (size_t)i * PACK_LOC_BYTES;
-	rec = k->p + orch_le64(loc);
+	at = orch_le64(loc);
 	len = orch_le32(loc + 8);
 	kind = orch_le32(loc + 12);
+	/* checked when it was opened; but a page of the mapping may have become zeros since */
+	if (!inside(k, at, len))
+		return fmt_corrupt(err, "pack", "its index is not what it was");
+	rec = k->p + at;
 	if (orch_le32(rec + 8) != kind || orch_le32(rec + 12) != len ||
 	    memcmp(rec + 16, digest, ORCH_DIGEST_BYTES) != 0)
 		return fmt_corrupt(err, "pack record", "it is not the one that the index means");
@@ -372,11 +382,14 @@ int fmt_pack_at(
 }
 
 /* The first record of the bucket whose digest is not less. */
-static uint32_t lower_bound(const struct pack_index *x, const struct orch_digest *digest)
+static uint32_t lower_bound(
+    const struct pack_index *x, uint32_t count, const struct orch_digest *digest)
 {
 	uint32_t f = fan_of(digest->b, x->bits);
 	uint32_t lo = orch_le32(x->fan + (size_t)f * 4), hi = orch_le32(x->fan + (size_t)f * 4 + 4);
 
+	if (hi > count)
+		hi = count;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
@@ -394,7 +407,7 @@ int fmt_pack_find(const struct fmt_pack *k, enum fmt_pack_kind kind,
 {
 	struct pack_index x = pack_index(k);
 
-	for (uint32_t i = lower_bound(&x, digest); i < k->count; i++) {
+	for (uint32_t i = lower_bound(&x, k->count, digest); i < k->count; i++) {
 		if (memcmp(x.digests + (size_t)i * ORCH_DIGEST_BYTES, digest->b,
 			ORCH_DIGEST_BYTES) != 0)
 			break;
@@ -409,7 +422,7 @@ bool fmt_pack_has(
 {
 	struct pack_index x = pack_index(k);
 
-	for (uint32_t i = lower_bound(&x, digest); i < k->count; i++) {
+	for (uint32_t i = lower_bound(&x, k->count, digest); i < k->count; i++) {
 		if (memcmp(x.digests + (size_t)i * ORCH_DIGEST_BYTES, digest->b,
 			ORCH_DIGEST_BYTES) != 0)
 			return false;

@@ -38,6 +38,7 @@ struct fmt_pack {
 	size_t len;
 	uint32_t count;
 	size_t index_at;
+	unsigned bits; /* of the fan-out table */
 };
 /* Checks header, footer and index (checksum, order, bounds). ORCH_EFORMAT: unknown version. */
 int fmt_pack_open(const void *p, size_t len, struct fmt_pack *out, struct orch_err *err)

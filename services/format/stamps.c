@@ -97,7 +97,8 @@ int fmt_stamps_builder_end(struct fmt_stamps_builder *b, struct orch_buf *out)
 
 static uint32_t stamps_dirs(const struct fmt_stamps *s)
 {
-	return orch_le32(s->p + 12);
+	return (uint32_t)((s->len - STAMPS_HEAD_BYTES - (size_t)s->count * STAMP_BYTES) /
+			  ORCH_DIGEST_BYTES);
 }
 
 int fmt_stamps_open(const void *p, size_t len, struct fmt_stamps *out, struct orch_err *err)

@@ -205,11 +205,15 @@ int fmt_tree_find(const struct fmt_tree *t, const char *name, size_t name_len, u
 		uint32_t mid = lo + (hi - lo) / 2;
 		size_t len;
 		const uint8_t *e = tree_slice(t, mid, &len);
+		uint8_t e_len;
 		int cmp;
 
-		if (e == NULL || len < ENTRY_NAME_AT || len - ENTRY_NAME_AT < e[0])
+		if (e == NULL || len < ENTRY_NAME_AT)
 			return fmt_corrupt(err, "tree", "its table of offsets is not valid");
-		cmp = name_cmp((const uint8_t *)name, name_len, e + ENTRY_NAME_AT, e[0]);
+		e_len = e[0];
+		if (e_len == 0 || len - ENTRY_NAME_AT < e_len)
+			return fmt_corrupt(err, "tree", "an entry that is not valid");
+		cmp = name_cmp((const uint8_t *)name, name_len, e + ENTRY_NAME_AT, e_len);
 		if (cmp == 0) {
 			*out_i = mid;
 			return 0;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/guard.h"
 
 #define PACKS_MAX    65536
 #define LISTINGS_MAX 100 /* in a row, while packs go away under them */
@@ -118,6 +119,12 @@ static int pack_slot(struct view_packset *s, size_t place, struct orch_err *err)
 	return 0;
 }
 
+/* Whether the failure is the file's own, and will be there the next time. */
+static bool is_its_own(int r)
+{
+	return r != -ENOMEM && r != -EMFILE && r != -ENFILE;
+}
+
 /* Maps one more pack. A broken one is remembered as such: what it holds may lie in another.
  * 1: it is gone already; what it held lies in a newer one, which this listing may have missed. */
 static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct orch_err *err)
@@ -133,11 +140,11 @@ static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct
 	r = orch_map_open(s->dirfd, name, &m.map, err);
 	if (r == -ENOENT)
 		return 1;
-	if (r < 0) {
+	if (r < 0 && !is_its_own(r)) {
 		orch_err_wrap(err, "pack %s", name);
 		return r;
 	}
-	m.broken = fmt_pack_open(m.map.addr, m.map.len, &m.pack, NULL);
+	m.broken = r < 0 ? r : fmt_pack_open(m.map.addr, m.map.len, &m.pack, NULL);
 	r = pack_slot(s, place, err);
 	if (r < 0) {
 		orch_map_close(&m.map);
@@ -212,18 +219,40 @@ struct query {
 	struct fmt_pack_record rec;
 };
 
+static int pack_broken(const struct mapped *m, struct orch_err *err)
+{
+	unsigned long long n = m->n;
+
+	switch (-m->broken) {
+	case ORCH_EFORMAT:
+		return orch_err_set(
+		    err, ORCH_EFORMAT, "pack %llu can't be read: unknown version", n);
+	case ELOOP:
+	case EISDIR:
+	case ENODEV:
+	case ENXIO:
+		return orch_err_set(
+		    err, ORCH_ECORRUPT, "pack %llu can't be read: not a regular file", n);
+	default:
+		return orch_err_sys(err, -m->broken, "pack %llu can't be read", n);
+	}
+}
+
 /* 0, -ENOENT, or ORCH_ECORRUPT with the pack's name in err. */
 static int ask_pack(const struct mapped *m, struct query *q, struct orch_err *err)
 {
 	int r;
 
 	if (m->broken < 0)
-		return orch_err_set(err, -m->broken, "pack %llu can't be read: %s",
-		    (unsigned long long)m->n,
-		    m->broken == -ORCH_EFORMAT ? "unknown version" : "corrupt");
+		return pack_broken(m, err);
 	if (q->only_index)
-		return fmt_pack_has(&m->pack, q->kind, q->digest) ? 0 : -ENOENT;
-	r = fmt_pack_find(&m->pack, q->kind, q->digest, &q->rec, err);
+		r = fmt_pack_has(&m->pack, q->kind, q->digest) ? 0 : -ENOENT;
+	else
+		r = fmt_pack_find(&m->pack, q->kind, q->digest, &q->rec, err);
+	/* what is whole in it is served; what is not found in it may have been in it */
+	if (r == -ENOENT && orch_map_broken(&m->map))
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "pack %llu was cut or can't be read any more", (unsigned long long)m->n);
 	if (r < 0 && r != -ENOENT)
 		orch_err_wrap(err, "pack %llu", (unsigned long long)m->n);
 	return r;
@@ -322,6 +351,21 @@ int view_packset_snapshot(struct view_packset *s, const struct orch_digest *id,
 	int r = view_packset_find(s, FMT_PACK_SNAPSHOT, id, &p, &len, err);
 
 	return r < 0 ? r : fmt_snapshot_parse(p, len, out, err);
+}
+
+bool view_packset_sound(struct view_packset *s, const void *p)
+{
+	const uint8_t *b = p;
+	bool sound = true;
+
+	if (p == NULL || orch_guard_hits() == 0)
+		return true;
+	pthread_rwlock_rdlock(&s->lock);
+	for (size_t i = 0; i < s->count && sound; i++)
+		if (b >= s->v[i].map.addr && b < s->v[i].map.addr + s->v[i].map.len)
+			sound = !orch_map_broken(&s->v[i].map);
+	pthread_rwlock_unlock(&s->lock);
+	return sound;
 }
 
 bool view_packset_has(

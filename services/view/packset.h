@@ -30,6 +30,9 @@ int view_packset_stamps(struct view_packset *s, const struct orch_digest *digest
     struct fmt_stamps *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 int view_packset_snapshot(struct view_packset *s, const struct orch_digest *id,
     struct fmt_snapshot *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* False: p is borrowed from a pack of which some page has become zeros since it was mapped, so what
+ * lies at p may not be what was found. A record is found again with its checksum. */
+bool view_packset_sound(struct view_packset *s, const void *p) ORCH_NONNULL(1);
 bool view_packset_has(struct view_packset *s, enum fmt_pack_kind kind,
     const struct orch_digest *digest) ORCH_NONNULL(1, 3);
 

@@ -30,3 +30,5 @@ check_PROGRAMS += %D%/test-log
 %C%_test_log_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/test-freezer
 %C%_test_freezer_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-guard
+%C%_test_guard_LDADD = $(TEST_LIBS) $(CORE_LIBS)

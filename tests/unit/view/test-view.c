@@ -1,6 +1,7 @@
 /* The read-only view of a store: objects that were touched, packs that come, go or are damaged. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/guard.h"
 #include "tests/lib/tap.h"
 #include "view/object.h"
 #include "view/packset.h"
@@ -242,6 +244,167 @@ static void test_typed(void **state)
 	fmt_pack_writer_free(w);
 }
 
+/* ---- packs that are cut under their readers */
+
+#define CUT_TREES   40
+#define CUT_ENTRIES 200
+
+static void cut_name(int tree, int entry, char out[32])
+{
+	snprintf(out, 32, "entry-%03d-of-%02d", entry, tree);
+}
+
+static void cut_tree(int tree, struct orch_buf *out)
+{
+	struct fmt_tree_builder *tb = fmt_tree_builder_new();
+	char name[32];
+
+	for (int i = 0; i < CUT_ENTRIES; i++) {
+		struct fmt_entry e = {.type = FMT_REG,
+		    .mode = 0644,
+		    .size = (uint64_t)i + 1,
+		    .uid = FMT_ID_OWNER,
+		    .gid = FMT_ID_OWNER};
+
+		cut_name(tree, i, name);
+		e.name = name;
+		e.name_len = (uint8_t)strlen(name);
+		e.digest = digest_of(name);
+		assert_int_equal(fmt_tree_builder_add(tb, &e, NULL), 0);
+	}
+	assert_int_equal(fmt_tree_builder_end(tb, out, NULL), 0);
+	fmt_tree_builder_free(tb);
+}
+
+static size_t cut_pack(int dirfd, const char *file, struct orch_digest *digests)
+{
+	struct fmt_pack_writer *w = fmt_pack_writer_new();
+	struct orch_buf pack = ORCH_BUF_INIT;
+	size_t len;
+
+	assert_int_equal(fmt_pack_writer_begin(w, &pack), 0);
+	for (int t = 0; t < CUT_TREES; t++) {
+		struct orch_buf tree = ORCH_BUF_INIT;
+
+		cut_tree(t, &tree);
+		orch_sha256(tree.data, tree.len, &digests[t]);
+		assert_int_equal(
+		    fmt_pack_writer_add(w, FMT_PACK_TREE, &digests[t], tree.data, tree.len, &pack),
+		    0);
+		orch_buf_fini(&tree);
+	}
+	assert_int_equal(fmt_pack_writer_end(w, &pack), 0);
+	file_put(dirfd, file, pack.data, pack.len);
+	len = pack.len;
+	orch_buf_fini(&pack);
+	fmt_pack_writer_free(w);
+	return len;
+}
+
+struct cut {
+	struct view_packset *s;
+	struct orch_digest digests[CUT_TREES];
+	atomic_int rounds;
+	atomic_bool stop;
+	size_t wrong, right, refused; /* by the reader */
+};
+
+/* What it reads counts when no page became zeros meanwhile, as its users do it. */
+static void cut_read_one(struct cut *c, int t, int i)
+{
+	uint64_t hits = orch_guard_hits();
+	struct fmt_entry e = {0};
+	struct orch_digest want;
+	struct fmt_tree tree;
+	char name[32];
+	uint32_t at = 0;
+	int r = view_packset_tree(c->s, &c->digests[t], &tree, NULL);
+
+	cut_name(t, i, name);
+	want = digest_of(name);
+	if (r == 0)
+		r = fmt_tree_find(&tree, name, strlen(name), &at, NULL);
+	if (r == 0)
+		r = fmt_tree_entry(&tree, at, &e, NULL);
+	if (r == -ORCH_ECORRUPT || orch_guard_hits() != hits)
+		c->refused++;
+	else if (r == 0 && orch_digest_eq(&e.digest, &want) && e.size == (uint64_t)i + 1)
+		c->right++;
+	else
+		c->wrong++;
+}
+
+static void *cut_reader(void *arg)
+{
+	struct cut *c = arg;
+
+	while (!atomic_load(&c->stop)) {
+		for (int t = 0; t < CUT_TREES; t++)
+			for (int i = 0; i < CUT_ENTRIES; i += 7)
+				cut_read_one(c, t, i);
+		atomic_fetch_add(&c->rounds, 1);
+	}
+	return NULL;
+}
+
+static void cut_once(int round)
+{
+	struct place p = place_new();
+	struct cut c = {.wrong = 0};
+	size_t len = cut_pack(p.fd, "1", c.digests);
+	pthread_t t;
+	int fd;
+
+	assert_int_equal(view_packset_new(p.fd, &c.s, NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, cut_reader, &c), 0);
+	while (atomic_load(&c.rounds) < 1)
+		sched_yield();
+	fd = openat(p.fd, "1", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(ftruncate(fd, (off_t)(len * (size_t)round / 20)), 0);
+	close(fd);
+	for (int rounds = atomic_load(&c.rounds); atomic_load(&c.rounds) < rounds + 3;)
+		sched_yield();
+	atomic_store(&c.stop, true);
+	pthread_join(t, NULL);
+	assert_int_equal(c.wrong, 0);
+	assert_true(c.right > 0 && c.refused > 0);
+	/* what is found nowhere may have been there */
+	assert_int_equal(find(c.s, "not there", NULL), -ORCH_ECORRUPT);
+	/* a whole copy mends it */
+	(void)cut_pack(p.fd, "2", c.digests);
+	c.refused = c.wrong = 0;
+	for (int i = 0; i < CUT_TREES; i++)
+		cut_read_one(&c, i, 3);
+	assert_int_equal(c.refused + c.wrong, 0);
+	view_packset_free(c.s);
+	place_free(&p);
+}
+
+static void test_packs_are_cut(void **state)
+{
+	assert_int_equal(orch_guard_install(), 0);
+	for (int round = 0; round < 20; round++)
+		cut_once(round);
+}
+
+/* What is not a file is neither waited for nor followed. */
+static void test_odd_packs(void **state)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct place p = place_new();
+	struct view_packset *s;
+
+	pack_put(p.fd, "1", "a");
+	assert_int_equal(mkfifoat(p.fd, "2", 0644), 0);
+	assert_int_equal(mkdirat(p.fd, "3", 0755), 0);
+	assert_int_equal(symlinkat("1", p.fd, "4"), 0);
+	assert_int_equal(view_packset_new(p.fd, &s, NULL), 0);
+	assert_int_equal(find(s, "a", &err), 0);
+	assert_int_equal(find(s, "b", &err), -ORCH_ECORRUPT);
+	view_packset_free(s);
+	place_free(&p);
+}
+
 #define RACE_PACKS 40
 
 struct race {
@@ -300,6 +463,8 @@ int main(void)
 	    cmocka_unit_test(test_packs_come),
 	    cmocka_unit_test(test_damage),
 	    cmocka_unit_test(test_typed),
+	    cmocka_unit_test(test_packs_are_cut),
+	    cmocka_unit_test(test_odd_packs),
 	    cmocka_unit_test(test_threads),
 	};
 
