@@ -215,6 +215,7 @@ static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct 
 
 	n->pins++;
 	n->writers++; /* a seal must not take it for unwritten */
+	n->write_opens += (a->set & MNT_SET_SIZE) != 0;
 	mnt_ns_unlock(ns);
 	r = mnt_file_content(ns, n, &c);
 	if (r == 0) {

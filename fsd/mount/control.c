@@ -1,4 +1,5 @@
 /* Commands of the keeper. See control.h. */
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -6,6 +7,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
@@ -22,6 +25,8 @@
 #define CHANGES_STALL_MS 30000
 #define FREEZE_MS	 30000
 #define FREEZE_MS_MAX	 600000
+#define PAUSE_MS	 10000
+#define PAUSE_MS_MAX	 600000
 
 struct state {
 	const struct mnt_control *c;
@@ -29,13 +34,15 @@ struct state {
 	size_t client_count;
 	uint64_t thaw_at_ns; /* ORCH_FOREVER: not frozen */
 	uint64_t end_at_ns;  /* unmounted, but not ended yet; ORCH_FOREVER: not so */
+	dev_t dev;	     /* of the mount; 0: not known */
 };
 
 /* One command: what came, and where the answer is put together. */
 struct call {
 	struct state *s;
 	const struct fmt_msg *msg;
-	int fd; /* that came along; -1 */
+	const int *fds; /* that came along */
+	size_t fd_count;
 	struct orch_buf *reply;
 	struct orch_err err;
 };
@@ -111,27 +118,46 @@ static void on_seen(void *arg, const char *path)
 		s->left_out++;
 }
 
+static int sealed_add(struct call *call, const struct mnt_sealed *s, uint64_t layer)
+{
+	int r = fmt_msg_add_u64(call->reply, FMT_TAG_SEALED, s->sealed);
+
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYER, layer);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, s->seq);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_NEXT_INO, s->next_ino);
+	r = r < 0
+		? r
+		: fmt_msg_add_u64(call->reply, FMT_TAG_FLAGS, s->paused ? FMT_MSG_FLAG_PAUSED : 0);
+	return r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_PAUSED_NS, s->paused_ns);
+}
+
 static int do_seal(struct call *call)
 {
 	orch_auto(json) struct orch_json *list = orch_json_array();
 	struct seen seen = {.list = list};
+	struct mnt_seal ask = {.groups = call->fds,
+	    /* what they wait for is held back while the mount is frozen: they would not stand still */
+	    .group_count = mnt_door_frozen(call->s->c->door) ? 0 : call->fd_count,
+	    .pause_ms = PAUSE_MS,
+	    .dev = call->s->dev,
+	    .seen = on_seen,
+	    .arg = &seen};
 	struct mnt_sealed sealed;
-	uint64_t layer = 0;
 	int r;
 
-	if (!fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &layer))
+	if (!fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &ask.layer))
 		return orch_err_set(&call->err, EINVAL, "seal: no layer");
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_DEADLINE_MS, &ask.pause_ms);
+	if (ask.pause_ms > PAUSE_MS_MAX)
+		ask.pause_ms = PAUSE_MS_MAX;
 	if (!list)
 		return orch_err_set(&call->err, ENOMEM, "no memory");
-	r = mnt_ns_seal(call->s->c->ns, layer, on_seen, &seen, &sealed, &call->err);
+	r = mnt_ns_seal(call->s->c->ns, &ask, &sealed, &call->err);
 	if (r < 0)
 		return r;
 	if (seen.left_out > 0)
 		orch_log(ORCH_LOG_WARN, "mount", "writers-not-listed", "count=%zu", seen.left_out);
-	r = fmt_msg_add_u64(call->reply, FMT_TAG_SEALED, sealed.sealed);
-	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYER, layer);
-	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, sealed.seq);
-	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_NEXT_INO, sealed.next_ino);
+	r = sealed_add(call, &sealed, ask.layer);
 	return r < 0 ? r : add_json(call, list);
 }
 
@@ -175,12 +201,12 @@ static int do_changes(struct call *call)
 
 	lines.max = (size_t)1 << 30;
 	(void)fmt_msg_get_u64(call->msg, FMT_TAG_SEQ, &since);
-	if (call->fd < 0)
+	if (call->fd_count == 0)
 		return orch_err_set(&call->err, EINVAL, "changes: no descriptor came along");
 	r = mnt_ns_changes(call->s->c->ns, since, &lines, &seq, &call->err);
 	if (r < 0)
 		return r;
-	r = write_slowly(call->fd, &lines);
+	r = write_slowly(call->fds[0], &lines);
 	if (r < 0)
 		return orch_err_sys(&call->err, -r, "write the list of changes");
 	return fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, seq);
@@ -290,13 +316,13 @@ static bool serve(struct state *s, int sock)
 	int fds[ORCH_SOCK_FDS_MAX];
 	size_t fd_count = 0;
 	struct fmt_msg msg;
-	struct call call = {.s = s, .msg = &msg, .fd = -1, .reply = &reply, .err = ORCH_ERR_INIT};
+	struct call call = {.s = s, .msg = &msg, .fds = fds, .reply = &reply, .err = ORCH_ERR_INIT};
 	ssize_t n = orch_sock_recv(
 	    sock, bytes, sizeof(bytes), fds, &fd_count, orch_deadline_in_ms(REPLY_MS));
 	bool ok = false;
 
 	if (n > 0 && fmt_msg_parse(bytes, (size_t)n, &msg, &call.err) == 0) {
-		call.fd = fd_count > 0 ? fds[0] : -1;
+		call.fd_count = fd_count;
 		ok = answer(&call) == 0 && orch_sock_send(sock, reply.data, reply.len, NULL, 0,
 					       orch_deadline_in_ms(REPLY_MS)) >= 0;
 	}
@@ -387,9 +413,22 @@ static enum mnt_control_end turn(struct state *s)
 	return MNT_GOES_ON;
 }
 
+/* The kernel knows it: no request is made of it. */
+static dev_t dev_of(const char *mountpoint)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &st) < 0)
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 enum mnt_control_end mnt_control_run(const struct mnt_control *c)
 {
-	struct state s = {.c = c, .thaw_at_ns = ORCH_FOREVER, .end_at_ns = ORCH_FOREVER};
+	struct state s = {.c = c,
+	    .thaw_at_ns = ORCH_FOREVER,
+	    .end_at_ns = ORCH_FOREVER,
+	    .dev = dev_of(c->mountpoint)};
 	enum mnt_control_end end;
 
 	do

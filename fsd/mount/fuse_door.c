@@ -912,10 +912,21 @@ static void note_entry(void *priv, uint64_t parent, const char *name, size_t len
 	mnt_queue_entry(d->queue, parent, name, len);
 }
 
+/* From an offset on: the kernel writes dirty pages before it drops them. */
+static void flush(void *priv, uint64_t id)
+{
+	struct mnt_door *d = priv;
+
+	(void)fuse_lowlevel_notify_inval_inode(d->session, id, 0, 0);
+}
+
 struct mnt_notify mnt_door_notify(struct mnt_door *d)
 {
-	return (struct mnt_notify){
-	    .attr = note_attr, .recheck = note_recheck, .entry = note_entry, .priv = d};
+	return (struct mnt_notify){.attr = note_attr,
+	    .recheck = note_recheck,
+	    .entry = note_entry,
+	    .flush = flush,
+	    .priv = d};
 }
 
 static int session_make(struct mnt_door *d, struct orch_err *err)

@@ -49,7 +49,7 @@ struct mnt_node {
 	bool moved;	   /* a seal is giving the sealed layer a copy of its private file */
 	bool shared;	   /* its private file has another name still: a seal was cut short */
 	bool was_written;  /* opened for writing since the last seal: a mapping may still write */
-	uint32_t write_opens; /* how often */
+	uint32_t write_opens; /* how often, and how often it was truncated by its name */
 	struct fmt_node own;  /* its state while no layer records it; strings borrowed from packs */
 	void *own_memory;     /* what own borrows from when it is superseded; freed with the node */
 	struct mnt_dir dir;

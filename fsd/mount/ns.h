@@ -35,6 +35,9 @@ struct mnt_notify {
 	void (*attr)(void *priv, uint64_t id);
 	void (*recheck)(void *priv, uint64_t id); /* attr, a moment later */
 	void (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
+	/* At once, on this thread, which may serve no requests, and without the lock: has the kernel
+	 * write what it holds of the file's data (stores through a mapping that is no passthrough). */
+	void (*flush)(void *priv, uint64_t id);
 	void *priv;
 };
 
@@ -154,12 +157,26 @@ int mnt_ns_statfs(struct mnt_ns *ns, struct statvfs *out) ORCH_NONNULL(1, 2) ORC
 
 /* Seals the top layer; changes go to `layer` (made here) from now on. One instant for names and for
  * files without a writer; files that are open for writing stay with their writers, and the sealed
- * layer gets a copy as it was seen: their paths are called back, NUL-terminated, after the seal. */
+ * layer gets a copy. With groups, the jobs in these stand still until the copies are made, but not
+ * longer than pause_ms; a file that nobody else could write meanwhile is as it was at the instant.
+ * Of the others the copy is what was last seen: their paths are called back, NUL-terminated, after
+ * the seal. Jobs that can't be frozen are a reason to go on without a pause, and no error. */
+struct mnt_seal {
+	uint64_t layer;
+	const int *groups; /* folders of control groups, borrowed */
+	size_t group_count;
+	uint64_t pause_ms;
+	dev_t dev; /* of the mount, as its users see it */
+	void (*seen)(void *arg, const char *path);
+	void *arg;
+};
 struct mnt_sealed {
 	uint64_t sealed, seq, next_ino;
+	bool paused;	    /* all groups stood still at the instant */
+	uint64_t paused_ns; /* how long they did */
 };
-int mnt_ns_seal(struct mnt_ns *ns, uint64_t layer, void (*seen)(void *arg, const char *path),
-    void *arg, struct mnt_sealed *out, struct orch_err *err) ORCH_NONNULL(1, 3, 5) ORCH_WUR;
+int mnt_ns_seal(struct mnt_ns *ns, const struct mnt_seal *ask, struct mnt_sealed *out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* The base is `snapshot` now, which holds what the layers up to `layer` made; these are not used any
  * more. -EBUSY: another layer lies between that one and the top: the workspace stays as it is. */
 int mnt_ns_rebase(struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer,

@@ -18,12 +18,15 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/notify.c %D%/notify.h \
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
 	%D%/options.c %D%/options.h \
+	%D%/outside.c %D%/outside.h \
+	%D%/pause.c %D%/pause.h \
 	%D%/rebase.c \
 	%D%/recover.c \
 	%D%/remover.c %D%/remover.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/seal.c \
 	%D%/txn.c \
+	%D%/writers.c %D%/writers.h \
 	%D%/xattr.c
 %C%_libmount_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 

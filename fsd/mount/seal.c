@@ -3,6 +3,8 @@
  * that may still be written (a writer has it open, or a mapping outlived its descriptor) is moved to
  * the new layer's spool by a second name, since an open descriptor can't be stopped; afterwards,
  * without the lock, the sealed layer's name gets a copy of its own (reflink where there is one).
+ * Jobs whose control groups came along stand still from before the instant until the copies are made
+ * (not until they are durable): then a file that only they can write is copied as it was then.
  * Killed anywhere between, the file has two names and both layers are whole: opening it for writing
  * finds the second name and copies it up.
  */
@@ -13,12 +15,17 @@
 #include <unistd.h>
 #include "core/fd.h"
 #include "fsd/mount/ns_priv.h"
+#include "fsd/mount/pause.h"
+#include "fsd/mount/writers.h"
 
 struct moved {
 	struct mnt_node *node; /* pinned */
 	uint64_t old_id, new_id;
 	bool writer, unlinked;
 	char *path; /* of a file with a writer */
+	bool copied;
+	bool exact;	  /* it was not written between the instant and the end of its copy */
+	int64_t mtime_ns; /* of what was copied */
 };
 
 struct seal {
@@ -27,6 +34,8 @@ struct seal {
 	int old_spool;
 	struct moved *files;
 	size_t count, cap;
+	struct mnt_pause *pause;     /* NULL: nobody stands still */
+	struct mnt_writers *writers; /* NULL: not known */
 };
 
 /* ---- mappings without a descriptor: found before the instant, since there may be many files */
@@ -281,49 +290,112 @@ static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_l
 
 /* ---- afterwards, without the lock */
 
-/* The sealed layer gets bytes of its own under the name that both share. */
-static int give_copy(struct seal *s, const struct moved *f, int from)
+static void copy_name(const struct moved *f, char out[32])
 {
-	struct orch_err err = ORCH_ERR_INIT;
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
-	char name[24], temporary[32];
-	struct stat st;
-	int to, r;
+	char name[24];
 
 	mnt_spool_name(f->old_id, name);
-	if (f->unlinked)
-		return unlinkat(s->old_spool, name, 0) < 0 ? -errno : 0;
-	snprintf(temporary, sizeof(temporary), "tmp.%s", name);
-	to = openat(s->old_spool, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	snprintf(out, 32, "tmp.%s", name);
+}
+
+static int copy_content(struct seal *s, struct moved *f, int from)
+{
+	orch_auto(fd) int to = -1;
+	struct orch_err err = ORCH_ERR_INIT;
+	char name[32];
+	struct stat st;
+	int r;
+
+	if (fstat(from, &st) < 0)
+		return -errno;
+	copy_name(f, name);
+	to = openat(s->old_spool, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (to < 0)
 		return -errno;
-	r = fstat(from, &st) < 0 ? -errno : orch_fd_clone_or_copy(from, to, NULL, NULL, &err);
-	times[1] = st.st_mtim;
-	if (r == 0 && futimens(to, times) < 0)
-		r = -errno;
-	if (r == 0)
-		r = orch_fd_sync(to);
-	orch_fd_close(to);
-	if (r == 0)
-		r = orch_rename(s->old_spool, temporary, s->old_spool, name, 0);
+	f->mtime_ns = orch_timespec_ns(&st.st_mtim);
+	r = orch_fd_clone_or_copy(from, to, NULL, NULL, &err);
 	if (r < 0)
-		(void)unlinkat(s->old_spool, temporary, 0);
+		(void)unlinkat(s->old_spool, name, 0);
 	return r;
+}
+
+/* The bytes that the sealed layer gets, beside the name that both share. */
+static int make_copy(struct seal *s, struct moved *f)
+{
+	struct mnt_content *c;
+	int r = mnt_file_content(s->ns, f->node, &c);
+
+	if (r < 0)
+		return r;
+	r = copy_content(s, f, c->fd);
+	mnt_content_put(s->ns->config.contents, c);
+	f->copied = r == 0;
+	return r;
+}
+
+/* With the pause, if there is one: what is copied when it is over was not seen at the instant. */
+static int make_copies(struct seal *s)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct moved *f = &s->files[i];
+		int r = f->unlinked ? 0 : make_copy(s, f);
+
+		f->exact = r == 0 && s->writers && mnt_pause_holds(s->pause);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	if (!s->writers)
+		return first;
+	mnt_ns_lock(s->ns);
+	for (size_t i = 0; i < s->count; i++)
+		s->files[i].exact &= mnt_writers_still(s->writers, s->files[i].node);
+	mnt_ns_unlock(s->ns);
+	return first;
+}
+
+/* The sealed layer's name is the copy's from now on. */
+static int give_copy(struct seal *s, const struct moved *f)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, orch_ns_timespec(f->mtime_ns)};
+	orch_auto(fd) int fd = -1;
+	char name[24], copy[32];
+	int r;
+
+	copy_name(f, copy);
+	fd = openat(s->old_spool, copy, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	r = futimens(fd, times) < 0 ? -errno : orch_fd_sync(fd);
+	mnt_spool_name(f->old_id, name);
+	if (r == 0)
+		r = orch_rename(s->old_spool, copy, s->old_spool, name, 0);
+	if (r < 0)
+		(void)unlinkat(s->old_spool, copy, 0);
+	return r;
+}
+
+static int forget_unlinked(struct seal *s, const struct moved *f)
+{
+	char name[24];
+
+	mnt_spool_name(f->old_id, name);
+	return unlinkat(s->old_spool, name, 0) < 0 ? -errno : 0;
 }
 
 static int give_copies(struct seal *s)
 {
-	struct mnt_ns *ns = s->ns;
 	int first = 0;
 
 	for (size_t i = 0; i < s->count; i++) {
-		struct mnt_content *c;
-		int r = mnt_file_content(ns, s->files[i].node, &c);
+		struct moved *f = &s->files[i];
+		int r = 0;
 
-		if (r == 0) {
-			r = give_copy(s, &s->files[i], c->fd);
-			mnt_content_put(ns->config.contents, c);
-		}
+		if (f->unlinked)
+			r = forget_unlinked(s, f);
+		else if (f->copied)
+			r = give_copy(s, f);
 		if (r < 0 && first == 0)
 			first = r;
 	}
@@ -338,7 +410,7 @@ static void release_files(
 	for (size_t i = 0; i < s->count; i++) {
 		struct moved *f = &s->files[i];
 
-		if (f->path && copied)
+		if (f->path && copied && !f->exact)
 			seen(arg, f->path);
 		free(f->path);
 		mnt_ns_lock(ns);
@@ -380,29 +452,76 @@ static int prepare(
 	return mnt_chain_prepare(ns->config.layers_fd, &head, layer, out, err);
 }
 
-int mnt_ns_seal(struct mnt_ns *ns, uint64_t layer, void (*seen)(void *arg, const char *path),
-    void *arg, struct mnt_sealed *out, struct orch_err *err)
+/* ---- the jobs */
+
+/* They stand still from here on. What fails costs only the certainty. */
+static void stop_jobs(struct seal *s, const struct mnt_seal *ask)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	const int32_t *pids;
+	size_t count;
+	int r;
+
+	if (ask->group_count == 0)
+		return;
+	r = mnt_pause_begin(ask->groups, ask->group_count, ask->pause_ms, &s->pause, &err);
+	if (r < 0) {
+		orch_log(ORCH_LOG_WARN, "mount", "not-paused", "error=%s", err.msg);
+		return;
+	}
+	pids = mnt_pause_pids(s->pause, &count);
+	r = ask->dev ? mnt_writers_find(s->ns, pids, count, ask->dev, &s->writers) : -ENODEV;
+	if (r < 0)
+		orch_log(ORCH_LOG_WARN, "mount", "writers-unknown", "error=%s", orch_err_name(-r));
+}
+
+static void let_jobs_go(struct seal *s, struct mnt_sealed *out)
+{
+	if (!s->pause)
+		return;
+	out->paused_ns = mnt_pause_end(s->pause);
+	s->pause = NULL;
+}
+
+/* The old log, if the seal came to pass. */
+static int seal_and_copy(struct seal *s, struct mnt_chain_next *next, struct mnt_log **out_old,
+    struct mnt_sealed *out, struct orch_err *err)
+{
+	int copies = 0, r;
+
+	mnt_ns_lock(s->ns);
+	r = seal_locked(s, next, out_old, out, err);
+	mnt_ns_unlock(s->ns);
+	out->paused = r == 0 && s->pause && mnt_pause_holds(s->pause);
+	if (*out_old)
+		copies = make_copies(s);
+	return r < 0 ? r : copies;
+}
+
+int mnt_ns_seal(
+    struct mnt_ns *ns, const struct mnt_seal *ask, struct mnt_sealed *out, struct orch_err *err)
 {
 	struct seal s = {.ns = ns};
 	struct mnt_chain_next next;
 	struct mnt_log *old = NULL;
-	int r = prepare(ns, layer, &next, err);
+	int r = prepare(ns, ask->layer, &next, err);
 
 	if (r < 0)
 		return r;
 	clear_suspects(ns);
-	mnt_ns_lock(ns);
-	r = seal_locked(&s, &next, &old, out, err);
-	mnt_ns_unlock(ns);
-	if (r < 0)
+	stop_jobs(&s, ask);
+	r = seal_and_copy(&s, &next, &old, out, err);
+	let_jobs_go(&s, out);
+	if (!old)
 		mnt_chain_abandon(ns->config.layers_fd, &next);
 	if (old) {
 		int copies = give_copies(&s), log = finish_log(ns, old);
 
-		if (copies < 0 || log < 0)
-			r = orch_err_sys(err, copies < 0 ? -copies : -log, "layer %llu",
-			    (unsigned long long)s.old_layer);
+		r = r < 0 ? r : copies < 0 ? copies : log;
+		if (r < 0)
+			orch_err_sys(err, -r, "layer %llu", (unsigned long long)s.old_layer);
 	}
-	release_files(&s, seen, arg, r == 0);
+	release_files(&s, ask->seen, ask->arg, r == 0);
+	mnt_writers_free(ns, s.writers);
 	return r;
 }

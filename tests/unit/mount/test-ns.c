@@ -70,7 +70,7 @@ static int setup(void **state)
 	w->config.layers_fd = w->layers;
 	w->config.pool = orch_pool_new(2, 100);
 	w->config.layer = 1;
-	w->config.notify = (struct mnt_notify){note_attr, note_attr, note_entry, w};
+	w->config.notify = (struct mnt_notify){note_attr, note_attr, note_entry, note_attr, w};
 	if (mnt_ns_new(&w->config, &w->ns, &err) < 0)
 		fail_msg("%s", err.msg);
 	*state = w;
@@ -188,6 +188,7 @@ static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 {
 	struct world *w = *state;
 	struct orch_err err = ORCH_ERR_INIT;
+	struct mnt_seal ask = {.layer = 2, .seen = seen};
 	struct mnt_sealed sealed;
 	struct mnt_handle *r, *h;
 	struct mnt_content *old, *new_content;
@@ -195,7 +196,7 @@ static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 	int result = 1;
 
 	write_file(w, "f", "content");
-	assert_int_equal(mnt_ns_seal(w->ns, 2, seen, NULL, &sealed, &err), 0);
+	assert_int_equal(mnt_ns_seal(w->ns, &ask, &sealed, &err), 0);
 	assert_int_equal(sealed.sealed, 1);
 	id = look(w, ROOT, "f");
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDONLY, true, &r), 0);
@@ -211,7 +212,7 @@ static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 	mnt_content_put(w->config.contents, new_content);
 	mnt_ns_release(w->ns, r);
 	mnt_ns_release(w->ns, h);
-	assert_int_equal(mnt_ns_seal(w->ns, 2, seen, NULL, &sealed, &err), -EINVAL);
+	assert_int_equal(mnt_ns_seal(w->ns, &ask, &sealed, &err), -EINVAL);
 }
 
 static bool collect(void *arg, const char *name, uint64_t ino, enum fmt_type type,
