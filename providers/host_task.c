@@ -573,6 +573,17 @@ static int record_make(struct prv_host_task *t, struct orch_err *err)
 	return r < 0 ? r : record_update(t, err);
 }
 
+static int groups_tell(struct prv_host_task *t, const struct prv_task *task, struct orch_err *err)
+{
+	const char *folders[ORCH_CGROUP_JOIN_MAX];
+	int r;
+
+	if (!t->cgroup || !task->on_groups)
+		return 0;
+	r = task->on_groups(task->priv, folders, orch_cgroup_paths(t->cgroup, folders));
+	return r < 0 ? orch_err_sys(err, -r, "the groups of the task %s", task->run) : 0;
+}
+
 int prv_host_task_start(struct prv_host *h, const struct prv_task *task, const char *handle,
     struct prv_host_task **out, struct orch_err *err)
 {
@@ -601,6 +612,8 @@ int prv_host_task_start(struct prv_host *h, const struct prv_task *task, const c
 		r = group_make(t, task, err);
 	if (r == 0)
 		r = record_update(t, err);
+	if (r == 0)
+		r = groups_tell(t, task, err);
 	if (r == 0)
 		r = launch(t, task, err);
 	if (r == 0)

@@ -110,7 +110,11 @@ struct prv_task {
 	/* Called with the handle before anything is created, so that a crash can be cleaned up after; a
 	 * negative return ends the submission. NULL: no journal. */
 	int (*on_handle)(void *priv, const char *handle);
-	void *priv;
+	/* Called with the folders of the control groups of this host that everything of the task will be
+	 * in, when they are there and nothing of it runs yet; not at all where there are none. They are
+	 * gone when the task has ended. A negative return ends the submission. NULL: nobody asks. */
+	int (*on_groups)(void *priv, const char *const *folders, size_t count);
+	void *priv; /* of both */
 };
 
 bool prv_run_name_valid(const char *run) ORCH_NONNULL(1);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/cgroup.h"
 #include "core/clock.h"
 #include "core/fd.h"
 
@@ -27,7 +29,8 @@ struct world {
 	unsigned writes;
 	int sink_answer;
 	int cancel_when_ready; /* eventfd that is posted when the task says "ready"; 0: none */
-	char journal[128];
+	char journal[1024];
+	size_t groups;
 	bool journal_was_first;
 	struct prv_probe probe;
 };
@@ -399,6 +402,48 @@ static void handles_are_journalled_first(void **state)
 	assert_int_equal(w->p->ops->poll(w->p, w->journal, &r, NULL), -ENOENT);
 }
 
+static int note_groups(void *priv, const char *const *folders, size_t count)
+{
+	struct world *w = priv;
+	char path[PATH_MAX];
+
+	w->groups = count;
+	for (size_t i = 0; i < count; i++) {
+		assert_true(access(folders[i], F_OK) == 0);
+		assert_non_null(strstr(folders[i], "/orch.task."));
+	}
+	snprintf(w->journal, sizeof(w->journal), "%s", folders[0]);
+	snprintf(path, sizeof(path), "%s/ran", w->workspace);
+	assert_int_equal(access(path, F_OK), -1);
+	return 0;
+}
+
+static int refuse_groups(void *priv, const char *const *folders, size_t count)
+{
+	assert_int_equal(note_groups(priv, folders, count), 0);
+	return -ENOSPC;
+}
+
+static void groups_are_told_before_it_runs(void **state)
+{
+	struct world *w = *state;
+	struct prv_task t = task_of(w, "run-1", (struct command){"touch ran", "exit:0"});
+	orch_auto(free) char *handle = NULL;
+	struct prv_result r;
+
+	if (fixture.scripted || orch_cgroup_probe() < 0)
+		skip();
+	t.priv = w;
+	t.on_groups = refuse_groups;
+	assert_int_equal(w->p->ops->submit(w->p, &t, &handle, NULL), -ENOSPC);
+	assert_int_equal(access(w->journal, F_OK), -1);
+	t.on_groups = note_groups;
+	assert_int_equal(prv_run(w->p, &t, &r, NULL), 0);
+	assert_outcome(&r, PRV_SUCCEEDED);
+	assert_true(w->groups > 0);
+	assert_int_equal(access(w->journal, F_OK), -1);
+}
+
 static void names_are_unique_and_checked(void **state)
 {
 	struct world *w = *state;
@@ -672,6 +717,7 @@ int conformance_run(const struct conformance *f)
 	    provider_test(who_is_deaf_is_killed_after_the_grace),
 	    provider_test(a_closing_provider_ends_its_tasks),
 	    provider_test(handles_are_journalled_first),
+	    provider_test(groups_are_told_before_it_runs),
 	    provider_test(names_are_unique_and_checked),
 	    provider_test(a_failing_sink_ends_it),
 	    provider_test(the_log_can_be_read_again_from_anywhere),
