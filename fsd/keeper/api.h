@@ -16,6 +16,8 @@ fsd_handler fsd_api_tree, fsd_api_diff;
 fsd_handler fsd_api_store, fsd_api_verify;
 /* api_transfer.c */
 fsd_handler fsd_api_import, fsd_api_export, fsd_api_apply;
+/* api_job.c */
+fsd_handler fsd_api_job_put, fsd_api_job_delete;
 /* api_workspace.c */
 fsd_handler fsd_api_workspace_list, fsd_api_workspace_get, fsd_api_workspace_create,
     fsd_api_workspace_fork, fsd_api_workspace_mount, fsd_api_workspace_umount,

@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "events.h"
 #include "expect.h"
+#include "jobs.h"
 #include "json_value.h"
 #include "ws_change.h"
 
@@ -66,6 +67,8 @@ int fsd_api_workspace_get(struct fsd_request *r, struct orch_json **out, struct 
 
 	if (rc == 0)
 		rc = show(&rec, out, err);
+	if (rc == 0 && fsd_jobs_show(r->daemon->jobs, rec.name, *out) < 0)
+		rc = orch_err_set(err, ENOMEM, "no memory");
 	if (rc == 0 && rec.state == FSD_WS_MOUNTED && add_counters(r, &rec, *out) < 0)
 		rc = orch_err_set(err, ENOMEM, "no memory");
 	return rc;
@@ -163,18 +166,18 @@ int fsd_api_workspace_create(struct fsd_request *r, struct orch_json **out, stru
 int fsd_api_workspace_fork(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	orch_auto(free) char *at = NULL;
-	struct orch_json *unsure = NULL;
+	struct fsd_seal seal = {0};
 	struct fsd_ws_record rec;
 	int rc = parse_at(r, &at, err);
 
 	if (rc == 0)
 		rc = fsd_ws_fork(r, r->params[0], fsd_body_str(r, "name"), at,
-		    fsd_body_bool(r, "mount", true), &rec, &unsure, err);
+		    fsd_body_bool(r, "mount", true), &rec, &seal, err);
 	if (rc == 0)
 		rc = show(&rec, out, err);
-	if (rc == 0 && orch_json_set_json(*out, "last_write_seen", &unsure) < 0)
+	if (rc == 0 && fsd_seal_tell(&seal, *out) < 0)
 		rc = orch_err_set(err, ENOMEM, "no memory");
-	orch_json_free(unsure);
+	fsd_seal_fini(&seal);
 	return rc;
 }
 

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/path.h"
 #include "listen.h"
+#include "jobs.h"
 #include "registry.h"
 #include "routes.h"
 #include "watch.h"
@@ -113,12 +114,15 @@ static int open_parts(struct fsd_daemon *d, bool background, struct orch_err *er
 	if (rc < 0)
 		return rc;
 	d->registry = fsd_registry_new(d->store);
+	d->jobs = fsd_jobs_new(d->store);
 	d->workers =
 	    fsd_workers_new((unsigned)d->settings->workers_max, d->settings->worker_timeout_s);
 	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!d->registry || !d->workers || d->stop_fd < 0)
+	if (!d->registry || !d->jobs || !d->workers || d->stop_fd < 0)
 		return orch_err_set(err, ENOMEM, "no memory");
 	rc = open_folders(d, err);
+	if (rc == 0)
+		rc = fsd_jobs_load(d->jobs, err);
 	return rc < 0 ? rc : fsd_adopt(d, err);
 }
 
@@ -300,6 +304,7 @@ int fsd_daemon_run(
 	rc = d.run_dir ? run(&d, ready_fd, signal_fd, listen_fd, own_socket, err)
 		       : orch_err_set(err, ENOMEM, "no memory");
 	fsd_registry_free(d.registry);
+	fsd_jobs_free(d.jobs);
 	fsd_workers_free(d.workers);
 	cas_store_close(d.store);
 	orch_fd_close(d.stop_fd);

@@ -9,6 +9,7 @@
 #include "settings.h"
 
 struct fsd_registry;
+struct fsd_jobs;
 struct fsd_workers;
 struct fsd_journal;
 
@@ -17,6 +18,7 @@ struct fsd_daemon {
 	struct cas_store *store;
 	struct fsd_http *http;
 	struct fsd_registry *registry; /* workspaces */
+	struct fsd_jobs *jobs;	       /* that run in workspaces */
 	struct fsd_workers *workers;
 	int64_t started_wall_ns;
 	char *run_dir;	      /* folder of the control socket */

@@ -6,6 +6,9 @@
 #include <sys/socket.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/freezer.h"
+
+#define LATE_MS 2000 /* until who should have thawed by now is not waited for */
 
 struct fsd_mount_client {
 	int sock;
@@ -64,20 +67,24 @@ static int call_answer(struct fsd_mount_client *c, const struct call *call, uint
 }
 
 /* rc: what the building of the message came to. Frees the call. */
-static int call_run(struct fsd_mount_client *c, struct call *call, int rc, int fd,
-    uint64_t deadline_ns, struct fmt_msg *out, struct orch_err *err)
+static int call_send(struct fsd_mount_client *c, struct call *call, int rc, const int *fds,
+    size_t fd_count, uint64_t deadline_ns, struct orch_err *err)
 {
 	if (rc == 0)
 		rc = fmt_msg_end(&call->buf);
+	if (rc == 0)
+		rc = orch_sock_send(
+		    c->sock, call->buf.data, call->buf.len, fds, fd_count, deadline_ns);
 	if (rc < 0)
 		orch_err_sys(err, -rc, "message to the mount process");
-	if (rc == 0) {
-		rc = orch_sock_send(
-		    c->sock, call->buf.data, call->buf.len, &fd, fd >= 0, deadline_ns);
-		if (rc < 0)
-			orch_err_sys(err, -rc, "message to the mount process");
-	}
 	orch_buf_fini(&call->buf);
+	return rc < 0 ? rc : 0;
+}
+
+static int call_run(struct fsd_mount_client *c, struct call *call, int rc, int fd,
+    uint64_t deadline_ns, struct fmt_msg *out, struct orch_err *err)
+{
+	rc = call_send(c, call, rc, &fd, fd >= 0, deadline_ns, err);
 	return rc < 0 ? rc : call_answer(c, call, deadline_ns, out, err);
 }
 
@@ -196,6 +203,7 @@ void fsd_seal_fini(struct fsd_seal *s)
 static int parse_seal(const struct fmt_msg *m, struct fsd_seal *out, struct orch_err *err)
 {
 	struct fsd_seal s = {0};
+	uint64_t flags = 0;
 	int rc;
 
 	if (!fmt_msg_get_u64(m, FMT_TAG_SEALED, &s.sealed))
@@ -203,6 +211,9 @@ static int parse_seal(const struct fmt_msg *m, struct fsd_seal *out, struct orch
 	if (!fmt_msg_get_u64(m, FMT_TAG_SEQ, &s.seq))
 		return missing("sequence", err);
 	(void)fmt_msg_get_u64(m, FMT_TAG_NEXT_INO, &s.next_ino);
+	(void)fmt_msg_get_u64(m, FMT_TAG_FLAGS, &flags);
+	(void)fmt_msg_get_u64(m, FMT_TAG_PAUSED_NS, &s.paused_ns);
+	s.paused = flags & FMT_MSG_FLAG_PAUSED;
 	rc = get_json(m, &s.last_write_seen, err);
 	if (rc == 0 && !orch_json_is_array(s.last_write_seen)) {
 		fsd_seal_fini(&s);
@@ -213,20 +224,52 @@ static int parse_seal(const struct fmt_msg *m, struct fsd_seal *out, struct orch
 	return rc;
 }
 
-int fsd_mount_seal(struct fsd_mount_client *c, uint64_t next_layer, uint64_t deadline_ns,
-    struct fsd_seal *out, struct orch_err *err)
+int fsd_seal_tell(struct fsd_seal *s, struct orch_json *answer)
+{
+	int rc = orch_json_set_json(answer, "last_write_seen", &s->last_write_seen);
+
+	if (rc == 0)
+		rc = orch_json_set_bool(answer, "paused", s->paused);
+	return rc < 0 ? rc : orch_json_set_u64(answer, "paused_us", s->paused_ns / 1000);
+}
+
+/* The mount process freezes and thaws. One that is stopped itself can't: then it is done here, a
+ * little later than it would have. */
+static int seal_answer(struct fsd_mount_client *c, const struct call *call,
+    const struct fsd_mount_seal *ask, uint64_t deadline_ns, struct fmt_msg *out,
+    struct orch_err *err)
+{
+	uint64_t late_ns = orch_deadline_in_ms(ask->pause_ms + LATE_MS);
+	int rc = -ETIMEDOUT;
+
+	if (ask->group_count > 0 && late_ns < deadline_ns) {
+		rc = call_answer(c, call, late_ns, out, err);
+		if (rc < 0)
+			(void)orch_freezer_thaw(ask->groups, ask->group_count);
+	}
+	return rc == -ETIMEDOUT ? call_answer(c, call, deadline_ns, out, err) : rc;
+}
+
+int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
+    uint64_t deadline_ns, struct fsd_seal *out, struct orch_err *err)
 {
 	struct call call;
 	struct fmt_msg m;
 	int rc = call_begin(c, &call, FMT_MSG_SEAL);
 
 	if (rc == 0)
-		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_LAYER, next_layer);
-	rc = call_run(c, &call, rc, -1, deadline_ns, &m, err);
+		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_LAYER, ask->next_layer);
+	if (rc == 0)
+		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_DEADLINE_MS, ask->pause_ms);
+	rc = call_send(c, &call, rc, ask->groups, ask->group_count, deadline_ns, err);
+	if (rc == 0)
+		rc = seal_answer(c, &call, ask, deadline_ns, &m, err);
 	if (rc == 0)
 		rc = parse_seal(&m, out, err);
 	if (rc == 0)
-		out->layer = next_layer;
+		out->layer = ask->next_layer;
+	else if (ask->group_count > 0)
+		(void)orch_freezer_thaw(ask->groups, ask->group_count);
 	return rc;
 }
 

@@ -35,14 +35,26 @@ struct fsd_seal {
 	uint64_t seq;	 /* of the seal */
 	uint64_t next_ino;
 	struct orch_json *last_write_seen; /* list of paths; never NULL after success */
+	bool paused;	    /* all jobs that were to stand still did, at the instant */
+	uint64_t paused_ns; /* how long they did */
 };
 void fsd_seal_fini(struct fsd_seal *s) ORCH_NONNULL(1);
+/* "last_write_seen" (which is taken out of *s), "paused", "paused_us" of an answer. */
+int fsd_seal_tell(struct fsd_seal *s, struct orch_json *answer) ORCH_NONNULL(1, 2) ORCH_WUR;
 
 int fsd_mount_status(struct fsd_mount_client *c, uint64_t deadline_ns, struct orch_json **out,
     struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
-/* next_layer: number of the layer that is to be written then. */
-int fsd_mount_seal(struct fsd_mount_client *c, uint64_t next_layer, uint64_t deadline_ns,
-    struct fsd_seal *out, struct orch_err *err) ORCH_NONNULL(1, 4) ORCH_WUR;
+struct fsd_mount_seal {
+	uint64_t next_layer; /* number of the layer that is to be written then */
+	const int
+	    *groups; /* of jobs that are to stand still, at most ORCH_SOCK_FDS_MAX; borrowed */
+	size_t group_count;
+	uint64_t pause_ms; /* for at most so long */
+};
+/* However it ends: nobody stands still because of it any more. */
+int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
+    uint64_t deadline_ns, struct fsd_seal *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 int fsd_mount_rebase(struct fsd_mount_client *c, const struct orch_digest *snapshot,
     uint64_t up_to_layer, uint64_t deadline_ns, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Writes one JSON line for each change to fd. *out_seq: up to which the answer is complete. */

@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/answer.c %D%/answer.h \
 	%D%/api.h \
 	%D%/api_daemon.c \
+	%D%/api_job.c \
 	%D%/api_ref.c \
 	%D%/api_snapshot.c \
 	%D%/api_store.c \
@@ -18,6 +19,8 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/events.c %D%/events.h \
 	%D%/expect.c %D%/expect.h \
 	%D%/http_server.c %D%/http_server.h \
+	%D%/job.c %D%/job.h \
+	%D%/jobs.c %D%/jobs.h \
 	%D%/json_value.c %D%/json_value.h \
 	%D%/layers.c %D%/layers.h \
 	%D%/listen.c %D%/listen.h \
@@ -25,6 +28,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/mount_process.c %D%/mount_process.h \
 	%D%/mountinfo.c \
 	%D%/mountpoint.c %D%/mountpoint.h \
+	%D%/pause.c %D%/pause.h \
 	%D%/peer.c %D%/peer.h \
 	%D%/registry.c %D%/registry.h \
 	%D%/request.c %D%/request.h \

@@ -40,6 +40,8 @@ const struct fsd_route fsd_routes[] = {
     {"POST", WS "/commit", fsd_api_workspace_commit, "ref:s? expect:s? record:o?", NULL,
 	FSD_ROUTE_STREAM},
     {"GET", WS "/changes", fsd_api_workspace_changes, NULL, "since?", FSD_ROUTE_STREAM},
+    {"PUT", WS "/jobs/{}", fsd_api_job_put, "cgroup:a pid:*?", NULL, 0},
+    {"DELETE", WS "/jobs/{}", fsd_api_job_delete, NULL, NULL, 0},
 
     {"GET", "/v1/store", fsd_api_store, NULL, NULL, 0},
     {"POST", "/v1/store/verify", fsd_api_verify, "repair:b?", NULL, FSD_ROUTE_STREAM},

@@ -47,6 +47,9 @@ static const struct setting settings[] = {
 	"after which an import, export or commit is given up"},
     {"client-timeout", KIND_NUMBER, AT(client_timeout_s), 1, 3600, "SECONDS",
 	"after which a client that neither sends nor reads is dropped"},
+    {"pause-limit", KIND_NUMBER, AT(pause_limit_s), 0, 600, "SECONDS",
+	"how long jobs stand still at most while a fork or commit copies what they write; 0: "
+	"never"},
     {"passthrough", KIND_BOOL, AT(passthrough), 0, 0, "yes|no",
 	"let the kernel read and write file contents directly where it can"},
 };
@@ -214,6 +217,7 @@ static int defaults(struct fsd_settings *s, struct orch_err *err)
 	    .mount_timeout_s = 60,
 	    .worker_timeout_s = 86400,
 	    .client_timeout_s = 60,
+	    .pause_limit_s = 10,
 	    .passthrough = true,
 	};
 	if (data) /* without the slash at its end */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "core/fd.h"
 #include "core/log.h"
+#include "jobs.h"
 #include "mount_process.h"
 #include "registry.h"
 #include "ws_mount.h"
@@ -47,6 +48,7 @@ static void look(struct fsd_daemon *d)
 	struct fsd_ws_record *list;
 	size_t n;
 
+	fsd_jobs_sweep(d->jobs);
 	if (fsd_registry_list(d->registry, &list, &n) < 0)
 		return; /* no memory now: the next time */
 	for (size_t i = 0; i < n; i++)

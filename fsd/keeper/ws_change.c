@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/path.h"
 #include "daemon.h"
+#include "jobs.h"
 #include "layers.h"
 #include "mount_process.h"
 #include "mountpoint.h"
@@ -28,14 +29,22 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 	return 0;
 }
 
+int fsd_ws_allow(
+    struct fsd_request *r, const char *name, struct fsd_ws_record *out, struct orch_err *err)
+{
+	int rc = fsd_registry_look(r->daemon->registry, name, out, err);
+
+	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != out->uid)
+		rc = orch_err_set(
+		    err, EPERM, "workspace '%s' belongs to user %u", name, (unsigned)out->uid);
+	return rc;
+}
+
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
 {
 	struct fsd_ws_record rec;
-	int rc = fsd_registry_look(r->daemon->registry, name, &rec, err);
+	int rc = fsd_ws_allow(r, name, &rec, err);
 
-	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != rec.uid)
-		rc = orch_err_set(
-		    err, EPERM, "workspace '%s' belongs to user %u", name, (unsigned)rec.uid);
 	if (rc == 0)
 		rc = fsd_registry_acquire(
 		    r->daemon->registry, name, r, orch_deadline_in_ms(QUEUE_MS), out, err);
@@ -146,6 +155,7 @@ static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orc
 		return orch_err_set(
 		    err, EBUSY, "workspace '%s' is %s", ws->record.name, ws->record.error);
 	layer = ws->record.layer;
+	fsd_jobs_forget(d->jobs, ws->record.name);
 	rc = fsd_ws_remove(d->registry, ws, err);
 	if (rc == 0)
 		fsd_layer_remove_chain(d->store, layer);

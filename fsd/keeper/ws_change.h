@@ -3,11 +3,15 @@
 #ifndef FSD_KEEPER_WS_CHANGE_H
 #define FSD_KEEPER_WS_CHANGE_H
 
+#include "mount_client.h"
 #include "registry.h"
 #include "transfer.h"
 #include "ws_mount.h"
 
-/* Acquires the workspace for the peer: -EPERM unless it is the owner, root or the daemon's user. */
+/* Looks at the workspace for the peer: -EPERM unless it is the owner, root or the daemon's user. */
+int fsd_ws_allow(struct fsd_request *r, const char *name, struct fsd_ws_record *out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* The same, and acquires it. */
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
@@ -22,9 +26,9 @@ struct fsd_ws_create {
 int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd_ws_record *out,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
-/* *out_unsure: list of paths that had a writer at the instant; the caller's. */
+/* *out_seal: of the source; fsd_seal_fini. */
 int fsd_ws_fork(struct fsd_request *r, const char *source, const char *name, const char *at,
-    bool mount, struct fsd_ws_record *out, struct orch_json **out_unsure, struct orch_err *err)
+    bool mount, struct fsd_ws_record *out, struct fsd_seal *out_seal, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3, 6, 7) ORCH_WUR;
 
 /* Mounts it if it is not, at `at` or where it was last. */

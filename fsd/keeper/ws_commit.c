@@ -118,7 +118,7 @@ static int commit(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_tra
 		rebase(r, ws, &s, &id);
 	fsd_ws_leave(r, ws, &v);
 	if (rc == 0)
-		(void)orch_json_set_json(*out, "last_write_seen", &s.last_write_seen);
+		rc = fsd_seal_tell(&s, *out) < 0 ? orch_err_set(err, ENOMEM, "no memory") : 0;
 	fsd_seal_fini(&s);
 	return rc;
 }

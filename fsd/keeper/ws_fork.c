@@ -12,7 +12,7 @@
 /* The state that the fork starts from; the source is free again afterwards. The layer of the fork
  * is made meanwhile, so that what it stands on can't be removed. */
 static int branch(struct fsd_request *r, const char *source, struct fsd_ws_record *rec,
-    struct orch_json **out_unsure, struct orch_err *err)
+    struct fsd_seal *out_seal, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
 	struct fsd_seal s = {0};
@@ -35,13 +35,14 @@ static int branch(struct fsd_request *r, const char *source, struct fsd_ws_recor
 	}
 	fsd_registry_release(d->registry, ws);
 	if (rc == 0)
-		*out_unsure = orch_take(s.last_write_seen);
-	fsd_seal_fini(&s);
+		*out_seal = s;
+	else
+		fsd_seal_fini(&s);
 	return rc;
 }
 
 static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *source, const char *at,
-    bool mount, struct fsd_ws_record *rec, struct orch_json **out_unsure, struct orch_err *err)
+    bool mount, struct fsd_ws_record *rec, struct fsd_seal *out_seal, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
 	int rc;
@@ -50,7 +51,7 @@ static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *sourc
 	memcpy(rec->name, ws->record.name, sizeof(rec->name));
 	rc = fsd_ws_place(r, rec, at, err);
 	if (rc == 0)
-		rc = branch(r, source, rec, out_unsure, err);
+		rc = branch(r, source, rec, out_seal, err);
 	if (rc < 0)
 		return rc;
 	rc = fsd_ws_save(d->registry, ws, rec, err);
@@ -62,7 +63,7 @@ static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *sourc
 }
 
 int fsd_ws_fork(struct fsd_request *r, const char *source, const char *name, const char *at,
-    bool mount, struct fsd_ws_record *out, struct orch_json **out_unsure, struct orch_err *err)
+    bool mount, struct fsd_ws_record *out, struct fsd_seal *out_seal, struct orch_err *err)
 {
 	struct fsd_registry *g = r->daemon->registry;
 	uint64_t begin = orch_clock_ns();
@@ -71,12 +72,11 @@ int fsd_ws_fork(struct fsd_request *r, const char *source, const char *name, con
 
 	if (rc < 0)
 		return rc;
-	*out_unsure = NULL;
-	rc = fork_into(r, ws, source, at, mount, out, out_unsure, err);
+	*out_seal = (struct fsd_seal){0};
+	rc = fork_into(r, ws, source, at, mount, out, out_seal, err);
 	fsd_registry_release(g, ws);
 	if (rc < 0) {
-		orch_json_free(*out_unsure);
-		*out_unsure = NULL;
+		fsd_seal_fini(out_seal);
 		return rc;
 	}
 	orch_log(ORCH_LOG_INFO, "keeper", "forked", "workspace=%s source=%s us=%" PRIu64, name,

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include "cache/layer.h"
 #include "daemon.h"
+#include "pause.h"
 #include "ws_mount.h"
 #include "ws_visit.h"
 
@@ -14,13 +15,17 @@ int fsd_ws_seal(
 	struct fsd_daemon *d = r->daemon;
 	struct fsd_mount_client *c = NULL;
 	struct fsd_ws_record rec = ws->record;
-	uint64_t next;
-	int rc = cas_layer_new_id(d->store, &next, err);
+	struct fsd_pause pause;
+	struct fsd_mount_seal ask = {0};
+	int rc = cas_layer_new_id(d->store, &ask.next_layer, err);
 
 	if (rc == 0)
 		rc = fsd_ws_connect(d, &rec, &c, err);
-	if (rc == 0)
-		rc = fsd_mount_seal(c, next, fsd_ws_deadline(d), out, err);
+	if (rc == 0) {
+		fsd_pause_open(d, rec.name, &pause, &ask);
+		rc = fsd_mount_seal(c, &ask, fsd_ws_deadline(d), out, err);
+		fsd_pause_close(&pause);
+	}
 	fsd_mount_client_close(c);
 	if (rc < 0) {
 		orch_err_wrap(err, "seal workspace '%s'", rec.name);

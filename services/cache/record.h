@@ -13,6 +13,7 @@
 #define CAS_NS_WORKSPACE   "workspace"
 #define CAS_NS_RUN	   "run"
 #define CAS_NS_LEASE	   "lease"
+#define CAS_NS_JOB	   "job"
 #define CAS_NS_MAX	   32	/* [a-z0-9-]{1,32} */
 #define CAS_RECORD_KEY_MAX 1000 /* bytes, any but NUL, at least one */
 
