@@ -16,6 +16,7 @@
 #include "output/result.h"
 #include "shim/checkout.h"
 #include "shim/cli.h"
+#include "shim/job.h"
 #include "shim/journal.h"
 #include "shim/test_report.h"
 
@@ -66,6 +67,7 @@ struct shim_build {
 	uint64_t mount_pid;	 /* the process behind it; 0: unknown */
 	uint32_t uid, gid;	 /* its owner */
 	uint64_t start_seq;	 /* of the workspace's changes */
+	struct shim_job job;	 /* what the daemon calls it */
 	char *task_name;	 /* what the journal calls the running command; NULL */
 	bool ran;		 /* the command was started */
 	enum out_state state;

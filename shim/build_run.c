@@ -57,6 +57,14 @@ static int on_name(void *priv, const char *name)
 	return b->task_name ? r : -ENOMEM;
 }
 
+static int on_groups(void *priv, const char *const *folders, size_t count)
+{
+	struct shim_build *b = priv;
+
+	b->job = (struct shim_job){.cli = b->cli, .workspace = b->workspace, .name = b->run};
+	return shim_job_begin(&b->job, folders, count);
+}
+
 static int add_workspace_env(struct shim_build *b, const char *inside)
 {
 	int r = orch_strv_set_env(&b->env, "GITHUB_WORKSPACE", inside);
@@ -85,6 +93,7 @@ static int run_task(struct shim_build *b, struct shim_task *task, struct orch_er
 
 	task->cancel_fd = shim_build_mount_watch(b, &watch);
 	r = shim_task_run(task, &end, err);
+	shim_job_end(&b->job);
 	shim_build_mount_unwatch(&watch);
 	if (!shim_cancelled() && shim_build_mount_lost(b))
 		return shim_build_mount_error(b, err);
@@ -111,6 +120,7 @@ int shim_build_run(struct shim_build *b, struct orch_err *err)
 	    .timeout_ms = b->timeout_ms,
 	    .on_output = on_output,
 	    .on_name = on_name,
+	    .on_groups = on_groups,
 	    .priv = b};
 	int r = add_workspace_env(b, inside);
 

@@ -26,6 +26,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/doctor.c %D%/doctor.h %D%/doctor_checks.c \
 	%D%/github.c \
 	%D%/help.c %D%/help.h %D%/help_pages.c \
+	%D%/job.c %D%/job.h \
 	%D%/journal.c %D%/journal.h \
 	%D%/key.c %D%/key.h \
 	%D%/leftovers.c %D%/leftovers.h \

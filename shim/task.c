@@ -33,6 +33,13 @@ static int on_handle(void *priv, const char *handle)
 	return task->on_name(task->priv, name);
 }
 
+static int on_groups(void *priv, const char *const *folders, size_t count)
+{
+	const struct shim_task *task = priv;
+
+	return task->on_groups ? task->on_groups(task->priv, folders, count) : 0;
+}
+
 static void say_why(
     const struct shim_task *task, const struct prv_result *r, struct shim_task_end *end)
 {
@@ -104,6 +111,7 @@ int shim_task_run(const struct shim_task *task, struct shim_task_end *end, struc
 	    .cancel_fd = task->cancel_fd,
 	    .grace_ms = GRACE_MS,
 	    .on_handle = on_handle,
+	    .on_groups = on_groups,
 	    .priv = (void *)(uintptr_t)task,
 	};
 	struct prv *p = NULL;

@@ -30,6 +30,9 @@ struct shim_task {
 	int (*on_output)(void *priv, const void *p, size_t n);
 	/* The name for shim_task_undo, before anything of the task is made. A negative return ends it. */
 	int (*on_name)(void *priv, const char *name);
+	/* The folders of its control groups, before anything of it runs; not called where there are
+	 * none. A negative return ends it. */
+	int (*on_groups)(void *priv, const char *const *folders, size_t count);
 	void *priv;
 };
 

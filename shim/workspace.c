@@ -119,6 +119,17 @@ static void tell_last_write_seen(const struct orch_json *answer)
 	}
 }
 
+/* What the answer of a fork or commit says of the instant. */
+static void tell_instant(const struct orch_json *answer)
+{
+	uint64_t us = shim_get_u64(answer, "paused_us");
+
+	if (us > 0)
+		shim_say(SHIM_SAY_INFO, "what runs in it was paused for %llu.%llu ms",
+		    (unsigned long long)us / 1000, (unsigned long long)us % 1000 / 100);
+	tell_last_write_seen(answer);
+}
+
 static int run_fork(struct shim_cli *cli)
 {
 	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
@@ -138,7 +149,7 @@ static int run_fork(struct shim_cli *cli)
 		r = shim_call(cli, &call, &answer, &err);
 	if (r < 0)
 		return shim_fail(cli, &err);
-	tell_last_write_seen(answer);
+	tell_instant(answer);
 	return print_workspace(cli, answer, &err) < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
 
@@ -275,7 +286,7 @@ static int run_commit(struct shim_cli *cli)
 		r = shim_call(cli, &call, &answer, &err);
 	if (r < 0)
 		return shim_fail(cli, &err);
-	tell_last_write_seen(answer);
+	tell_instant(answer);
 	r = cli->json ? shim_out_json(answer, &err) : shim_out_line(shim_get(answer, "id"), &err);
 	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
@@ -376,6 +387,9 @@ const struct shim_command shim_workspace_commands[] = {
 	.name = "fork",
 	.usage = "SOURCE NAME [--at PATH]",
 	.summary = "Copy a live workspace as it is now; prints the mount path",
+	.details =
+	    "A command that build, exec or shell runs in it stands still for a moment; files that "
+	    "others have open for writing are named: they are as last seen.",
 	.options = at_tables,
 	.min_args = 2,
 	.max_args = 2,
@@ -425,7 +439,9 @@ const struct shim_command shim_workspace_commands[] = {
 	.name = "commit",
 	.usage = "NAME --ref NAME [--expect ID]",
 	.summary = "Make a snapshot of it; prints the snapshot's id",
-	.details = "The workspace goes on, based on the new snapshot.",
+	.details =
+	    "The workspace goes on, based on the new snapshot. A command that runs in it stands "
+	    "still for a moment, as for a fork.",
 	.options = commit_tables,
 	.min_args = 1,
 	.max_args = 1,

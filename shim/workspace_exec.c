@@ -8,6 +8,7 @@
 #include "providers/environment.h"
 #include "providers/provider.h"
 #include "shim/api.h"
+#include "shim/job.h"
 #include "shim/out.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -53,6 +54,11 @@ static int code_of(const struct shim_task_end *end)
 	return end->signal ? 128 + end->signal : end->exit_code < 0 ? NOT_STARTED : end->exit_code;
 }
 
+static int on_groups(void *priv, const char *const *folders, size_t count)
+{
+	return shim_job_begin(priv, folders, count);
+}
+
 static int run_in(struct shim_cli *cli, const char *const *argv)
 {
 	orch_auto(json) struct orch_json *w = NULL;
@@ -66,6 +72,7 @@ static int run_in(struct shim_cli *cli, const char *const *argv)
 	    .cancel_fd = cli->cancel_fd,
 	    .terminal = true};
 	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
+	struct shim_job job = {.cli = cli, .workspace = shim_arg(cli, 0)};
 	orch_auto(free) char *runs = NULL, *tasks = NULL;
 	char run[80];
 	int r = find_mount(cli, &w, &err);
@@ -79,13 +86,16 @@ static int run_in(struct shim_cli *cli, const char *const *argv)
 		return shim_fail(cli, &err);
 	snprintf(
 	    run, sizeof(run), "exec-%d-%llx", (int)getpid(), (unsigned long long)orch_wall_ns());
-	task.run = run;
+	task.run = job.name = run;
+	task.on_groups = on_groups;
+	task.priv = &job;
 	task.state_dir = tasks;
 	task.uid = (uint32_t)shim_get_u64(orch_json_get(w, "owner"), "uid");
 	task.gid = (uint32_t)shim_get_u64(orch_json_get(w, "owner"), "gid");
 	task.tree = shim_get(w, "path");
 	task.env = (const char *const *)orch_strv_argv(&env);
 	r = shim_task_run(&task, &end, &err);
+	shim_job_end(&job);
 	return r < 0 ? shim_fail(cli, &err) : code_of(&end);
 }
 
