@@ -51,8 +51,8 @@ static int check_group(const struct fsd_request *r, const struct fsd_job *job, c
 }
 
 /* Those that can be frozen; one at least. Anything else that is wrong with one is refused. */
-static int find_groups(struct fsd_request *r, const struct never *never, struct fsd_job *job,
-    struct orch_err *err)
+static int find_groups(
+    struct fsd_request *r, const struct never *never, struct fsd_job *job, struct orch_err *err)
 {
 	const struct orch_json *list = orch_json_get(r->body, "cgroup");
 

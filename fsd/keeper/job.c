@@ -153,8 +153,8 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int check_one(const struct fsd_job *j, pid_t pid, const pid_t *not_in, size_t count,
-    struct orch_err *err)
+static int check_one(
+    const struct fsd_job *j, pid_t pid, const pid_t *not_in, size_t count, struct orch_err *err)
 {
 	if (count > 0 && bsearch(&pid, not_in, count, sizeof(pid), by_number))
 		return orch_err_set(
@@ -177,5 +177,7 @@ int fsd_job_check(const struct fsd_job *j, int group, const pid_t *not_in, size_
 		return orch_err_sys(err, -rc, "control group of job '%s'", j->id);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = check_one(j, pids[i], not_in, not_in_count, err);
-	return rc < 0 ? orch_err_wrap(err, "job '%s'", j->id) : 0;
+	if (rc < 0)
+		orch_err_wrap(err, "job '%s'", j->id);
+	return rc;
 }

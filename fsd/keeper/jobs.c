@@ -111,8 +111,8 @@ static int check_new(struct fsd_jobs *js, const struct fsd_job *job, struct orch
 		count += same && strcmp(e->job.id, job->id) != 0;
 	}
 	if (count >= FSD_JOBS_MAX)
-		return orch_err_set(err, E2BIG, "workspace '%s' has %d jobs already",
-		    job->workspace, FSD_JOBS_MAX);
+		return orch_err_set(
+		    err, E2BIG, "workspace '%s' has %d jobs already", job->workspace, FSD_JOBS_MAX);
 	return 0;
 }
 
@@ -178,7 +178,8 @@ int fsd_jobs_remove(
 		e = take(js, is_job, &want);
 	}
 	if (!e)
-		return orch_err_set(err, ENOENT, "no job '%.100s' in workspace '%s'", id, workspace);
+		return orch_err_set(
+		    err, ENOENT, "no job '%.100s' in workspace '%s'", id, workspace);
 	discard(js, e);
 	return 0;
 }

@@ -61,9 +61,8 @@ void fsd_pause_open(
 	size_t n = 0, never_count = 0;
 
 	p->count = 0;
-	if (d->settings->pause_limit_s == 0 ||
-	    fsd_jobs_list(d->jobs, workspace, &jobs, &n) < 0 || n == 0 ||
-	    fsd_pause_never(d, &never, &never_count) < 0)
+	if (d->settings->pause_limit_s == 0 || fsd_jobs_list(d->jobs, workspace, &jobs, &n) < 0 ||
+	    n == 0 || fsd_pause_never(d, &never, &never_count) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < jobs[i].group_count; k++)

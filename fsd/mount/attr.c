@@ -207,10 +207,11 @@ static int needs_private(struct mnt_ns *ns, struct mnt_node *n, const struct mnt
 	return 0;
 }
 
-/* With the lock held, which it gives up while the file is changed. */
+/* With the lock held, which it gives up while the file is changed. MNT_AGAIN: others share it. */
 static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a)
 {
 	struct mnt_content *c;
+	bool shared = false;
 	int r;
 
 	n->pins++;
@@ -219,10 +220,12 @@ static int set_private_file(struct mnt_ns *ns, struct mnt_node *n, const struct 
 	mnt_ns_unlock(ns);
 	r = mnt_file_content(ns, n, &c);
 	if (r == 0) {
-		r = set_file(c->fd, a);
+		shared = mnt_file_is_shared(ns, n, c);
+		r = shared ? MNT_AGAIN : set_file(c->fd, a);
 		mnt_content_put(ns->config.contents, c);
 	}
 	mnt_ns_lock(ns);
+	n->shared |= shared;
 	n->pins--;
 	n->writers--;
 	return r;
@@ -241,7 +244,7 @@ static int set_locked(
 		r = set_private_file(ns, n, a);
 	if (r == 0 && ((a->set & ~(unsigned)(MNT_SET_SIZE | MNT_SET_DROP_IDS)) || drop || written))
 		r = set_recorded(ns, n, a, written);
-	return r < 0 ? r : mnt_attr_fill(ns, n, out);
+	return r != 0 ? r : mnt_attr_fill(ns, n, out);
 }
 
 int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, struct stat *out)

@@ -71,20 +71,33 @@ static int layer_add(struct mnt_chain *c, const struct mnt_layer *l, size_t at)
 	return 0;
 }
 
-static int stratum_add(struct mnt_chain *c)
+int mnt_chain_room(struct mnt_chain *c)
 {
-	struct fmt_overlay **v, *o;
+	struct fmt_overlay **v;
+	size_t *end;
 
 	if (c->strata_count >= MNT_STRATA_MAX)
 		return -EOVERFLOW;
 	v = realloc(c->strata, (c->strata_count + 1) * sizeof(struct fmt_overlay *));
-	if (!v)
-		return -ENOMEM;
-	c->strata = v;
+	if (v)
+		c->strata = v;
+	end = realloc(c->strata_end, (c->strata_count + 1) * sizeof(*end));
+	if (end)
+		c->strata_end = end;
+	return v && end ? 0 : -ENOMEM;
+}
+
+static int stratum_add(struct mnt_chain *c)
+{
+	struct fmt_overlay *o;
+	int r = mnt_chain_room(c);
+
+	if (r < 0)
+		return r;
 	o = fmt_overlay_new();
 	if (!o)
 		return -ENOMEM;
-	v[c->strata_count++] = o;
+	c->strata[c->strata_count++] = o;
 	return 0;
 }
 
@@ -129,6 +142,7 @@ static int replay_layers(struct mnt_chain *c, struct view_log *out, struct orch_
 			orch_err_wrap(err, "layer %llu", (unsigned long long)c->layers[i].id);
 			return r;
 		}
+		c->strata_end[c->strata_count - 1] = i + 1;
 		if (!top && !out->sealed)
 			return orch_err_set(err, ORCH_ECORRUPT,
 			    "layer %llu has another above it, but is not sealed: its end is "
@@ -238,8 +252,12 @@ void mnt_chain_fini(struct mnt_chain *c)
 		mnt_layer_close(&c->layers[i]);
 	for (size_t i = 0; i < c->strata_count; i++)
 		fmt_overlay_free(c->strata[i]);
+	for (size_t i = 0; i < c->retired_count; i++)
+		mnt_layer_close(&c->retired[i]);
 	free(c->layers);
+	free(c->retired);
 	free(c->strata);
+	free(c->strata_end);
 	*c = (struct mnt_chain){0};
 }
 
@@ -258,6 +276,29 @@ int mnt_chain_spool(const struct mnt_chain *c, uint64_t layer)
 	for (size_t i = c->layer_count; i-- > 0;)
 		if (c->layers[i].id == layer)
 			return c->layers[i].spool_fd;
+	return -ENOENT;
+}
+
+int mnt_chain_spool_take(struct mnt_chain *c, uint64_t layer)
+{
+	c->spool_users++;
+	return mnt_chain_spool(c, layer);
+}
+
+void mnt_chain_spool_give(struct mnt_chain *c)
+{
+	if (--c->spool_users > 0)
+		return;
+	for (size_t i = 0; i < c->retired_count; i++)
+		mnt_layer_close(&c->retired[i]);
+	c->retired_count = 0;
+}
+
+ssize_t mnt_chain_index(const struct mnt_chain *c, uint64_t layer)
+{
+	for (size_t i = c->layer_count; i-- > 0;)
+		if (c->layers[i].id == layer)
+			return (ssize_t)i;
 	return -ENOENT;
 }
 
@@ -289,17 +330,15 @@ const struct fmt_link *mnt_chain_link(
 int mnt_chain_reserve(struct mnt_chain *c)
 {
 	struct mnt_layer *layers;
-	struct fmt_overlay **strata;
+	int r = mnt_chain_room(c);
 
-	if (c->layer_count >= MNT_LAYERS_MAX || c->strata_count >= MNT_STRATA_MAX)
-		return -EOVERFLOW;
+	if (r < 0 || c->layer_count >= MNT_LAYERS_MAX)
+		return r < 0 ? r : -EOVERFLOW;
 	layers = realloc(c->layers, (c->layer_count + 1) * sizeof(*layers));
-	if (layers)
-		c->layers = layers;
-	strata = realloc(c->strata, (c->strata_count + 1) * sizeof(struct fmt_overlay *));
-	if (strata)
-		c->strata = strata;
-	return layers && strata ? 0 : -ENOMEM;
+	if (!layers)
+		return -ENOMEM;
+	c->layers = layers;
+	return 0;
 }
 
 static void remove_folder(int layers_fd, const char *name)
@@ -419,6 +458,7 @@ struct mnt_log *mnt_chain_push(struct mnt_chain *c, struct mnt_chain_next *next)
 	next->head.next_ino = c->head.next_ino;
 	next->head.next_spool = c->head.next_spool;
 	c->layers[c->layer_count++] = next->layer;
+	c->strata_end[c->strata_count] = c->layer_count;
 	c->strata[c->strata_count++] = next->stratum;
 	c->log = next->log;
 	c->head = next->head;
@@ -436,15 +476,38 @@ void mnt_chain_abandon(int layers_fd, struct mnt_chain_next *next)
 	remove_folder(layers_fd, name);
 }
 
-void mnt_chain_cut(struct mnt_chain *c, struct fmt_overlay *top, const struct fmt_layer_head *head)
+/* Closed when nobody can be using its descriptors. Without memory they stay open. */
+static void retire(struct mnt_chain *c, struct mnt_layer *l)
 {
-	for (size_t i = 0; i < c->strata_count; i++)
+	struct mnt_layer *v;
+
+	if (c->spool_users == 0) {
+		mnt_layer_close(l);
+		return;
+	}
+	v = realloc(c->retired, (c->retired_count + 1) * sizeof(*v));
+	if (!v)
+		return;
+	c->retired = v;
+	v[c->retired_count++] = *l;
+}
+
+void mnt_chain_cut(
+    struct mnt_chain *c, size_t keep, struct fmt_overlay *top, const struct fmt_layer_head *head)
+{
+	size_t layers;
+
+	if (head->parent == 0)
+		keep = 0;
+	layers = keep > 0 ? c->strata_end[keep - 1] : 0;
+	for (size_t i = keep; i < c->strata_count; i++)
 		fmt_overlay_free(c->strata[i]);
-	for (size_t i = 0; i + 1 < c->layer_count; i++)
-		mnt_layer_close(&c->layers[i]);
-	c->layers[0] = c->layers[c->layer_count - 1];
-	c->layer_count = 1;
-	c->strata[0] = top;
-	c->strata_count = 1;
+	for (size_t i = layers; i + 1 < c->layer_count; i++)
+		retire(c, &c->layers[i]);
+	c->layers[layers] = c->layers[c->layer_count - 1];
+	c->layer_count = layers + 1;
+	c->strata[keep] = top;
+	c->strata_end[keep] = c->layer_count;
+	c->strata_count = keep + 1;
 	c->head = *head;
 }

@@ -70,6 +70,7 @@ static int status_json(struct call *call, const struct mnt_ns_status *st)
 	orch_json_set_u64(j, "seq", st->seq);
 	orch_json_set_u64(j, "nodes", st->nodes);
 	orch_json_set_u64(j, "layers", st->layers);
+	orch_json_set_u64(j, "strata", st->strata);
 	orch_json_set_u64(j, "open_handles", st->open_handles);
 	orch_json_set_u64(j, "open_files", st->open_files);
 	orch_json_set_u64(j, "log_bytes", st->log_bytes);
@@ -118,11 +119,12 @@ static void on_seen(void *arg, const char *path)
 		s->left_out++;
 }
 
-static int sealed_add(struct call *call, const struct mnt_sealed *s, uint64_t layer)
+static int sealed_add(struct call *call, const struct mnt_sealed *s)
 {
 	int r = fmt_msg_add_u64(call->reply, FMT_TAG_SEALED, s->sealed);
 
-	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYER, layer);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYER, s->layer);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_LAYERS, s->layers);
 	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, s->seq);
 	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_NEXT_INO, s->next_ino);
 	r = r < 0
@@ -143,8 +145,11 @@ static int do_seal(struct call *call)
 	    .seen = on_seen,
 	    .arg = &seen};
 	struct mnt_sealed sealed;
+	uint64_t flags = 0;
 	int r;
 
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_FLAGS, &flags);
+	ask.share = flags & FMT_MSG_FLAG_SHARE;
 	if (!fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &ask.layer))
 		return orch_err_set(&call->err, EINVAL, "seal: no layer");
 	(void)fmt_msg_get_u64(call->msg, FMT_TAG_DEADLINE_MS, &ask.pause_ms);
@@ -157,7 +162,7 @@ static int do_seal(struct call *call)
 		return r;
 	if (seen.left_out > 0)
 		orch_log(ORCH_LOG_WARN, "mount", "writers-not-listed", "count=%zu", seen.left_out);
-	r = sealed_add(call, &sealed, ask.layer);
+	r = sealed_add(call, &sealed);
 	return r < 0 ? r : add_json(call, list);
 }
 
@@ -172,6 +177,14 @@ static int do_rebase(struct call *call)
 		return orch_err_set(&call->err, EINVAL, "rebase: no snapshot or layer");
 	memcpy(snapshot.b, p, sizeof(snapshot.b));
 	return mnt_ns_rebase(call->s->c->ns, &snapshot, layer, &call->err);
+}
+
+static int do_flatten(struct call *call)
+{
+	uint64_t keep = 0;
+
+	(void)fmt_msg_get_u64(call->msg, FMT_TAG_LAYER, &keep);
+	return mnt_ns_flatten(call->s->c->ns, keep, &call->err);
 }
 
 /* A pipe takes PIPE_BUF bytes without blocking when it says that it is ready. */
@@ -279,6 +292,7 @@ static const struct {
     {FMT_MSG_THAW, do_thaw},
     {FMT_MSG_SYNC, do_sync},
     {FMT_MSG_PING, do_ping},
+    {FMT_MSG_FLATTEN, do_flatten},
 };
 
 static int run(struct call *call)
@@ -328,6 +342,7 @@ static bool serve(struct state *s, int sock)
 	}
 	for (size_t i = 0; n >= 0 && i < fd_count; i++)
 		orch_fd_close(fds[i]);
+	mnt_ns_tidy(s->c->ns); /* the answer is on its way */
 	return ok;
 }
 

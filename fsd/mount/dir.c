@@ -204,15 +204,8 @@ int mnt_dir_lookup(
 	return r < 0 ? r : mnt_dir_node(ns, dir, name, len, &found, out);
 }
 
-/* Calls fn for each name of the folder until it returns false; base first, then each stratum's own
- * names. A name is where the lowest of these has it, so that nothing is met twice and an offset
- * stays right when a base entry is recorded. *cursor: 0.. in the base, (k + 1) << 48 | position in
- * stratum k; at the call of fn it is the place behind the name. */
-typedef bool walk_fn(
-    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next);
-
-static int walk_base(
-    struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, walk_fn *fn, void *arg, bool *stopped)
+static int walk_base(struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, mnt_walk_fn *fn,
+    void *arg, bool *stopped)
 {
 	for (uint64_t i = from; dir->dir.has_base && i < dir->dir.tree.count; i++) {
 		const struct fmt_link *link;
@@ -239,9 +232,9 @@ static int walk_base(
 }
 
 static int walk_stratum(struct mnt_ns *ns, struct mnt_node *dir, size_t k, uint64_t position,
-    walk_fn *fn, void *arg, bool *stopped)
+    mnt_walk_fn *fn, void *arg, bool *stopped)
 {
-	uint64_t base = (uint64_t)(k + 1) << 48;
+	uint64_t base = (uint64_t)(k + 1) << MNT_CURSOR_STRATUM;
 	const struct fmt_link *l;
 
 	while ((l = fmt_overlay_links(ns->chain.strata[k], dir->own.ino, &position))) {
@@ -265,9 +258,11 @@ static int walk_stratum(struct mnt_ns *ns, struct mnt_node *dir, size_t k, uint6
 	return 0;
 }
 
-static int walk(struct mnt_ns *ns, struct mnt_node *dir, uint64_t cursor, walk_fn *fn, void *arg)
+int mnt_dir_walk(
+    struct mnt_ns *ns, struct mnt_node *dir, uint64_t cursor, mnt_walk_fn *fn, void *arg)
 {
-	uint64_t stratum = cursor >> 48, position = cursor & ((UINT64_C(1) << 48) - 1);
+	uint64_t stratum = cursor >> MNT_CURSOR_STRATUM;
+	uint64_t position = cursor & ((UINT64_C(1) << MNT_CURSOR_STRATUM) - 1);
 	bool stopped = false;
 	int r = mnt_dir_load(ns, dir);
 
@@ -294,7 +289,7 @@ bool mnt_dir_empty(struct mnt_ns *ns, struct mnt_node *dir, int *out_r)
 {
 	bool empty = true;
 
-	*out_r = walk(ns, dir, 0, stop_at_first, &empty);
+	*out_r = mnt_dir_walk(ns, dir, 0, stop_at_first, &empty);
 	return empty;
 }
 
@@ -318,7 +313,7 @@ int64_t mnt_dir_subdirs(struct mnt_ns *ns, struct mnt_node *dir)
 		entries = dir->dir.tree.count;
 	for (size_t k = 0; k < ns->chain.strata_count; k++)
 		entries += fmt_overlay_link_count(ns->chain.strata[k], dir->own.ino);
-	if (entries > SUBDIRS_SCAN_MAX || walk(ns, dir, 0, count_folder, &n) < 0)
+	if (entries > SUBDIRS_SCAN_MAX || mnt_dir_walk(ns, dir, 0, count_folder, &n) < 0)
 		return -1;
 	dir->dir.subdirs = n;
 	return n;
@@ -360,98 +355,5 @@ int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *
 		if (r == 0 && depth > 0)
 			r = orch_buf_add_u8(out, '/');
 	}
-	return r;
-}
-
-/* ---- readdir */
-
-struct listing {
-	struct mnt_ns *ns;
-	struct mnt_node *dir;
-	bool plus;
-	mnt_emit_fn *emit;
-	void *arg;
-	int r;
-};
-
-#define OFFSET_FIRST 2 /* behind "." and ".." */
-
-static bool list_plus(
-    struct listing *l, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
-{
-	struct mnt_attr attr;
-	struct mnt_node *n;
-	bool more;
-
-	if (mnt_dir_node(l->ns, l->dir, name, len, found, &n) < 0)
-		return l->emit(l->arg, name, found->ino, found->type, NULL, next);
-	attr.id = n->id;
-	if (mnt_attr_fill(l->ns, n, &attr.st) < 0) {
-		mnt_ns_settle(l->ns, n);
-		return l->emit(l->arg, name, found->ino, found->type, NULL, next);
-	}
-	more = l->emit(l->arg, name, found->ino, found->type, &attr, next);
-	if (more)
-		n->lookups++;
-	mnt_ns_settle(l->ns, n);
-	return more;
-}
-
-static bool list_one(
-    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next)
-{
-	struct listing *l = arg;
-	char text[FMT_NAME_MAX + 1];
-
-	if (len > FMT_NAME_MAX)
-		return true;
-	memcpy(text, name, len);
-	text[len] = 0;
-	if (next >> 48 == 0)
-		next += OFFSET_FIRST;
-	if (l->plus)
-		return list_plus(l, text, len, found, next);
-	return l->emit(l->arg, text, found->ino, found->type, NULL, next);
-}
-
-static bool list_dots(struct listing *l, uint64_t *offset)
-{
-	uint64_t up = l->dir->names ? l->dir->names->parent->own.ino : l->dir->own.ino;
-
-	if (*offset == 0) {
-		if (!l->emit(l->arg, ".", l->dir->own.ino, FMT_DIR, NULL, 1))
-			return false;
-		*offset = 1;
-	}
-	if (*offset == 1) {
-		if (!l->emit(l->arg, "..", up, FMT_DIR, NULL, OFFSET_FIRST))
-			return false;
-		*offset = OFFSET_FIRST;
-	}
-	return true;
-}
-
-int mnt_ns_readdir(
-    struct mnt_ns *ns, uint64_t id, uint64_t offset, bool plus, mnt_emit_fn *emit, void *arg)
-{
-	struct listing l = {.ns = ns, .plus = plus, .emit = emit, .arg = arg};
-	int r = 0;
-
-	mnt_ns_lock(ns);
-	l.dir = mnt_ns_node(ns, id);
-	if (!l.dir)
-		r = -ESTALE;
-	else if (mnt_ns_state(ns, l.dir)->type != FMT_DIR)
-		r = -ENOTDIR;
-	else if (mnt_ns_state(ns, l.dir)->nlink == 0)
-		r = -ENOENT;
-	else if (list_dots(&l, &offset)) {
-		if (offset >> 48 == 0)
-			offset -= OFFSET_FIRST;
-		l.dir->pins++;
-		r = walk(ns, l.dir, offset, list_one, &l);
-		l.dir->pins--;
-	}
-	mnt_ns_unlock(ns);
 	return r;
 }

@@ -84,10 +84,10 @@ static int unreadable(const struct mnt_node *n, int r, const struct orch_err *er
 	return -EIO;
 }
 
-int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content **out)
+/* One look at where the content is. *out_key: what was tried. */
+static int content_once(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content_key *out_key,
+    struct mnt_content **out, struct orch_err *err)
 {
-	struct orch_err err = ORCH_ERR_INIT;
-	struct mnt_content_key key;
 	uint64_t size;
 	int spool = -1, r;
 
@@ -98,12 +98,35 @@ int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *
 		mnt_ns_unlock(ns);
 		return 0;
 	}
-	key = mnt_state_key(mnt_ns_state(ns, n));
+	*out_key = mnt_state_key(mnt_ns_state(ns, n));
 	size = mnt_ns_state(ns, n)->size;
-	if (key.layer != 0)
-		spool = mnt_chain_spool(&ns->chain, key.layer);
+	spool = mnt_chain_spool_take(&ns->chain, out_key->layer);
 	mnt_ns_unlock(ns);
-	r = mnt_contents_get(ns->config.contents, &key, spool, size, out, &err);
+	r = mnt_contents_get(ns->config.contents, out_key, spool, size, out, err);
+	mnt_ns_spool_give(ns);
+	return r;
+}
+
+/* A commit may have moved it between the look and the opening, and its layer may be gone. */
+static bool is_elsewhere(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content_key *tried)
+{
+	struct mnt_content_key now;
+
+	mnt_ns_lock(ns);
+	now = mnt_state_key(mnt_ns_state(ns, n));
+	mnt_ns_unlock(ns);
+	return !key_is(&now, tried);
+}
+
+int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content **out)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	struct mnt_content_key key = {0};
+	int r;
+
+	do
+		r = content_once(ns, n, &key, out, &err);
+	while (r < 0 && is_elsewhere(ns, n, &key));
 	return r < 0 ? unreadable(n, r, &err) : 0;
 }
 
@@ -119,13 +142,15 @@ static int new_spool(struct mnt_ns *ns, struct mnt_content **out)
 		r = mnt_ns_new_spool(ns, &id);
 	if (r == 0) {
 		layer = mnt_chain_top_layer(&ns->chain);
-		spool = mnt_chain_spool(&ns->chain, layer);
+		spool = mnt_chain_spool_take(&ns->chain, layer);
 		ns->spool_dirty = true;
 	}
 	mnt_ns_unlock(ns);
 	if (r < 0)
 		return r;
-	return mnt_contents_create(ns->config.contents, layer, id, spool, out, &err);
+	r = mnt_contents_create(ns->config.contents, layer, id, spool, out, &err);
+	mnt_ns_spool_give(ns);
+	return r;
 }
 
 int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out)
@@ -146,10 +171,11 @@ void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c)
 	mnt_spool_name(key.id, name);
 	mnt_ns_lock(ns);
 	/* broken: the log may name it although nobody was answered; the next mount knows */
-	spool = ns->broken ? -1 : mnt_chain_spool(&ns->chain, key.layer);
+	spool = mnt_chain_spool_take(&ns->chain, ns->broken ? 0 : key.layer);
 	mnt_ns_unlock(ns);
 	if (spool >= 0)
 		(void)unlinkat(spool, name, 0);
+	mnt_ns_spool_give(ns);
 }
 
 /* ---- new content for a node */
@@ -316,12 +342,18 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 	return 0;
 }
 
-/* A private file with a second name (and no seal at work on it) is shared with a sealed layer: a seal was cut short there. */
-static bool is_shared(const struct mnt_content *c)
+/* While a seal is at work on it, it has one name more: the sealed layer's, until that has a copy. */
+bool mnt_file_is_shared(struct mnt_ns *ns, const struct mnt_node *n, const struct mnt_content *c)
 {
 	struct stat st;
+	nlink_t own;
 
-	return fstat(c->fd, &st) == 0 && st.st_nlink > 1;
+	if (fstat(c->fd, &st) < 0)
+		return false;
+	mnt_ns_lock(ns);
+	own = n->moved ? 2 : 1;
+	mnt_ns_unlock(ns);
+	return st.st_nlink > own;
 }
 
 static int open_node(struct mnt_ns *ns, struct mnt_handle *h)
@@ -332,7 +364,7 @@ static int open_node(struct mnt_ns *ns, struct mnt_handle *h)
 
 	if (r < 0)
 		return r;
-	shared = h->writer && !h->node->moved && is_shared(c);
+	shared = h->writer && mnt_file_is_shared(ns, h->node, c);
 	if (h->flags & O_TRUNC && !shared && ftruncate(c->fd, 0) < 0)
 		r = -errno;
 	mnt_ns_lock(ns);
@@ -465,10 +497,11 @@ static int sync_spool_folder(struct mnt_ns *ns)
 	mnt_ns_lock(ns);
 	dirty = ns->spool_dirty;
 	ns->spool_dirty = false;
-	fd = mnt_chain_spool(&ns->chain, mnt_chain_top_layer(&ns->chain));
+	fd = mnt_chain_spool_take(&ns->chain, mnt_chain_top_layer(&ns->chain));
 	mnt_ns_unlock(ns);
 	if (dirty)
 		r = orch_fd_sync(fd);
+	mnt_ns_spool_give(ns);
 	pthread_mutex_unlock(&ns->spool_sync);
 	return r;
 }

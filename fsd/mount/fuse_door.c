@@ -248,6 +248,9 @@ static void waited(void *arg, int r)
 {
 	struct waiting *w = arg;
 
+	/* attributes of a node whose names another one has now are set there; its size is not */
+	if (r == -ESTALE && !w->open && !(w->set.set & MNT_SET_SIZE))
+		r = 0;
 	if (r < 0) {
 		reply_result(w->req, r);
 		free(w);

@@ -1,6 +1,7 @@
 /* The table of nodes. See node.h. */
 #include <stdlib.h>
 #include <string.h>
+#include "fsd/mount/listing.h"
 #include "fsd/mount/node.h"
 
 #define BUCKETS_FIRST 1024
@@ -33,6 +34,7 @@ static void node_free(struct mnt_node *n)
 		free(name);
 	}
 	free(n->own_memory);
+	mnt_kept_free(n->kept);
 	free(n);
 }
 

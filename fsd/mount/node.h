@@ -17,6 +17,7 @@
 
 struct mnt_content;
 struct mnt_copy;
+struct mnt_kept;
 struct mnt_node;
 
 /* One name by which the kernel knows a node; keeps the parent in memory. */
@@ -47,7 +48,7 @@ struct mnt_node {
 	bool superseded;   /* another node has its names now; it serves the old handles only */
 	bool bypass;	   /* its handles are in passthrough (all of them or none) */
 	bool moved;	   /* a seal is giving the sealed layer a copy of its private file */
-	bool shared;	   /* its private file has another name still: a seal was cut short */
+	bool shared;	   /* its private file has another name, in a sealed layer */
 	bool was_written;  /* opened for writing since the last seal: a mapping may still write */
 	uint32_t write_opens; /* how often, and how often it was truncated by its name */
 	struct fmt_node own;  /* its state while no layer records it; strings borrowed from packs */
@@ -56,6 +57,9 @@ struct mnt_node {
 	struct mnt_content *content; /* while opens > 0 */
 	struct mnt_copy *copy;	     /* a copy-up in progress */
 	struct mnt_name *names;
+	uint32_t listings;     /* folders: how many listings have begun and not ended; or more */
+	uint64_t listed_ns;    /* the last time that somebody went on with one */
+	struct mnt_kept *kept; /* names for those that began before a commit (listing.h) */
 	uint64_t told_ns;      /* folders: when the kernel was last told the attributes */
 	int64_t told_mtime_ns; /* what the kernel was last told, private files only */
 	uint64_t told_size;

@@ -83,12 +83,13 @@ static void remove_doomed(void *priv, const struct mnt_doomed *v, size_t count)
 
 		mnt_contents_drop(ns->config.contents, &key);
 		mnt_ns_lock(ns);
-		fd = mnt_chain_spool(&ns->chain, v[i].layer);
+		fd = mnt_chain_spool_take(&ns->chain, v[i].layer);
 		mnt_ns_unlock(ns);
 		mnt_spool_name(v[i].id, name);
 		if (fd >= 0 && unlinkat(fd, name, 0) < 0 && errno != ENOENT)
 			orch_log(ORCH_LOG_WARN, "mount", "spool-not-removed", "file=%s errno=%s",
 			    name, orch_err_name(errno));
+		mnt_ns_spool_give(ns);
 	}
 }
 
@@ -149,6 +150,13 @@ const char *mnt_ns_workspace(const struct mnt_ns *ns)
 void mnt_ns_lock(struct mnt_ns *ns)
 {
 	pthread_mutex_lock(&ns->lock);
+}
+
+void mnt_ns_spool_give(struct mnt_ns *ns)
+{
+	pthread_mutex_lock(&ns->lock);
+	mnt_chain_spool_give(&ns->chain);
+	pthread_mutex_unlock(&ns->lock);
 }
 
 #define SHORT_BYTES   ((uint64_t)256 << 20)

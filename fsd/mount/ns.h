@@ -167,20 +167,31 @@ struct mnt_seal {
 	size_t group_count;
 	uint64_t pause_ms;
 	dev_t dev; /* of the mount, as its users see it */
+	/* Nothing is sealed when the top layer recorded nothing: what lies below it is the state. */
+	bool share;
 	void (*seen)(void *arg, const char *path);
 	void *arg;
 };
 struct mnt_sealed {
-	uint64_t sealed, seq, next_ino;
+	uint64_t sealed; /* 0: the base */
+	uint64_t layer;	 /* that is written now */
+	uint64_t layers; /* in the chain */
+	uint64_t seq, next_ino;
 	bool paused;	    /* all groups stood still at the instant */
 	uint64_t paused_ns; /* how long they did */
 };
 int mnt_ns_seal(struct mnt_ns *ns, const struct mnt_seal *ask, struct mnt_sealed *out,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
-/* The base is `snapshot` now, which holds what the layers up to `layer` made; these are not used any
- * more. -EBUSY: another layer lies between that one and the top: the workspace stays as it is. */
+/* The base is `snapshot` now, which holds what the layers up to `layer` made; neither these are used any
+ * more nor those that were sealed since: what they recorded is in the top layer now. -EBUSY: `layer` is
+ * not below the top one. */
 int mnt_ns_rebase(struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* The layers above `keep` (0: all, down to the base) become one with the top one: the chain is short
+ * again. Those that leave it are not used any more. -ENOENT: `keep` is not below the top one. */
+int mnt_ns_flatten(struct mnt_ns *ns, uint64_t keep, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* When there are many sealed strata: merges some. For the control thread, when nobody waits. */
+void mnt_ns_tidy(struct mnt_ns *ns) ORCH_NONNULL(1);
 /* Appends one JSON line for each path that changed after `since` (docs/api.md). */
 int mnt_ns_changes(struct mnt_ns *ns, uint64_t since, struct orch_buf *out, uint64_t *out_seq,
     struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;

@@ -26,6 +26,8 @@ struct mnt_ns {
 	uint64_t first_spool;	       /* lower numbers are of earlier mounts; never changes */
 	uint64_t next_ino, next_spool; /* the reserved ends are chain.head's */
 	uint64_t reported_seq; /* somebody may have seen the state as of it (changes, seal) */
+	uint32_t layout;       /* how often the strata were put together in another way */
+	uint32_t listed;       /* folders somebody may be in the middle of listing; or more */
 	size_t handles;
 	struct mnt_handle
 	    *open; /* the handles; an unmount may leave some that the kernel never released */
@@ -57,6 +59,8 @@ bool mnt_ns_reclaim(struct mnt_ns *ns) ORCH_NONNULL(1);
 /* Before anything is served: what a power cut took of the top layer's private files is empty
  * (recover.c). */
 int mnt_ns_recover(struct mnt_ns *ns, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* mnt_chain_spool_give, without the lock held. */
+void mnt_ns_spool_give(struct mnt_ns *ns) ORCH_NONNULL(1);
 
 /* ---- nodes and their state (ns.c) */
 
@@ -99,6 +103,16 @@ int mnt_dir_node(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size
 /* find and node. */
 int mnt_dir_lookup(struct mnt_ns *ns, struct mnt_node *dir, const char *name, size_t len,
     struct mnt_node **out) ORCH_NONNULL(1, 2, 3, 5) ORCH_WUR;
+/* Calls fn for each name of the folder until it returns false; base first, then each stratum's own
+ * names. A name is where the lowest of these has it, so that nothing is met twice and an offset
+ * stays right when a base entry is recorded. cursor: 0.. in the base, (k + 1) << MNT_CURSOR_STRATUM |
+ * position in stratum k; `next` is the place behind the name. It means something else when strata
+ * were put together in another way: see mnt_ns_keep_listings. */
+#define MNT_CURSOR_STRATUM 40
+typedef bool mnt_walk_fn(
+    void *arg, const char *name, size_t len, const struct mnt_found *found, uint64_t next);
+int mnt_dir_walk(struct mnt_ns *ns, struct mnt_node *dir, uint64_t cursor, mnt_walk_fn *fn,
+    void *arg) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 bool mnt_dir_empty(struct mnt_ns *ns, struct mnt_node *dir, int *out_r) ORCH_NONNULL(1, 2, 3);
 /* Folders in it, -1 when too many entries would have to be read for it. */
 int64_t mnt_dir_subdirs(struct mnt_ns *ns, struct mnt_node *dir) ORCH_NONNULL(1, 2);
@@ -115,6 +129,19 @@ int mnt_node_path(struct mnt_ns *ns, const struct mnt_node *n, struct orch_buf *
 /* A base entry as a node's state. */
 void mnt_state_from_base(const struct fmt_entry *e, const struct fmt_stamp *s, struct fmt_node *out)
     ORCH_NONNULL(1, 2, 3);
+
+/* ---- listings (listing.c) */
+
+/* Strata are about to be put together in another way, or to go: who is in the middle of listing a folder
+ * goes on where he is. */
+void mnt_ns_keep_listings(struct mnt_ns *ns) ORCH_NONNULL(1);
+
+/* ---- strata (tidy.c) */
+
+/* Without the lock, by the control thread. Layers [0, layers) and those above are in different strata
+ * afterwards; *out: the first stratum of those above. */
+int mnt_ns_border(struct mnt_ns *ns, size_t layers, size_t *out, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
 
 /* ---- attributes (attr.c) */
 
@@ -175,6 +202,10 @@ int mnt_file_content(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *
 int mnt_file_new_spool(struct mnt_ns *ns, struct mnt_content **out) ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Without the lock: it is not used after all. */
 void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c) ORCH_NONNULL(1, 2);
+/* Has the node's private file c a name more than it needs? Then a sealed layer has the same inode, and
+ * the file is copied up before its bytes or times are changed. Takes the lock. */
+bool mnt_file_is_shared(struct mnt_ns *ns, const struct mnt_node *n, const struct mnt_content *c)
+    ORCH_NONNULL(1, 2, 3);
 /* Gives the node the empty private content that a truncation wants. Takes the lock. 0, -ESTALE,
  * MNT_AGAIN. */
 int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1) ORCH_WUR;

@@ -13,7 +13,7 @@
 #include "core/compiler.h"
 
 struct mnt_outside_file {
-	dev_t dev;	     /* as users of the mount see it */
+	dev_t dev; /* as users of the mount see it */
 	uint64_t ino;
 	dev_t private_dev; /* the file below: a mapping may name either */
 	uint64_t private_ino;

@@ -1,30 +1,39 @@
 /*
- * Rebase: the base becomes a snapshot that a commit made of the old base and the sealed layers below
- * the top one. Inode numbers and names are the same in both, so the top layer holds; only where its
- * records say where bytes or children are (a folder's tree, a file of a dropped spool) the new
- * snapshot's place is put in. What the dropped layers recorded is found in the new snapshot by
- * walking their entries, which hang together from the root.
+ * Rebase: the base becomes a snapshot that a commit made of the old base and the sealed layers up to one
+ * of the chain. Inode numbers and names are the same in both, so what the layers above recorded holds;
+ * only where their records say where bytes or children are (a folder's tree, a file of a dropped spool)
+ * the new snapshot's place is put in. What the dropped layers recorded is found in the new snapshot by
+ * walking their entries, which hang together from the root; what snapshots don't have (fifos, sockets,
+ * devices) becomes a record of the top layer. Layers that were sealed since the commit began (forks were
+ * made) become one with the top layer (newtop.h).
  */
 #include <stdlib.h>
 #include <string.h>
 #include "core/guard.h"
-#include "fsd/mount/ns_priv.h"
+#include "fsd/mount/newtop.h"
 
 struct fresh { /* what the new snapshot says of a node that the dropped layers recorded */
 	uint64_t ino;
 	struct fmt_node state;	 /* strings borrowed from packs */
 	uint32_t recorded_links; /* names of it that the dropped layers recorded */
+	const struct fmt_link
+	    *link; /* one of them, of a dropped stratum; NULL: the root, or none */
 };
 
 struct rebase {
 	struct mnt_ns *ns;
 	struct fmt_snapshot snapshot;
-	size_t dropped; /* strata */
+	size_t layers;	/* that the snapshot holds, from the bottom */
+	size_t dropped; /* strata that hold these */
 	struct fresh *v;
 	size_t count, cap;
+	const struct fmt_link *
+	    *others; /* names that the snapshot does not have; of dropped strata */
+	size_t other_count, other_cap;
+	struct mnt_newtop top;
 };
 
-static int add(struct rebase *b, const struct fmt_node *state)
+static int add(struct rebase *b, const struct fmt_node *state, const struct fmt_link *link)
 {
 	if (b->count == b->cap) {
 		size_t cap = b->cap ? b->cap * 2 : 64;
@@ -35,7 +44,23 @@ static int add(struct rebase *b, const struct fmt_node *state)
 		b->v = v;
 		b->cap = cap;
 	}
-	b->v[b->count++] = (struct fresh){.ino = state->ino, .state = *state, .recorded_links = 1};
+	b->v[b->count++] =
+	    (struct fresh){.ino = state->ino, .state = *state, .recorded_links = 1, .link = link};
+	return 0;
+}
+
+static int add_other(struct rebase *b, const struct fmt_link *link)
+{
+	if (b->other_count == b->other_cap) {
+		size_t cap = b->other_cap ? b->other_cap * 2 : 16;
+		const struct fmt_link **v = realloc(b->others, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		b->others = v;
+		b->other_cap = cap;
+	}
+	b->others[b->other_count++] = link;
 	return 0;
 }
 
@@ -81,8 +106,8 @@ static int entry_add(struct rebase *b, const struct fmt_tree *tree, const struct
 	uint32_t i;
 	int r = fmt_tree_find(tree, l->name, l->name_len, &i, err);
 
-	if (r == -ENOENT) /* a kind that snapshots don't have */
-		return 0;
+	if (r == -ENOENT)
+		return add_other(b, l);
 	if (r == 0)
 		r = fmt_tree_entry(tree, i, &e, err);
 	if (r == 0)
@@ -93,7 +118,7 @@ static int entry_add(struct rebase *b, const struct fmt_tree *tree, const struct
 		return orch_err_set(err, ORCH_ECORRUPT, "the snapshot has another file as %.*s",
 		    (int)l->name_len, l->name);
 	mnt_state_from_base(&e, &s, &state);
-	return add(b, &state);
+	return add(b, &state, l);
 }
 
 static int folder_add(struct rebase *b, const struct fmt_node *dir, struct orch_err *err)
@@ -209,7 +234,7 @@ static int search(struct rebase *b, const struct wanted *w, const struct orch_di
 			r = search(b, w, &e.digest, &s.stamps, err);
 		} else if (r == 0 && hit) {
 			mnt_state_from_base(&e, &s, &state);
-			r = add(b, &state);
+			r = add(b, &state, NULL);
 			if (r == 0)
 				b->v[b->count - 1].recorded_links = 0;
 		}
@@ -244,7 +269,7 @@ static int walk(struct rebase *b, struct orch_err *err)
 	int r;
 
 	mnt_state_from_base(&b->snapshot.root, &stamp, &root);
-	r = add(b, &root);
+	r = add(b, &root, NULL);
 	for (size_t i = 0; r == 0 && i < b->count; i++) {
 		struct fmt_node dir = b->v[i].state; /* the array moves */
 
@@ -261,10 +286,12 @@ static int walk(struct rebase *b, struct orch_err *err)
 
 /* ---- the new top stratum; with the lock */
 
-static void move_to_base(struct rebase *b, struct fmt_node *n)
+/* mnt_newtop's convert. */
+static void move_to_base(void *arg, struct fmt_node *n)
 {
+	const struct rebase *b = arg;
 	const struct fresh *f = fresh_find(b, n->ino);
-	uint64_t top = mnt_chain_top_layer(&b->ns->chain);
+	ssize_t layer;
 
 	if (!f || f->state.type != n->type)
 		return;
@@ -273,7 +300,12 @@ static void move_to_base(struct rebase *b, struct fmt_node *n)
 		n->content = FMT_CONTENT_TREE;
 		n->digest = f->state.digest;
 		n->stamps = f->state.stamps;
-	} else if (n->content == FMT_CONTENT_SPOOL && n->spool_layer != top) {
+		return;
+	}
+	if (n->content != FMT_CONTENT_SPOOL)
+		return;
+	layer = mnt_chain_index(&b->ns->chain, n->spool_layer);
+	if (layer >= 0 && (size_t)layer < b->layers) {
 		n->content = FMT_CONTENT_OBJECT;
 		n->digest = f->state.digest;
 		n->size = f->state.size;
@@ -288,24 +320,18 @@ static int apply_node(struct fmt_overlay *o, const struct fmt_node *n)
 	return fmt_overlay_apply(o, &rec, n->seq);
 }
 
-static int copy_folder(const struct fmt_overlay *from, uint64_t ino, struct fmt_overlay *to)
+static int apply_link(struct fmt_overlay *o, const struct fmt_link *l)
 {
-	const struct fmt_link *l;
-	uint64_t cookie = 0;
-	int r = 0;
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_LINK, .link = *l};
 
-	while (r == 0 && (l = fmt_overlay_links(from, ino, &cookie))) {
-		struct fmt_layer_record rec = {.kind = FMT_LAYER_LINK, .link = *l};
-
-		r = fmt_overlay_apply(to, &rec, l->seq);
-	}
-	return r;
+	return fmt_overlay_apply(o, &rec, l->seq);
 }
 
 /* Names of a hard-linked file that no layer recorded lie in trees that may be the old ones still in
  * memory: a record of the node is right whatever name it is reached by. */
-static int carry_linked(struct rebase *b, struct fmt_overlay *to)
+static int carry_linked(struct rebase *b)
 {
+	struct fmt_overlay *to = b->top.state;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->count; i++) {
@@ -322,24 +348,55 @@ static int carry_linked(struct rebase *b, struct fmt_overlay *to)
 	return r;
 }
 
-static int top_copy(struct rebase *b, struct fmt_overlay *to)
+/* Records the folder and those above it, as the dropped layers had them. 1: it is recorded; 0: it is
+ * not there any more. */
+static int pin(struct rebase *b, uint64_t ino)
 {
-	const struct fmt_overlay *from = mnt_chain_top(&b->ns->chain);
-	struct fmt_layer_record counters = {.kind = FMT_LAYER_COUNTERS,
-	    .counters = {b->ns->chain.head.next_ino, b->ns->chain.head.next_spool}};
-	const struct fmt_node *n;
-	uint64_t cookie = 0;
-	int r = fmt_overlay_apply(to, &counters, 0);
+	struct fmt_overlay *to = b->top.state;
+	const struct fmt_node *was = mnt_chain_node(&b->ns->chain, ino);
+	const struct fresh *f = fresh_find(b, ino);
+	const struct fmt_link *now = NULL;
+	struct fmt_node n;
+	int r = 1;
 
-	while (r == 0 && (n = fmt_overlay_nodes(from, &cookie))) {
-		struct fmt_node moved = *n;
-
-		move_to_base(b, &moved);
-		r = apply_node(to, &moved);
-		if (r == 0 && n->type == FMT_DIR)
-			r = copy_folder(from, n->ino, to);
+	if (fmt_overlay_node(to, ino))
+		return 1;
+	if (!f || !was)
+		return 0;
+	if (f->link) {
+		now = fmt_overlay_link(to, f->link->parent, f->link->name, f->link->name_len);
+		r = now && now->ino != ino ? 0 : pin(b, f->link->parent);
 	}
-	return r < 0 ? r : carry_linked(b, to);
+	if (r != 1)
+		return r;
+	n = f->state;
+	n.seq = was->seq;
+	r = apply_node(to, &n);
+	if (r == 0 && f->link && !now)
+		r = apply_link(to, f->link);
+	return r < 0 ? r : 1;
+}
+
+/* What the snapshot does not have stays a record, unless a later layer says something else. */
+static int carry_others(struct rebase *b)
+{
+	struct fmt_overlay *to = b->top.state;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < b->other_count; i++) {
+		const struct fmt_link *l = b->others[i];
+		const struct fmt_node *n = mnt_chain_node(&b->ns->chain, l->ino);
+
+		if (!n || fmt_overlay_link(to, l->parent, l->name, l->name_len))
+			continue;
+		r = pin(b, l->parent);
+		if (r <= 0)
+			continue;
+		r = apply_link(to, l);
+		if (r == 0 && !fmt_overlay_node(to, n->ino))
+			r = mnt_newtop_add(&b->top, n);
+	}
+	return r < 0 ? r : 0;
 }
 
 /* Nodes that the kernel knows and that only dropped layers recorded: they are the base's now. */
@@ -358,68 +415,92 @@ static void nodes_follow(struct rebase *b)
 	}
 }
 
+static int make_top(struct rebase *b)
+{
+	int r = mnt_newtop_finish(&b->top);
+
+	if (r == 0)
+		r = carry_linked(b);
+	return r < 0 ? r : carry_others(b);
+}
+
 /* Unlinked nodes that live on are in the top layer already (a seal carries them). */
 static int swap(struct rebase *b, const struct orch_digest *snapshot, struct orch_err *err)
 {
 	struct mnt_ns *ns = b->ns;
-	struct fmt_layer_head head = ns->chain.head;
-	struct fmt_overlay *top = fmt_overlay_new();
-	int r = top ? top_copy(b, top) : -ENOMEM;
+	int r = make_top(b);
+	struct fmt_layer_head head = ns->chain.head; /* it may have used numbers */
 
 	head.parent = 0;
 	head.snapshot = *snapshot;
 	if (b->snapshot.next_ino > head.next_ino)
 		ns->next_ino = head.next_ino = b->snapshot.next_ino;
 	if (r == 0)
-		r = mnt_txn_checkpoint(ns, top, &head);
-	if (r < 0) {
-		fmt_overlay_free(top);
+		r = mnt_txn_checkpoint(ns, b->top.state, &head);
+	if (r < 0)
 		return orch_err_sys(err, -r, "rebase");
-	}
+	mnt_ns_keep_listings(ns);
+	mnt_newtop_rekey(&b->top);
 	nodes_follow(b);
-	mnt_chain_cut(&ns->chain, top, &head);
+	mnt_chain_cut(&ns->chain, 0, b->top.state, &head);
 	return 0;
 }
 
-/* The layers that go are those below the top one, all of them. */
-static int check(struct mnt_ns *ns, uint64_t layer, struct orch_err *err)
+static int check(struct rebase *b, uint64_t layer, struct orch_err *err)
 {
-	const struct mnt_chain *c = &ns->chain;
-	int r = mnt_ns_may_change(ns);
+	struct mnt_ns *ns = b->ns;
+	ssize_t at;
+	int r;
 
+	mnt_ns_lock(ns);
+	r = mnt_ns_may_change(ns);
+	at = mnt_chain_index(&ns->chain, layer);
+	b->top.end = ns->chain.layer_count - 1;
+	mnt_ns_unlock(ns);
 	if (r < 0)
 		return orch_err_sys(err, -r, "rebase");
-	if (c->layer_count < 2 || c->layers[c->layer_count - 2].id != layer)
-		return orch_err_set(err, EBUSY, "layer %llu is not the one below the top",
-		    (unsigned long long)layer);
+	if (at < 0 || (size_t)at >= b->top.end)
+		return orch_err_set(
+		    err, EBUSY, "layer %llu is not below the top one", (unsigned long long)layer);
+	b->layers = (size_t)at + 1;
 	return 0;
+}
+
+static int prepare(struct rebase *b, const struct orch_digest *snapshot, struct orch_err *err)
+{
+	int r = view_packset_snapshot(b->ns->config.packs, snapshot, &b->snapshot, err);
+
+	if (r == 0)
+		r = mnt_ns_border(b->ns, b->layers, &b->dropped, err);
+	if (r == 0)
+		r = walk(b, err);
+	if (r < 0)
+		return r;
+	b->top.from = b->dropped;
+	r = mnt_newtop_prepare(&b->top);
+	return r < 0 ? orch_err_sys(err, -r, "rebase") : 0;
 }
 
 int mnt_ns_rebase(
     struct mnt_ns *ns, const struct orch_digest *snapshot, uint64_t layer, struct orch_err *err)
 {
-	struct rebase b = {.ns = ns};
+	struct rebase b = {.ns = ns, .top = {.ns = ns, .convert = move_to_base, .arg = &b}};
 	uint64_t hits = orch_guard_hits();
-	int r;
+	int r = check(&b, layer, err);
 
-	mnt_ns_lock(ns);
-	r = check(ns, layer, err);
-	b.dropped = ns->chain.strata_count - 1;
-	mnt_ns_unlock(ns);
 	if (r == 0)
-		r = view_packset_snapshot(ns->config.packs, snapshot, &b.snapshot, err);
-	if (r == 0)
-		r = walk(&b, err);
+		r = prepare(&b, snapshot, err);
 	if (r == 0) {
 		mnt_ns_lock(ns);
-		r = check(ns, layer, err);
-		if (r == 0 && orch_guard_hits() != hits)
+		if (orch_guard_hits() != hits)
 			r = orch_err_set(
 			    err, ORCH_ECORRUPT, "rebase: a pack was cut while it was read");
 		if (r == 0)
 			r = swap(&b, snapshot, err);
 		mnt_ns_unlock(ns);
 	}
+	mnt_newtop_fini(&b.top, r == 0);
+	free(b.others);
 	free(b.v);
 	return r;
 }

@@ -13,7 +13,9 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/door.h \
 	%D%/file.c \
 	%D%/fuse_door.c \
+	%D%/listing.c %D%/listing.h \
 	%D%/log.c %D%/log.h \
+	%D%/newtop.c %D%/newtop.h \
 	%D%/node.c %D%/node.h \
 	%D%/notify.c %D%/notify.h \
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
@@ -25,6 +27,9 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/remover.c %D%/remover.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/seal.c \
+	%D%/segments.c %D%/segments.h \
+	%D%/strata.c %D%/strata.h \
+	%D%/tidy.c \
 	%D%/txn.c \
 	%D%/writers.c %D%/writers.h \
 	%D%/xattr.c

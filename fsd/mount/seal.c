@@ -169,6 +169,18 @@ static int collect(struct seal *s)
 	return r;
 }
 
+/* A name that it has now already is a sealed layer's (see newtop.h); soon it can't be told from ours. */
+static void note_shared(struct seal *s, const struct moved *f)
+{
+	char name[24];
+	struct stat st;
+
+	mnt_spool_name(f->old_id, name);
+	if (!f->writer && fstatat(s->old_spool, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_nlink > 1)
+		f->node->shared = true;
+}
+
 /* Second names in the new spool; undone when one fails. */
 static int link_files(struct seal *s, int new_spool)
 {
@@ -179,6 +191,7 @@ static int link_files(struct seal *s, int new_spool)
 	for (i = 0; i < s->count; i++) {
 		mnt_spool_name(s->files[i].old_id, from);
 		mnt_spool_name(s->files[i].new_id, to);
+		note_shared(s, &s->files[i]);
 		if (linkat(s->old_spool, from, new_spool, to, 0) < 0) {
 			r = -errno;
 			break;
@@ -278,7 +291,11 @@ static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_l
 	if (r < 0)
 		return orch_err_sys(err, -r, "seal layer %llu", (unsigned long long)s->old_layer);
 	ns->reported_seq = ns->chain.head.seq;
-	*out = (struct mnt_sealed){s->old_layer, ns->chain.head.seq, ns->chain.head.next_ino};
+	*out = (struct mnt_sealed){.sealed = s->old_layer,
+	    .layer = ns->chain.head.layer,
+	    .layers = ns->chain.layer_count,
+	    .seq = ns->chain.head.seq,
+	    .next_ino = ns->chain.head.next_ino};
 	r = record_moved(s);
 	if (r < 0) /* the files are read from the sealed layer, and copied when they are written */
 		orch_log(
@@ -439,16 +456,23 @@ static int prepare(
     struct mnt_ns *ns, uint64_t layer, struct mnt_chain_next *out, struct orch_err *err)
 {
 	struct fmt_layer_head head;
+	size_t count;
 	int r;
 
 	mnt_ns_lock(ns);
 	r = mnt_ns_may_change(ns);
 	head = ns->chain.head;
+	count = ns->chain.layer_count;
 	mnt_ns_unlock(ns);
 	if (r < 0)
 		return orch_err_sys(err, -r, "seal");
 	if (layer == 0 || layer == head.layer)
 		return orch_err_set(err, EINVAL, "seal: no layer to go on in");
+	if (count >= MNT_LAYERS_MAX)
+		return orch_err_set(err, EOVERFLOW,
+		    "seal: %zu layers lie on each other, and no more are possible; a commit makes "
+		    "them one",
+		    count);
 	return mnt_chain_prepare(ns->config.layers_fd, &head, layer, out, err);
 }
 
@@ -498,14 +522,39 @@ static int seal_and_copy(struct seal *s, struct mnt_chain_next *next, struct mnt
 	return r < 0 ? r : copies;
 }
 
+/* True when there is nothing to seal. A writer, a file that lost its names: each is recorded, so an empty
+ * stratum says that there is none. */
+static bool is_shared(struct mnt_ns *ns, struct mnt_sealed *out)
+{
+	const struct fmt_layer_head *head = &ns->chain.head;
+	bool empty;
+
+	mnt_ns_lock(ns);
+	empty =
+	    mnt_ns_may_change(ns) == 0 && fmt_overlay_node_count(mnt_chain_top(&ns->chain)) == 0;
+	if (empty) {
+		ns->reported_seq = head->seq;
+		*out = (struct mnt_sealed){.sealed = head->parent,
+		    .layer = head->layer,
+		    .layers = ns->chain.layer_count,
+		    .seq = head->seq,
+		    .next_ino = head->next_ino};
+	}
+	mnt_ns_unlock(ns);
+	return empty;
+}
+
 int mnt_ns_seal(
     struct mnt_ns *ns, const struct mnt_seal *ask, struct mnt_sealed *out, struct orch_err *err)
 {
 	struct seal s = {.ns = ns};
 	struct mnt_chain_next next;
 	struct mnt_log *old = NULL;
-	int r = prepare(ns, ask->layer, &next, err);
+	int r;
 
+	if (ask->share && is_shared(ns, out))
+		return 0;
+	r = prepare(ns, ask->layer, &next, err);
 	if (r < 0)
 		return r;
 	clear_suspects(ns);

@@ -6,7 +6,8 @@
 
 struct writer {
 	struct mnt_node *node; /* pinned */
-	uint32_t write_opens;  /* another number later: somebody who does not stand still was there */
+	uint32_t
+	    write_opens; /* another number later: somebody who does not stand still was there */
 	bool bypass;
 };
 
@@ -76,8 +77,8 @@ static int identify(
 	return r;
 }
 
-int mnt_writers_find(struct mnt_ns *ns, const int32_t *jobs, size_t count, dev_t dev,
-    struct mnt_writers **out)
+int mnt_writers_find(
+    struct mnt_ns *ns, const int32_t *jobs, size_t count, dev_t dev, struct mnt_writers **out)
 {
 	struct mnt_writers *w = calloc(1, sizeof(*w));
 	int r;

@@ -20,10 +20,12 @@
 enum fmt_msg_type { /* keeper -> mount; the answer has type | FMT_MSG_REPLY and the same id */
 	FMT_MSG_HELLO = 1,  /* who are you: -> STATUS fields; first message on every connection */
 	FMT_MSG_STATUS = 2, /* -> counters, sequence, open files, layer, ... as JSON */
-	FMT_MSG_SEAL = 3, /* seal the current layer, go on in LAYER; -> SEALED layer, SEQ, JSON list
-	                        of files that had a writer ("last write seen"). Descriptors that come
-	                        along: folders of control groups, to be frozen meanwhile, for at most
-	                        DEADLINE_MS; -> FLAG_PAUSED, PAUSED_NS */
+	FMT_MSG_SEAL = 3, /* seal the current layer, go on in LAYER; -> SEALED layer, LAYER that is
+	                        written now, LAYERS in the chain, SEQ, JSON list of files that had a
+	                        writer ("last write seen"). Descriptors that come along: folders of
+	                        control groups, to be frozen meanwhile, for at most DEADLINE_MS; ->
+	                        FLAG_PAUSED, PAUSED_NS. With FLAG_SHARE a layer in which nothing was
+	                        recorded stays as it is: SEALED is what lies below (0: the base) */
 	FMT_MSG_REBASE = 4,  /* the base is now SNAPSHOT; layers up to LAYER are no longer needed */
 	FMT_MSG_CHANGES = 5, /* since SEQ: writes NDJSON to the descriptor that comes along */
 	FMT_MSG_UMOUNT = 6,  /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user */
@@ -31,6 +33,8 @@ enum fmt_msg_type { /* keeper -> mount; the answer has type | FMT_MSG_REPLY and 
 	FMT_MSG_THAW = 8,
 	FMT_MSG_SYNC = 9, /* log and spool durable */
 	FMT_MSG_PING = 10,
+	FMT_MSG_FLATTEN = 11, /* what the layers above LAYER (0: all) recorded goes into the current
+	                         one, which stands on LAYER then */
 };
 
 enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
@@ -48,10 +52,12 @@ enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
 	FMT_TAG_MOUNTPOINT = 12, /* bytes */
 	FMT_TAG_BOOT = 13,	 /* string */
 	FMT_TAG_PAUSED_NS = 14,
+	FMT_TAG_LAYERS = 15,
 };
 
 #define FMT_MSG_FLAG_LAZY   1u
 #define FMT_MSG_FLAG_PAUSED 2u
+#define FMT_MSG_FLAG_SHARE  4u
 
 struct fmt_msg {
 	uint16_t type;

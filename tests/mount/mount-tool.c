@@ -335,7 +335,7 @@ static const struct {
 } commands[] = {{"hello", FMT_MSG_HELLO}, {"status", FMT_MSG_STATUS}, {"seal", FMT_MSG_SEAL},
     {"rebase", FMT_MSG_REBASE}, {"changes", FMT_MSG_CHANGES}, {"umount", FMT_MSG_UMOUNT},
     {"freeze", FMT_MSG_FREEZE}, {"thaw", FMT_MSG_THAW}, {"sync", FMT_MSG_SYNC},
-    {"ping", FMT_MSG_PING}, {"unknown", 99}};
+    {"ping", FMT_MSG_PING}, {"flatten", FMT_MSG_FLATTEN}, {"unknown", 99}};
 
 static const struct {
 	const char *name;
@@ -346,7 +346,8 @@ static const struct {
     {"flags", FMT_TAG_FLAGS, NUMBER}, {"error", FMT_TAG_ERROR, TEXT}, {"json", FMT_TAG_JSON, TEXT},
     {"pid", FMT_TAG_PID, NUMBER}, {"deadline_ms", FMT_TAG_DEADLINE_MS, NUMBER},
     {"sealed", FMT_TAG_SEALED, NUMBER}, {"next_ino", FMT_TAG_NEXT_INO, NUMBER},
-    {"mountpoint", FMT_TAG_MOUNTPOINT, TEXT}, {"boot", FMT_TAG_BOOT, TEXT}};
+    {"mountpoint", FMT_TAG_MOUNTPOINT, TEXT}, {"boot", FMT_TAG_BOOT, TEXT},
+    {"layers", FMT_TAG_LAYERS, NUMBER}};
 
 static void add_tag(struct orch_buf *b, const char *arg)
 {

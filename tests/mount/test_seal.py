@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Seal, fork, commit (rebase) and the list of changes of a mount."""
 import mmap
+import random
+import stat
 
 from model import Model, compare, tree
 from mountlib import Mount
@@ -256,6 +258,394 @@ def random_changes_between_seals_and_commits(t):
         if i % 4 == 3:
             m.remount(kill=True)
             compare(m.mnt, native, "seed %d round %d remounted" % (seed, i))
+
+
+def commit(t, m, sealed, layer):
+    """The snapshot of base and layers up to a sealed one, made as the mount shows it: name spaces are the same."""
+    f = fork(t, m, sealed, layer)
+    snapshot = m.tool("commit", m.store, f.mnt).strip()
+    f.umount()
+    return snapshot
+
+
+def facts(root):
+    """What a file system must not change by itself, times and inode numbers too."""
+    out = {}
+    for path in tree(root, content=False):
+        st = os.lstat(root + path)
+        out[path] = (st.st_ino, st.st_mtime_ns, st.st_size if not stat.S_ISDIR(st.st_mode) else 0, st.st_mode)
+    return out
+
+
+def spool(m, layer):
+    return sorted(os.listdir("%s/layers/%d/spool" % (m.store, layer)))
+
+
+@test(needs="fuse root")
+def a_commit_with_forks_since(t):
+    """Files, folders, names and removals of three layers, of which the lowest is committed."""
+    m = Mount(t, t.tree(dict(SOURCE, **{"both": b"both", "folder/x": b"x", "folder/y": b"y"})))
+    m.start()
+    put(m.mnt + "/in1", b"1")
+    put(m.mnt + "/in1 gone in 2", b"1")
+    put(m.mnt + "/in1 changed in 3", b"1")
+    os.link(m.mnt + "/in1", m.mnt + "/dir/in1 too")
+    os.unlink(m.mnt + "/old/gone")
+    os.makedirs(m.mnt + "/new/deep")
+    put(m.mnt + "/new/deep/f", b"f")
+    put(m.mnt + "/both", b" in 1", "ab")
+    m.ok("seal", layer=2)
+    put(m.mnt + "/in2", b"2")
+    os.unlink(m.mnt + "/in1 gone in 2")
+    os.rename(m.mnt + "/new", m.mnt + "/dir/new2")
+    shutil.rmtree(m.mnt + "/folder")
+    os.mkdir(m.mnt + "/folder")
+    put(m.mnt + "/folder/z", b"z")
+    os.link(m.mnt + "/in2", m.mnt + "/folder/in2 too")
+    os.chmod(m.mnt + "/in1", 0o600)
+    put(m.mnt + "/gone in 3", b"2" * 5000)
+    put(m.mnt + "/both", b" and 2", "ab")
+    os.unlink(m.mnt + "/a")
+    held = open(m.mnt + "/gone in 3", "rb")
+    reader = open(m.mnt + "/in2", "rb")
+    m.ok("seal", layer=3)
+    f = fork(t, m, 2, 30)
+    os.unlink(m.mnt + "/gone in 3")
+    os.rename(m.mnt + "/dir/new2/deep", m.mnt + "/deep3")
+    put(m.mnt + "/in1 changed in 3", b"3", "ab")
+    os.unlink(m.mnt + "/dir/b")
+    put(m.mnt + "/in3", b"3")
+    writer = open(m.mnt + "/in3", "ab", buffering=0)
+    before, fork_before, seq = (tree(m.mnt), facts(m.mnt)), (tree(f.mnt), facts(f.mnt)), int(m.ok("hello")["seq"])
+    listed = changes(m, seq)[0]
+    m.ok("rebase", snapshot=commit(t, m, 1, 100), layer=1)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    t.eq(changes(m, seq)[0], listed)
+    t.eq((held.read(), reader.read()), (b"2" * 5000, b"2"))
+    r = m.ok("status")
+    t.eq((json.loads(r["json"])["layers"], json.loads(r["json"])["parent"]), (1, 0))
+    writer.write(b"4")
+    t.eq(get(m.mnt + "/in3"), b"34")
+    put(m.mnt + "/in2", b" after", "ab")
+    reader.close()
+    t.eq((get(m.mnt + "/folder/in2 too"), get(f.mnt + "/folder/in2 too")), (b"2 after", b"2"))
+    held.close()
+    writer.close()
+    t.eq((tree(f.mnt), facts(f.mnt)), fork_before)
+    f.umount()
+    for x in (1, 2):
+        shutil.rmtree("%s/layers/%d" % (m.store, x))
+    before = tree(m.mnt), facts(m.mnt)
+    m.layer = 3
+    m.remount(kill=True)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    wait_until(lambda: len(spool(m, 3)) == len([n for n in before[1] if get_or_none(m.mnt + n) is not None
+                                                 and n.split("/")[-1] in ("in2", "z", "both", "in1 changed in 3", "in3")]),
+               what="the private files in use, and no others, in the spool: %s" % spool(m, 3))
+
+
+def get_or_none(path):
+    return get(path) if os.path.isfile(path) and not os.path.islink(path) else None
+
+
+@test(needs="fuse root")
+def what_a_fork_shares_is_not_changed_through_the_source(t):
+    """After a commit private files of later layers have a name in both; each way of changing one."""
+    ways = {
+        "write": lambda p: put(p, b"!", "r+b"),
+        "append": lambda p: put(p, b"!", "ab"),
+        "truncate": lambda p: os.truncate(p, 3),
+        "empty": lambda p: os.truncate(p, 0),
+        "O_TRUNC": lambda p: put(p, b"!"),
+        "utime": lambda p: os.utime(p, ns=(5, 7 * 10**9)),
+        "chmod": lambda p: os.chmod(p, 0o600),
+        "fallocate": fallocate,
+        "mmap": store,
+        "xattr": lambda p: os.setxattr(p, "user.x", b"y"),
+        "copy_range": copy_range,
+        "ftruncate": lambda p: open_and(p, lambda fd: os.ftruncate(fd, 1)),
+        "futimens": lambda p: open_and(p, lambda fd: os.utime(fd, ns=(5, 9 * 10**9))),
+        "read_only_futimens": lambda p: open_and(p, lambda fd: os.utime(fd, ns=(5, 9 * 10**9)), os.O_RDONLY),
+        "unlink": os.unlink,
+    }
+    for args in ([], ["--no-passthrough"]):
+        m = Mount(t, t.tree(SOURCE), args=args)
+        m.start()
+        put(m.mnt + "/first", b"1")
+        m.ok("seal", layer=2)
+        for name in ways:
+            put(m.mnt + "/" + name, b"content of " + name.encode())
+        put(m.mnt + "/donor", b"donor")
+        m.ok("seal", layer=3)
+        f = fork(t, m, 2, 30)
+        before = tree(f.mnt), facts(f.mnt)
+        m.ok("rebase", snapshot=commit(t, m, 1, 100), layer=1)
+        t.eq(os.stat("%s/layers/2/spool/%s" % (m.store, spool(m, 2)[0])).st_nlink, 2)
+        for name, way in ways.items():
+            old = facts(m.mnt).get("/" + name)
+            way(m.mnt + "/" + name)
+            t.ok(facts(m.mnt).get("/" + name) != old or name in ("chmod", "xattr", "fallocate", "mmap"), name)
+        t.eq((tree(f.mnt), facts(f.mnt)), before)
+        f.remount(kill=True)
+        t.eq((tree(f.mnt), facts(f.mnt)), before)
+        after = tree(m.mnt), facts(m.mnt)
+        m.layer = 3
+        m.remount(kill=True)
+        t.eq((tree(m.mnt), facts(m.mnt)), after)
+        m.umount()
+        f.umount()
+
+
+def open_and(path, f, flags=os.O_RDWR):
+    fd = os.open(path, flags)
+    try:
+        f(fd)
+    finally:
+        os.close(fd)
+
+
+def fallocate(path):
+    open_and(path, lambda fd: os.posix_fallocate(fd, 0, 8192))
+
+
+def store(path):
+    def f(fd):
+        with mmap.mmap(fd, 4) as view:
+            view[:4] = b"MMAP"
+    open_and(path, f)
+
+
+def copy_range(path):
+    with open(os.path.dirname(path) + "/donor", "rb") as donor:
+        open_and(path, lambda fd: os.copy_file_range(donor.fileno(), fd, 5))
+
+
+@test(needs="fuse root")
+def a_seal_that_was_cut_short_shares_nothing_that_changes(t):
+    """The sealed layer's name and the new one's lead to one file: times and truncation make a copy, too."""
+    m = Mount(t)
+    m.start()
+    put(m.mnt + "/a", b"1234")
+    put(m.mnt + "/b", b"1234")
+    m.ok("seal", layer=2)
+    put(m.mnt + "/a", b"5", "ab")
+    put(m.mnt + "/b", b"5", "ab")
+    m.umount()
+    for name in spool(m, 2):
+        os.link("%s/layers/2/spool/%s" % (m.store, name), "%s/layers/1/spool/9%s" % (m.store, name))
+    m.layer = 2
+    m.start()
+    os.utime(m.mnt + "/a", ns=(1, 1))
+    os.truncate(m.mnt + "/b", 1)
+    t.eq((os.stat(m.mnt + "/a").st_mtime_ns, os.stat(m.mnt + "/b").st_size), (1, 1))
+    for name in spool(m, 1):
+        st = os.stat("%s/layers/1/spool/%s" % (m.store, name))
+        if name.startswith("9"):
+            t.eq((st.st_size, st.st_mtime_ns != 1), (5, True))
+
+
+@test(needs="fuse root")
+def what_snapshots_lack_stays(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    os.makedirs(m.mnt + "/run/deep")
+    for name in ("pipe", "dir/pipe", "run/deep/pipe", "old/pipe", "gone", "replaced"):
+        os.mkfifo(m.mnt + "/" + name, 0o640)
+    os.mknod(m.mnt + "/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.link(m.mnt + "/pipe", m.mnt + "/dir/second")
+    m.ok("seal", layer=2)
+    os.unlink(m.mnt + "/gone")
+    m.ok("seal", layer=3)
+    os.unlink(m.mnt + "/replaced")
+    put(m.mnt + "/replaced", b"file")
+    os.rename(m.mnt + "/run", m.mnt + "/ran")
+    shutil.rmtree(m.mnt + "/old")
+    before = tree(m.mnt), facts(m.mnt)
+    snapshot = commit(t, m, 1, 100)
+    m.ok("rebase", snapshot=snapshot, layer=1)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    m.layer = 3
+    m.remount(kill=True)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    os.unlink(m.mnt + "/dir/pipe")
+    t.eq(os.stat(m.mnt + "/pipe").st_nlink, 2)
+
+
+@test(needs="fuse root")
+def a_listing_goes_on_through_a_commit(t):
+    """No name is left out and none comes twice, whatever became of the layers while a folder was listed."""
+    m = Mount(t, t.tree({"d/base%04d" % i: b"" for i in range(1000)}))
+    m.start()
+    names = {"base%04d" % i for i in range(1000)}
+    layer = 1
+    for round in range(3):
+        for i in range(500):
+            put(m.mnt + "/d/%d.%d" % (round, i), b"")
+        names |= {"%d.%d" % (round, i) for i in range(500)}
+        layer += 1
+        m.ok("seal", layer=layer)
+    with os.scandir(m.mnt + "/d") as a, os.scandir(m.mnt + "/d") as b:
+        got = [[next(a).name for _ in range(300)], [next(b).name for _ in range(1900)]]
+        # the kernel has read ahead; what it drops it asks for again
+        os.unlink(m.mnt + "/d/" + got[0][0])
+        put(m.mnt + "/d/late", b"")
+        m.ok("rebase", snapshot=commit(t, m, layer - 2, 100), layer=layer - 2)
+        got[0] += [next(a).name for _ in range(100)]
+        layer += 1
+        m.ok("seal", layer=layer)
+        m.ok("flatten")
+        got[0] += [x.name for x in a]
+        got[1] += [x.name for x in b]
+    for x in got:
+        t.eq(len(x), len(set(x)), "a name twice")
+        t.eq(names - set(x), set(), "left out")
+    t.eq(set(os.listdir(m.mnt + "/d")), (names | {"late"}) - {got[0][0]})
+
+
+@test(needs="fuse root", timeout=300)
+def many_seals_cost_no_more(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    want = {}
+    for i in range(2, 60):
+        name = "f%d" % (i % 7)
+        put(m.mnt + "/" + name, str(i).encode())
+        want[name] = str(i).encode()
+        if i % 5 == 0:
+            os.mkdir(m.mnt + "/d%d" % i)
+        m.ok("seal", layer=i)
+    st = json.loads(m.ok("status")["json"])
+    t.eq((st["layers"], st["layer"]), (59, 59))
+    t.ok(st["strata"] <= 17, st)
+    before = tree(m.mnt), facts(m.mnt)
+    f = fork(t, m, 58, 1000)
+    t.eq((tree(f.mnt), facts(f.mnt)), before)
+    f.umount()
+    m.ok("flatten", layer=40)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    st = json.loads(m.ok("status")["json"])
+    t.eq((st["layers"], st["parent"]), (41, 40))
+    m.layer = 59
+    m.remount(kill=True)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    # a border that no stratum has any more: the mount has merged all sealed ones
+    m.ok("rebase", snapshot=commit(t, m, 20, 1001), layer=20)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    st = json.loads(m.ok("status")["json"])
+    t.eq((st["layers"], st["parent"], st["strata"]), (1, 0, 1))
+    t.eq(int(m.ctl("flatten", layer=40)["status"]), -errno.ENOENT)
+    m.ok("flatten")
+    for x in os.listdir(m.store + "/layers"):
+        if x != "59":
+            shutil.rmtree(m.store + "/layers/" + x)
+    m.remount(kill=True)
+    t.eq((tree(m.mnt), facts(m.mnt)), before)
+    t.eq({n: get(m.mnt + "/" + n) for n in want}, want)
+
+
+@test(needs="fuse root")
+def nothing_changed_needs_no_layer(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    r = m.ok("seal", layer=2, flags=4)
+    t.eq((r["sealed"], r["layer"], os.listdir(m.store + "/layers")), ("0", "1", ["1"]))
+    get(m.mnt + "/a")
+    os.listdir(m.mnt + "/dir")
+    t.eq(m.ok("seal", layer=2, flags=4)["layer"], "1", "reading is no change")
+    put(m.mnt + "/new", b"1")
+    r = m.ok("seal", layer=2, flags=4)
+    t.eq((r["sealed"], r["layer"], r["layers"]), ("1", "2", "2"))
+    r = m.ok("seal", layer=3, flags=4)
+    t.eq((r["sealed"], r["layer"], r["layers"]), ("1", "2", "2"))
+    f = fork(t, m, 1, 30)
+    t.eq(tree(f.mnt), tree(m.mnt))
+    with open(m.mnt + "/a", "ab") as w:
+        w.write(b"x")
+        w.flush()
+        r = m.ok("seal", layer=3, flags=4)
+        t.eq((r["sealed"], r["layer"]), ("2", "3"))
+        t.eq(m.ok("seal", layer=4, flags=4)["sealed"], "3", "a writer is no state of rest")
+    t.eq(m.ok("seal", layer=5)["sealed"], "4", "asked without the flag it always seals")
+
+
+class Copy:
+    """A fork, and a native folder with the same content; it may be changed, both alike."""
+    def __init__(self, t, mount, native):
+        self.t, self.m, self.native = t, mount, native
+        self.facts = facts(mount.mnt)
+        self.changed = False
+
+    def change(self, seed):
+        self.changed = True
+        x = Model(self.m.mnt, self.native, seed)
+        x.run(30)
+        x.close_all()
+
+    def check(self, where):
+        compare(self.m.mnt, self.native, where)
+        if not self.changed:
+            self.t.eq(facts(self.m.mnt), self.facts, where)
+
+
+@test(needs="fuse root", timeout=600)
+def random_forks_and_commits(t):
+    """ORCH_FORK_ROUNDS rounds (25) of changes, each with a seal and maybe a fork; commits that are overtaken by up to
+    five seals; short chains again; kills. The workspace and all forks are compared with native copies."""
+    m = Mount(t, t.tree(SOURCE))
+    native = t.path("native")
+    t.run(["cp", "-a", t.path("d1"), native])
+    m.start()
+    seed = random_seed()
+    print("# seed %d" % seed)
+    r = random.Random(seed)
+    layer, forks, pending, models = 1, [], None, []
+    for i in range(int(os.environ.get("ORCH_FORK_ROUNDS", "25"))):
+        where = "seed %d round %d" % (seed, i)
+        models.append(Model(m.mnt, native, seed + i))
+        models[-1].run(r.choice([5, 40, 80]))
+        layer += 1
+        m.ok("seal", layer=layer)
+        m.layer = layer
+        if r.random() < 0.4:
+            copy = t.path("copy%d" % i)
+            t.run(["cp", "-a", native, copy])
+            forks.append(Copy(t, fork(t, m, layer - 1, 10000 + i), copy))
+        if pending is None and r.random() < 0.5:
+            pending = [layer - 1, commit(t, m, layer - 1, 20000 + i), r.randrange(6)]
+        elif pending and pending[2] == 0:
+            m.ok("rebase", snapshot=pending[1], layer=pending[0])
+            m.snapshot = pending[1]
+            pending = None
+        elif pending:
+            pending[2] -= 1
+        if r.random() < 0.1:
+            m.ok("flatten", layer=pending[0] if pending else 0)
+        try:
+            compare(m.mnt, native, where)
+            for f in forks:
+                f.check(where + " fork of %d" % f.m.layer)
+        except Failure:
+            print("\n".join(map(str, models[-1].trace[-100:])))
+            raise
+        if forks and r.random() < 0.3:
+            r.choice(forks).change(seed + 1000 + i)
+        if r.random() < 0.15:
+            for x in models:
+                x.close_all()
+            before = facts(m.mnt)
+            m.remount(kill=r.random() < 0.5)
+            t.eq(facts(m.mnt), before, where + " remounted")
+            compare(m.mnt, native, where + " remounted")
+        if len(forks) > 5 or (forks and r.random() < 0.1):
+            f = forks.pop(r.randrange(len(forks)))
+            f.m.remount(kill=True)
+            f.check(where + " remounted fork")
+            f.m.umount()
+    for x in models:
+        x.close_all()
+    for f in forks:
+        f.m.remount(kill=True)
+        f.check("seed %d at the end" % seed)
 
 
 def random_seed():
