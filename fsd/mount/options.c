@@ -121,7 +121,7 @@ int mnt_options_parse(int argc, char **argv, struct mnt_options *out, struct orc
 	    .log_level = ORCH_LOG_INFO};
 	int c;
 
-	optind = 1;
+	optind = 0; /* begin anew, also behind a call that stopped in the middle of a word */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1)
 		if (set(&o, c, optarg ? optarg : "") < 0)

@@ -46,6 +46,12 @@ static void test_what_is_wrong_is_refused(void **state)
 		A("--mountpoint"), A("relative"), A("--control"), A("/c")),
 	    -ORCH_EUSAGE);
 	assert_int_equal(PARSE(&o, &err, A("extra")), -ORCH_EUSAGE);
+	/* nothing is left of one that was given up in the middle of a word */
+	assert_int_equal(PARSE(&o, &err, A("-xy")), -ORCH_EUSAGE);
+	assert_int_equal(
+	    PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"), A("--layer"),
+		A("12"), A("--mountpoint"), A("/m"), A("--control"), A("/c")),
+	    0);
 }
 
 int main(void)
