@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,34 +173,41 @@ int prv_record_save_task(const struct prv_record *r, const char *provider,
 	return save_json(r, "task.json", j, err);
 }
 
-int prv_record_load_task(
-    const struct prv_record *r, struct prv_record_task *out, struct orch_err *err)
+int prv_record_task_parse(const struct orch_json *j, const char *boot_now,
+    struct prv_record_task *out, struct orch_err *err)
 {
-	orch_auto(json) struct orch_json *j = NULL;
 	const char *provider = NULL, *boot = NULL;
-	char now[37];
-	int code = load_json(r, "task.json", &j, err);
+	int code = orch_json_get_str(j, "provider", &provider, err);
 
-	if (code == 0)
-		code = orch_json_get_str(j, "provider", &provider, err);
 	if (code == 0)
 		code = orch_json_get_str(j, "boot", &boot, err);
 	if (code < 0)
 		return code;
 	snprintf(out->provider, sizeof(out->provider), "%s", provider);
-	out->this_boot = orch_boot_id(now) == 0 && strcmp(now, boot) == 0;
+	out->this_boot = boot_now[0] && strcmp(boot_now, boot) == 0;
 	get_proc(j, "submitter", &out->submitter);
 	get_proc(j, "first", &out->first);
 	return 0;
 }
 
-int prv_record_save_result(
-    const struct prv_record *r, const struct prv_result *result, struct orch_err *err)
+int prv_record_load_task(
+    const struct prv_record *r, struct prv_record_task *out, struct orch_err *err)
 {
-	orch_auto(json) struct orch_json *j = orch_json_object();
+	orch_auto(json) struct orch_json *j = NULL;
+	char boot_now[37];
+	int code = load_json(r, "task.json", &j, err);
 
-	if (r->dir < 0)
-		return 0;
+	if (code < 0)
+		return code;
+	if (orch_boot_id(boot_now) < 0)
+		boot_now[0] = '\0';
+	return prv_record_task_parse(j, boot_now, out, err);
+}
+
+struct orch_json *prv_record_result_format(const struct prv_result *result)
+{
+	struct orch_json *j = orch_json_object();
+
 	orch_json_set_str(j, "outcome", prv_outcome_name(result->outcome));
 	orch_json_set_int(j, "exit_code", result->exit_code);
 	orch_json_set_int(j, "signal", result->signal);
@@ -210,6 +218,17 @@ int prv_record_save_result(
 	orch_json_set_u64(j, "memory_peak_bytes", result->memory_peak_bytes);
 	orch_json_set_u64(j, "log_bytes", result->log_bytes);
 	orch_json_set_bytes(j, "message", result->message, strlen(result->message));
+	return j;
+}
+
+int prv_record_save_result(
+    const struct prv_record *r, const struct prv_result *result, struct orch_err *err)
+{
+	orch_auto(json) struct orch_json *j = NULL;
+
+	if (r->dir < 0)
+		return 0;
+	j = prv_record_result_format(result);
 	return save_json(r, "result.json", j, err);
 }
 
@@ -229,7 +248,7 @@ void prv_record_remove_group(const struct prv_record *r)
 	}
 }
 
-static int result_parse(const struct orch_json *j, struct prv_result *out, struct orch_err *err)
+int prv_record_result_parse(const struct orch_json *j, struct prv_result *out, struct orch_err *err)
 {
 	struct prv_result r = {.state = PRV_ENDED};
 	orch_auto(free) char *message = NULL;
@@ -251,6 +270,10 @@ static int result_parse(const struct orch_json *j, struct prv_result *out, struc
 	if (prv_outcome_parse(outcome, &r.outcome) < 0)
 		return orch_err_set(
 		    err, ORCH_EFORMAT, "the result of a task: unknown outcome %s", outcome);
+	if (exit_code < -1 || exit_code > 255 || sig < 0 || sig > SIGRTMAX)
+		return orch_err_set(err, ORCH_EFORMAT,
+		    "the result of a task: no process ends with code %lld, signal %lld",
+		    (long long)exit_code, (long long)sig);
 	r.exit_code = (int)exit_code;
 	r.signal = (int)sig;
 	snprintf(r.message, sizeof(r.message), "%s", message);
@@ -264,7 +287,7 @@ static int load_result(const struct prv_record *r, struct prv_result *out, struc
 	int code = load_json(r, "result.json", &j, err);
 
 	if (code == 0)
-		code = result_parse(j, out, err);
+		code = prv_record_result_parse(j, out, err);
 	if (code == 0 && faccessat(r->dir, "cancelled", F_OK, 0) == 0)
 		out->outcome = PRV_CANCELLED;
 	return code;

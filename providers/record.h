@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "core/clock.h"
 #include "core/err.h"
+#include "core/json.h"
 #include "providers/provider.h"
 
 struct prv_record {
@@ -47,11 +48,20 @@ int prv_record_save_task(const struct prv_record *r, const char *provider,
     ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Removes the control group that task.json names, with all that is in it. */
 void prv_record_remove_group(const struct prv_record *r) ORCH_NONNULL(1);
+/* Pure: what task.json says. boot_now: the id of this boot; "": unknown. */
+int prv_record_task_parse(const struct orch_json *j, const char *boot_now,
+    struct prv_record_task *out, struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
 int prv_record_load_task(const struct prv_record *r, struct prv_record_task *out,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 
 int prv_record_save_result(const struct prv_record *r, const struct prv_result *result,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Pure: what result.json says, and the other way round (fails as all setters of JSON do).
+ * ORCH_EFORMAT. */
+int prv_record_result_parse(const struct orch_json *j, struct prv_result *out, struct orch_err *err)
+    ORCH_NONNULL(2) ORCH_WUR;
+struct orch_json *prv_record_result_format(const struct prv_result *result)
+    ORCH_NONNULL(1) ORCH_WUR;
 /* What is known: ended with its result; running while its processes live; else lost. */
 int prv_record_state(const struct prv_record *r, struct prv_result *out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
