@@ -2,12 +2,12 @@
 
 #include <ctype.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "core/buf.h"
 #include "core/fd.h"
+#include "core/path.h"
 
 #define GIT_FILE_MAX ((size_t)1 << 20)
 
@@ -70,12 +70,11 @@ static bool is_commit(const char *s)
 	return (n == 40 || n == 64) && !s[n];
 }
 
-static char *packed_ref(const char *common, const char *ref)
+char *shim_checkout_packed(const char *packed, const char *ref)
 {
-	orch_auto(free) char *packed = load(common, "packed-refs");
 	size_t len = strlen(ref);
 
-	for (char *line = packed; line && *line;) {
+	for (const char *line = packed; *line;) {
 		size_t hex = strspn(line, "0123456789abcdef"), n = strcspn(line, "\n");
 
 		if ((hex == 40 || hex == 64) && line[hex] == ' ' && n - hex - 1 == len &&
@@ -86,12 +85,16 @@ static char *packed_ref(const char *common, const char *ref)
 	return NULL;
 }
 
+/* ref is one by Git's rules, so it is a file in there. */
 static char *resolve_ref(const char *common, const char *ref)
 {
 	char *text = load(common, ref);
+	orch_auto(free) char *packed = NULL;
 
-	if (!text)
-		return packed_ref(common, ref);
+	if (!text) {
+		packed = load(common, "packed-refs");
+		return packed ? shim_checkout_packed(packed, ref) : NULL;
+	}
 	trim(text);
 	if (is_commit(text))
 		return text;
@@ -99,20 +102,38 @@ static char *resolve_ref(const char *common, const char *ref)
 	return NULL;
 }
 
+bool shim_checkout_head(const char *text, char **out)
+{
+	orch_auto(free) char *copy = strdup(text);
+	bool is_ref = copy && strncmp(copy, "ref: ", 5) == 0;
+
+	*out = NULL;
+	if (!copy)
+		return false;
+	trim(copy);
+	if (!is_ref && is_commit(copy))
+		*out = orch_take(copy);
+	else if (is_ref && strncmp(copy + 5, "refs/", 5) == 0 && orch_ref_name_valid(copy + 5))
+		*out = strdup(copy + 5);
+	return is_ref;
+}
+
 static void read_head(const char *git_dir, const char *common, struct shim_checkout *out)
 {
 	orch_auto(free) char *head = load(git_dir, "HEAD");
+	orch_auto(free) char *said = NULL;
 
 	if (!head)
 		return;
-	trim(head);
-	if (strncmp(head, "ref: ", 5) != 0) {
-		out->commit = is_commit(head) ? strdup(head) : NULL;
+	if (!shim_checkout_head(head, &said)) {
+		out->commit = orch_take(said);
 		return;
 	}
-	if (strncmp(head + 5, "refs/heads/", 11) == 0)
-		out->branch = strdup(head + 16);
-	out->commit = resolve_ref(common, head + 5);
+	if (!said)
+		return;
+	if (strncmp(said, "refs/heads/", 11) == 0)
+		out->branch = strdup(said + 11);
+	out->commit = resolve_ref(common, said);
 }
 
 /* "url = X" of a line; NULL when it is something else. */

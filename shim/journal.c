@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/json.h"
-#include "core/strv.h"
+#include "shim/journal_text.h"
 
 struct shim_journal {
 	int dir, fd;
@@ -144,80 +144,15 @@ void shim_journal_end(struct shim_journal *j)
 
 /* ---- what dead owners left */
 
-struct run {
-	struct orch_strv kinds, names; /* in the order of their making; struck out: kind "" */
-	char *id, *socket;
-	struct orch_proc_id owner;
-	char boot[37];
-};
-
-static void run_fini(struct run *run)
-{
-	orch_strv_fini(&run->kinds);
-	orch_strv_fini(&run->names);
-	free(run->id);
-	free(run->socket);
-}
-
-static void read_head(struct run *run, const struct orch_json *o)
-{
-	const char *id, *boot;
-	int64_t pid;
-	size_t len;
-
-	if (orch_json_get_str(o, "run", &id, NULL) < 0 ||
-	    orch_json_get_str(o, "boot", &boot, NULL) < 0 ||
-	    orch_json_get_int(o, "pid", &pid, NULL) < 0 ||
-	    orch_json_get_u64(o, "start", &run->owner.start_ticks, NULL) < 0 ||
-	    orch_json_get_bytes(o, "socket", &run->socket, &len, NULL) < 0)
-		return;
-	run->owner.pid = (int32_t)pid;
-	run->id = strdup(id);
-	snprintf(run->boot, sizeof(run->boot), "%s", boot);
-}
-
-static int read_event(struct run *run, const struct orch_json *o)
-{
-	orch_auto(free) char *name = NULL;
-	const char *kind;
-	size_t len;
-
-	if (orch_json_get_bytes(o, "name", &name, &len, NULL) < 0)
-		return 0;
-	if (orch_json_get_str(o, "make", &kind, NULL) == 0) {
-		if (orch_strv_add(&run->kinds, kind) < 0 || orch_strv_add(&run->names, name) < 0)
-			return -ENOMEM;
-		return 0;
-	}
-	if (orch_json_get_str(o, "gone", &kind, NULL) < 0)
-		return 0;
-	for (size_t i = 0; i < run->kinds.count; i++)
-		if (strcmp(run->kinds.v[i], kind) == 0 && strcmp(run->names.v[i], name) == 0)
-			run->kinds.v[i][0] = '\0';
-	return 0;
-}
-
-/* A line that a crash cut off is the last one: what it would have announced was never made. */
-static int read_run(int fd, struct run *run)
+static int read_run(int fd, struct shim_run *run)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	int r = orch_fd_slurp(fd, &b);
-	const char *text = b.data ? (const char *)b.data : "";
 
-	for (const char *nl; r == 0 && (nl = strchr(text, '\n')); text = nl + 1) {
-		orch_auto(json) struct orch_json *o = NULL;
-
-		if (orch_json_parse(text, (size_t)(nl - text), &o, NULL) < 0)
-			continue;
-		if (!run->id)
-			read_head(run, o);
-		else
-			r = read_event(run, o);
-	}
-	return r;
+	return r < 0 ? r : shim_run_parse(b.data ? (const char *)b.data : "", b.len, run);
 }
 
-static bool owner_lives(const struct run *run)
+static bool owner_lives(const struct shim_run *run)
 {
 	char boot[37];
 
@@ -231,7 +166,7 @@ struct recovery {
 	void *priv;
 };
 
-static int undo_run(const struct recovery *rec, const struct run *run, bool *out_all)
+static int undo_run(const struct recovery *rec, const struct shim_run *run, bool *out_all)
 {
 	int count = 0;
 
@@ -255,19 +190,19 @@ static int undo_run(const struct recovery *rec, const struct run *run, bool *out
 static int recover_one(int dir, const char *name, const struct recovery *rec)
 {
 	orch_auto(fd) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct run run = {.kinds = ORCH_STRV_INIT, .names = ORCH_STRV_INIT};
+	struct shim_run run = {.id = NULL};
 	struct stat st;
 	bool all = false;
 	int count = 0;
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
 		return 0;
-	if (read_run(fd, &run) == 0 && run.id && !owner_lives(&run)) {
+	if (read_run(fd, &run) == 0 && !owner_lives(&run)) {
 		count = undo_run(rec, &run, &all);
 		if (all && !rec->dry_run)
 			unlinkat(dir, name, 0);
 	}
-	run_fini(&run);
+	shim_run_fini(&run);
 	return count;
 }
 

@@ -28,6 +28,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/help.c %D%/help.h %D%/help_pages.c \
 	%D%/job.c %D%/job.h \
 	%D%/journal.c %D%/journal.h \
+	%D%/journal_text.c %D%/journal_text.h \
 	%D%/key.c %D%/key.h \
 	%D%/leftovers.c %D%/leftovers.h \
 	%D%/machine.c %D%/machine.h \
