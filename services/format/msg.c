@@ -7,6 +7,7 @@
 #define MSG_VERSION	 1
 #define MSG_HEAD_BYTES	 32
 #define FIELD_HEAD_BYTES 8
+#define ERRNO_MAX	 4095 /* the kernel's */
 
 int fmt_msg_begin(struct orch_buf *out, uint16_t type, uint32_t id, int32_t status)
 {
@@ -74,6 +75,8 @@ struct field {
 /* The next field; false at the end or when the bytes are not one (*out_bad). */
 static bool field_read(struct orch_cursor *c, struct field *out, bool *out_bad)
 {
+	static const uint8_t zeros[8];
+	const uint8_t *pad;
 	uint16_t zero;
 	uint32_t len;
 
@@ -85,8 +88,8 @@ static bool field_read(struct orch_cursor *c, struct field *out, bool *out_bad)
 	len = orch_cursor_u32(c);
 	out->p = orch_cursor_bytes(c, len);
 	out->len = len;
-	orch_cursor_skip(c, -(size_t)len & 7);
-	*out_bad = c->failed || zero != 0;
+	pad = orch_cursor_bytes(c, -(size_t)len & 7);
+	*out_bad = c->failed || zero != 0 || memcmp(pad, zeros, -(size_t)len & 7) != 0;
 	return !*out_bad;
 }
 
@@ -112,6 +115,8 @@ int fmt_msg_parse(const void *p, size_t n, struct fmt_msg *out, struct orch_err 
 		return fmt_corrupt(err, "message", "its header does not fit its length");
 	if (orch_cursor_u64(&c) != msg_sum(p, n))
 		return fmt_corrupt(err, "message", "checksum");
+	if (m.status > 0 || m.status < -ERRNO_MAX)
+		return fmt_corrupt(err, "message", "its status is no errno");
 	m.fields = c;
 	fields = c;
 	while (field_read(&fields, &f, &bad))

@@ -98,6 +98,29 @@ static void test_lying_fields(void **state)
 	orch_buf_fini(&out);
 }
 
+/* What a sound peer never says: a status that is no errno, something in the padding. */
+static void test_no_errno(void **state)
+{
+	static const int32_t wrong[] = {INT32_MIN, -4096, 1, INT32_MAX};
+	struct orch_buf out = ORCH_BUF_INIT;
+	struct fmt_msg m;
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(wrong); i++) {
+		assert_int_equal(fmt_msg_begin(&out, FMT_MSG_PING, 1, wrong[i]), 0);
+		assert_int_equal(fmt_msg_end(&out), 0);
+		assert_int_equal(fmt_msg_parse(out.data, out.len, &m, NULL), -ORCH_ECORRUPT);
+	}
+	assert_int_equal(fmt_msg_begin(&out, FMT_MSG_PING, 1, -4095), 0);
+	assert_int_equal(fmt_msg_add(&out, FMT_TAG_JSON, "a", 1), 0);
+	assert_int_equal(fmt_msg_end(&out), 0);
+	assert_int_equal(fmt_msg_parse(out.data, out.len, &m, NULL), 0);
+	assert_int_equal(m.status, -4095);
+	out.data[out.len - 1] = 1;
+	assert_int_equal(fmt_msg_end(&out), 0);
+	assert_int_equal(fmt_msg_parse(out.data, out.len, &m, NULL), -ORCH_ECORRUPT);
+	orch_buf_fini(&out);
+}
+
 static void test_hostile(void **state)
 {
 	struct orch_buf out = ORCH_BUF_INIT;
@@ -114,6 +137,7 @@ int main(void)
 	    cmocka_unit_test(test_round_trip),
 	    cmocka_unit_test(test_limits),
 	    cmocka_unit_test(test_lying_fields),
+	    cmocka_unit_test(test_no_errno),
 	    cmocka_unit_test(test_hostile),
 	};
 
