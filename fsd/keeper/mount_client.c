@@ -32,7 +32,7 @@ static int call_begin(struct fsd_mount_client *c, struct call *call, uint16_t ty
 	return fmt_msg_begin(&call->buf, type, call->id, 0);
 }
 
-static int answer_error(const struct fmt_msg *m, struct orch_err *err)
+int fsd_mount_answer_error(const struct fmt_msg *m, struct orch_err *err)
 {
 	orch_auto(free) char *text = fmt_msg_get_str(m, FMT_TAG_ERROR);
 
@@ -62,7 +62,7 @@ static int call_answer(struct fsd_mount_client *c, const struct call *call, uint
 		if (rc < 0)
 			return rc;
 		if (out->id == call->id && out->type == (call->type | FMT_MSG_REPLY))
-			return out->status < 0 ? answer_error(out, err) : 0;
+			return out->status < 0 ? fsd_mount_answer_error(out, err) : 0;
 	}
 }
 
@@ -104,7 +104,7 @@ static bool get_digest(const struct fmt_msg *m, uint16_t tag, struct orch_digest
 	return true;
 }
 
-static int parse_hello(const struct fmt_msg *m, struct fsd_mount_hello *h, struct orch_err *err)
+int fsd_mount_hello_parse(const struct fmt_msg *m, struct fsd_mount_hello *h, struct orch_err *err)
 {
 	orch_auto(free) char *name = fmt_msg_get_str(m, FMT_TAG_WORKSPACE);
 	uint64_t pid;
@@ -118,7 +118,7 @@ static int parse_hello(const struct fmt_msg *m, struct fsd_mount_hello *h, struc
 		return missing("sequence", err);
 	if (!get_digest(m, FMT_TAG_SNAPSHOT, &h->snapshot))
 		return missing("snapshot", err);
-	if (!fmt_msg_get_u64(m, FMT_TAG_PID, &pid))
+	if (!fmt_msg_get_u64(m, FMT_TAG_PID, &pid) || pid == 0 || pid > INT32_MAX)
 		return missing("pid", err);
 	h->pid = (pid_t)pid;
 	h->mountpoint = fmt_msg_get_str(m, FMT_TAG_MOUNTPOINT);
@@ -132,7 +132,7 @@ static int say_hello(struct fsd_mount_client *c, uint64_t deadline_ns, struct or
 	int rc = call_begin(c, &call, FMT_MSG_HELLO);
 
 	rc = call_run(c, &call, rc, -1, deadline_ns, &m, err);
-	return rc < 0 ? rc : parse_hello(&m, &c->hello, err);
+	return rc < 0 ? rc : fsd_mount_hello_parse(&m, &c->hello, err);
 }
 
 void fsd_mount_hello_fini(struct fsd_mount_hello *h)
@@ -200,7 +200,7 @@ void fsd_seal_fini(struct fsd_seal *s)
 	s->last_write_seen = NULL;
 }
 
-static int parse_seal(const struct fmt_msg *m, struct fsd_seal *out, struct orch_err *err)
+int fsd_seal_parse(const struct fmt_msg *m, struct fsd_seal *out, struct orch_err *err)
 {
 	struct fsd_seal s = {0};
 	uint64_t flags = 0;
@@ -265,7 +265,7 @@ int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
 	if (rc == 0)
 		rc = seal_answer(c, &call, ask, deadline_ns, &m, err);
 	if (rc == 0)
-		rc = parse_seal(&m, out, err);
+		rc = fsd_seal_parse(&m, out, err);
 	if (rc == 0)
 		out->layer = ask->next_layer;
 	else if (ask->group_count > 0)

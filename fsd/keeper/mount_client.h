@@ -19,6 +19,11 @@ struct fsd_mount_hello { /* what a mount process says it is */
 	char *mountpoint; /* malloc'd; NULL: not told */
 };
 void fsd_mount_hello_fini(struct fsd_mount_hello *h) ORCH_NONNULL(1);
+/* Pure: what an answer to HELLO says. EPROTO names what is missing; _fini in either case. */
+int fsd_mount_hello_parse(const struct fmt_msg *m, struct fsd_mount_hello *h, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Pure: what an answer with a negative status says. -errno. */
+int fsd_mount_answer_error(const struct fmt_msg *m, struct orch_err *err) ORCH_NONNULL(1);
 
 struct fsd_mount_client;
 
@@ -41,6 +46,9 @@ struct fsd_seal {
 void fsd_seal_fini(struct fsd_seal *s) ORCH_NONNULL(1);
 /* "last_write_seen" (which is taken out of *s), "paused", "paused_us" of an answer. */
 int fsd_seal_tell(struct fsd_seal *s, struct orch_json *answer) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Pure: what an answer to SEAL says, but for `layer`. *out is written only on success. */
+int fsd_seal_parse(const struct fmt_msg *m, struct fsd_seal *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
 
 int fsd_mount_status(struct fsd_mount_client *c, uint64_t deadline_ns, struct orch_json **out,
     struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;

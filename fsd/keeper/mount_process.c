@@ -101,8 +101,7 @@ static int spawn(
 	return orch_process_start(&spec, out, err);
 }
 
-/* "ready\n" or "error <errno-name> <message>\n". */
-static int parse_ready(char *line, struct orch_err *err)
+int fsd_mount_ready_parse(char *line, struct orch_err *err)
 {
 	char *name, *text;
 
@@ -157,7 +156,7 @@ static int wait_ready(const struct fsd_mount_start *m, int fd, struct orch_err *
 	int rc = read_line(
 	    fd, m->cancel_fd, orch_deadline_in_ms(m->settings->mount_timeout_s * 1000), line, err);
 
-	return rc < 0 ? rc : parse_ready(line, err);
+	return rc < 0 ? rc : fsd_mount_ready_parse(line, err);
 }
 
 int fsd_mount_process_start(

@@ -60,3 +60,5 @@ check_PROGRAMS += %D%/fuzz-journal
 %C%_fuzz_journal_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
 check_PROGRAMS += %D%/fuzz-checkout
 %C%_fuzz_checkout_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
+check_PROGRAMS += %D%/fuzz-mount-answer
+%C%_fuzz_mount_answer_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
