@@ -27,7 +27,6 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/remover.c %D%/remover.h \
 	%D%/requests.c %D%/requests.h \
 	%D%/seal.c \
-	%D%/segments.c %D%/segments.h \
 	%D%/strata.c %D%/strata.h \
 	%D%/tidy.c \
 	%D%/txn.c \
