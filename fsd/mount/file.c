@@ -488,7 +488,7 @@ struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_ha
 
 /* ---- durability */
 
-static int sync_spool_folder(struct mnt_ns *ns)
+int mnt_ns_sync_spool(struct mnt_ns *ns)
 {
 	bool dirty;
 	int fd, r = 0;
@@ -542,7 +542,7 @@ int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
 	}
 	/* the log names private files: they come first, also when only names are wanted */
 	if (r == 0 && !ns->config.read_only)
-		r = sync_spool_folder(ns);
+		r = mnt_ns_sync_spool(ns);
 	return r < 0 ? r : mnt_ns_sync_log(ns);
 }
 

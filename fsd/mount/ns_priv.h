@@ -175,6 +175,8 @@ void mnt_txn_touch(struct mnt_ns *ns, struct mnt_node *dir, int64_t now_ns) ORCH
 int mnt_txn_look(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* Appends to the log, then applies. Failure: nothing happened (but see mnt_ns.broken). */
 int mnt_txn_commit(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
+/* Without the lock: the names of private files are durable. Blocks. */
+int mnt_ns_sync_spool(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* Without the lock: all that was committed is durable, in a layer that was just sealed too. Blocks. */
 int mnt_ns_sync_log(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
 /* The top layer's last record. */

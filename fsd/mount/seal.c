@@ -393,30 +393,33 @@ static int give_copy(struct seal *s, const struct moved *f)
 	return r;
 }
 
-static int forget_unlinked(struct seal *s, const struct moved *f)
-{
-	char name[24];
-
-	mnt_spool_name(f->old_id, name);
-	return unlinkat(s->old_spool, name, 0) < 0 ? -errno : 0;
-}
-
 static int give_copies(struct seal *s)
 {
 	int first = 0;
 
 	for (size_t i = 0; i < s->count; i++) {
 		struct moved *f = &s->files[i];
-		int r = 0;
+		int r = f->copied ? give_copy(s, f) : 0;
 
-		if (f->unlinked)
-			r = forget_unlinked(s, f);
-		else if (f->copied)
-			r = give_copy(s, f);
 		if (r < 0 && first == 0)
 			first = r;
 	}
 	return first;
+}
+
+/* Their names in the sealed layer; only once its log, which says that they were unlinked, is durable. */
+static void forget_unlinked(struct seal *s)
+{
+	char name[24];
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (!s->files[i].unlinked)
+			continue;
+		mnt_spool_name(s->files[i].old_id, name);
+		if (unlinkat(s->old_spool, name, 0) < 0)
+			orch_log(ORCH_LOG_WARN, "mount", "spool-not-removed", "file=%s errno=%s",
+			    name, orch_err_name(errno));
+	}
 }
 
 static void release_files(
@@ -450,6 +453,17 @@ static int finish_log(struct mnt_ns *ns, struct mnt_log *old)
 	mnt_ns_unlock(ns);
 	mnt_log_close(old);
 	return r;
+}
+
+/* What was sealed is durable: the names in its spool before the log that speaks of them. */
+static int settle(struct seal *s, struct mnt_log *old)
+{
+	int copies = give_copies(s), names = orch_fd_sync(s->old_spool), log;
+
+	log = finish_log(s->ns, old);
+	if (names == 0 && log == 0)
+		forget_unlinked(s);
+	return copies < 0 ? copies : names < 0 ? names : log;
 }
 
 static int prepare(
@@ -558,15 +572,20 @@ int mnt_ns_seal(
 	if (r < 0)
 		return r;
 	clear_suspects(ns);
+	r = mnt_ns_sync_spool(ns); /* most names, while the jobs run */
+	if (r < 0) {
+		mnt_chain_abandon(ns->config.layers_fd, &next);
+		return orch_err_sys(err, -r, "seal");
+	}
 	stop_jobs(&s, ask);
 	r = seal_and_copy(&s, &next, &old, out, err);
 	let_jobs_go(&s, out);
 	if (!old)
 		mnt_chain_abandon(ns->config.layers_fd, &next);
 	if (old) {
-		int copies = give_copies(&s), log = finish_log(ns, old);
+		int settled = settle(&s, old);
 
-		r = r < 0 ? r : copies < 0 ? copies : log;
+		r = r < 0 ? r : settled;
 		if (r < 0)
 			orch_err_sys(err, -r, "layer %llu", (unsigned long long)s.old_layer);
 	}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-The power goes while builds write: what was synced is there, every file can be read, the store is sound.
+The power goes while builds write and workspaces are forked: what was synced is there, every file can be read, the store is sound.
 
 The store lies on an ext4 in a file, and that file on an XFS that can clone it: a clone taken under load is what had
 reached the disk at that instant. Each one is mounted afterwards, as after a reboot, and looked at.
@@ -115,6 +115,62 @@ class Load:
         return {path: content for at, path, content in self.promised if at <= when}
 
 
+class Churn:
+    """Forks, commits and drops meanwhile, and what was answered when."""
+
+    def __init__(self, d, seed):
+        self.d, self.r = d, random.Random(seed)
+        self.made, self.dropped, self.commits = {}, {}, []  # name: when asked (drops) or answered
+        self.problems = []
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        n = 0
+        while not self.ending.wait(self.r.random() * 0.7):
+            n += 1
+            try:
+                self.step("f%d" % n)
+            except Exception as e:  # told by stop()
+                self.problems.append(repr(e))
+                return
+
+    def step(self, name):
+        what = self.r.random()
+        left = sorted(set(self.made) - set(self.dropped))
+        if what < 0.5:
+            r = self.d.http("POST", "/v1/workspaces/w/fork", {"name": name, "mount": False})
+            self.made[name] = time.monotonic()
+        elif what < 0.75 or not left:
+            r = self.d.http("POST", "/v1/workspaces/w/commit", {"ref": "result"})
+            self.commits.append((time.monotonic(), json.loads(r.body.splitlines()[-1])["result"]["id"]))
+        else:
+            self.dropped[self.r.choice(left)] = time.monotonic()
+            r = self.d.http("DELETE", "/v1/workspaces/" + list(self.dropped)[-1])
+        if r.status != 200:
+            raise Failure("%s %s" % (name, r))
+
+    def stop(self):
+        self.ending.set()
+        self.thread.join()
+        if self.problems:
+            raise Failure("\n".join(self.problems))
+
+    def check(self, t, after, when):
+        """Forks that were there and not yet on their way out can be read; the ref is what it was, or newer."""
+        forks = [n for n, at in self.made.items() if at <= when and self.dropped.get(n, when + 1) > when]
+        for i, name in enumerate(forks):
+            seen = t.dir("%s-%d-%d" % (name, id(after), i))
+            t.eq(after.http("POST", "/v1/workspaces/%s/mount" % name, {"at": seen}).status, 200)
+            t.eq(after.http("POST", "/v1/workspaces/%s/umount" % name, {}).status, 200)
+        ids = [i for at, i in self.commits if at <= when]
+        if ids:
+            got = after.http("GET", "/v1/refs/result").json()["id"]
+            t.ok(got in [i for _, i in self.commits][len(ids) - 1:], "result is %s, was %s" % (got, ids[-1]))
+        return len(forks), len(ids)
+
+
 def check(t, mnt, loads, when):
     files = 0
     for i, load in enumerate(loads):
@@ -165,11 +221,13 @@ def under_load(t):
     for i in range(2):
         os.mkdir("%s/%d" % (mnt, i))
     loads = [Load(t, "%s/%d" % (mnt, i), SEED + i) for i in range(2)]
+    churn = Churn(d, SEED + 9)
     cuts = []
     for i in range(IMAGES):
         time.sleep(0.5 + 3 * r.random())  # a moment of the load, not something to wait for
         when = time.monotonic()
         cuts.append((when, disk.cut(i)))
+    churn.stop()
     for load in loads:
         load.stop()
     d.stop()
@@ -182,8 +240,10 @@ def under_load(t):
         after.start()
         t.eq(after.http("POST", "/v1/workspaces/w/mount", {"at": mnt}).status, 200)
         files = check(t, mnt, loads, when)
+        forks, commits = churn.check(t, after, when)
         after.shim("store", "verify")
-        print("# image %d: %d promises, %d files" % (i, sum(len(x.before(when)) for x in loads), files))
+        print("# image %d: %d promises, %d files, %d forks, %d commits" % (
+            i, sum(len(x.before(when)) for x in loads), files, forks, commits))
         t.eq(after.stop(), 0)
 
 
