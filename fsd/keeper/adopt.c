@@ -98,12 +98,15 @@ static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
 	}
 }
 
-static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct orch_err *err)
+static int adopt_one(struct fsd_daemon *d, const char *key, const struct orch_json *value,
+    struct orch_err *err)
 {
 	struct fsd_ws_record rec, stored;
 	struct fsd_ws *ws;
 	int rc = fsd_ws_record_parse(value, &rec, err);
 
+	if (rc == 0 && strcmp(rec.name, key) != 0)
+		rc = orch_err_set(err, ORCH_ECORRUPT, "it is of workspace '%s'", rec.name);
 	if (rc == 0)
 		rc = fsd_registry_reserve(d->registry, rec.name, &ws, err);
 	if (rc < 0)
@@ -113,31 +116,50 @@ static int adopt_one(struct fsd_daemon *d, const struct orch_json *value, struct
 		adopt_mounted(d, ws, &rec);
 	if (rec.state == FSD_WS_CREATED)
 		check_layer(d, &rec);
-	if (memcmp(&stored, &rec, sizeof(rec)) == 0)
+	/* a full disk keeps no keeper from starting: what is not stored now is found again by the next */
+	if (memcmp(&stored, &rec, sizeof(rec)) == 0 ||
+	    (rc = fsd_ws_save(d->registry, ws, &rec, err)) < 0)
 		fsd_ws_show(d->registry, ws, &rec);
-	else
-		rc = fsd_ws_save(d->registry, ws, &rec, err);
 	if (rc == 0)
 		rc = fsd_ws_find_stray(d, ws, err);
 	fsd_registry_release(d->registry, ws);
 	return rc;
 }
 
-/* A damaged record is left alone: `store verify` names it. */
+/* Shown with its error, so that it can be mended or dropped; a name that no workspace can have is
+ * told by `store verify` alone. */
+static void show_damaged(struct fsd_daemon *d, const char *name, const struct orch_err *why)
+{
+	struct fsd_ws_record rec = {.state = FSD_WS_DAMAGED};
+	struct orch_err err = ORCH_ERR_INIT;
+	struct fsd_ws *ws;
+
+	if (fsd_registry_reserve(d->registry, name, &ws, &err) < 0)
+		return;
+	memcpy(rec.name, ws->record.name, sizeof(rec.name));
+	snprintf(rec.error, sizeof(rec.error), "its record is damaged (%.100s): %s", why->msg,
+	    FSD_WS_MEND);
+	fsd_ws_show(d->registry, ws, &rec);
+	fsd_registry_release(d->registry, ws);
+}
+
 static int on_record(
     void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
 {
 	struct orch_err err = ORCH_ERR_INIT;
+	struct fsd_ws_record rec;
 	int rc = status;
 
 	(void)ns;
 	if (rc < 0)
-		orch_err_sys(&err, -rc, "record");
+		orch_err_sys(&err, -rc, "it can't be read");
 	else
-		rc = adopt_one(priv, value, &err);
+		rc = adopt_one(priv, key, value, &err);
 	if (rc < 0)
 		orch_log(ORCH_LOG_WARN, MODULE, "record", "workspace=%s error=%s", key, err.msg);
-	return rc == -ENOSPC || rc == -EIO ? rc : 0;
+	if (rc < 0 && fsd_registry_look(((struct fsd_daemon *)priv)->registry, key, &rec, NULL) < 0)
+		show_damaged(priv, key, &err);
+	return 0;
 }
 
 int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)

@@ -1,12 +1,15 @@
 /* The store in the control API: how much there is, and whether it is as it was written. */
 #include <errno.h>
+#include <string.h>
 #include "api.h"
+#include "cache/record.h"
 #include "cache/stat.h"
 #include "cache/verify.h"
 #include "core/clock.h"
 #include "daemon.h"
 #include "events.h"
 #include "json_value.h"
+#include "ws_mend.h"
 
 static int stat_json(struct orch_json *o, const struct cas_stat *s)
 {
@@ -55,6 +58,7 @@ struct verify {
 	struct fsd_request *r;
 	struct orch_json *bad; /* of the result */
 	uint64_t told_ns;
+	bool repair;
 };
 
 /* event: NULL for the list in the result. */
@@ -87,6 +91,20 @@ static int on_bad(void *priv, const struct cas_bad *bad)
 			return -ENOMEM;
 	}
 	return fsd_events_add_json(v->r->events, o);
+}
+
+static int on_record(void *priv, const char *ns, const char *key, const struct orch_json *value,
+    struct cas_record_state *out)
+{
+	struct verify *v = priv;
+
+	if (strcmp(ns, CAS_NS_WORKSPACE) == 0)
+		return fsd_ws_verify(v->r->daemon, v->repair, key, value, out);
+	if (value)
+		return 0;
+	/* it may be what keeps any layer and says nothing that could be used */
+	out->repaired = v->repair && cas_record_remove(v->r->daemon->store, ns, key, NULL) == 0;
+	return 1;
 }
 
 static int on_progress(void *priv, uint64_t checked, uint64_t bytes, uint64_t total)
@@ -133,6 +151,7 @@ int fsd_api_verify(struct fsd_request *r, struct orch_json **out, struct orch_er
 	    .repair = fsd_body_bool(r, "repair", false),
 	    .cancel = r->cancel,
 	    .on_bad = on_bad,
+	    .on_record = on_record,
 	    .on_progress = on_progress,
 	    .priv = &v,
 	};
@@ -141,6 +160,7 @@ int fsd_api_verify(struct fsd_request *r, struct orch_json **out, struct orch_er
 
 	if (rc == 0 && spec.repair && !fsd_peer_is_admin(&r->peer))
 		rc = orch_err_set(err, EPERM, "only root or the daemon's user may repair");
+	v.repair = spec.repair;
 	if (rc == 0)
 		rc = cas_verify(r->daemon->store, &spec, &done, err);
 	if (rc == 0)

@@ -42,6 +42,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/ws_changes.c \
 	%D%/ws_commit.c \
 	%D%/ws_fork.c \
+	%D%/ws_mend.c %D%/ws_mend.h \
 	%D%/ws_mount.c %D%/ws_mount.h \
 	%D%/ws_place.c %D%/ws_place.h \
 	%D%/ws_record.c %D%/ws_record.h \

@@ -52,7 +52,8 @@ static void look(struct fsd_daemon *d)
 	if (fsd_registry_list(d->registry, &list, &n) < 0)
 		return; /* no memory now: the next time */
 	for (size_t i = 0; i < n; i++)
-		if (list[i].state == FSD_WS_CREATED || !orch_proc_id_alive(&list[i].process))
+		if (list[i].state == FSD_WS_CREATED ||
+		    (list[i].state == FSD_WS_MOUNTED && !orch_proc_id_alive(&list[i].process)))
 			look_at(d, list[i].name);
 	free(list);
 }

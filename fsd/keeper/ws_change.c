@@ -10,6 +10,7 @@
 #include "layers.h"
 #include "mount_process.h"
 #include "mountpoint.h"
+#include "ws_mend.h"
 #include "ws_place.h"
 
 #define QUEUE_MS 600000
@@ -40,7 +41,8 @@ int fsd_ws_allow(
 	return rc;
 }
 
-int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+static int take_any(
+    struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
 {
 	struct fsd_ws_record rec;
 	int rc = fsd_ws_allow(r, name, &rec, err);
@@ -54,6 +56,17 @@ int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, st
 			fsd_registry_release(r->daemon->registry, *out);
 	}
 	return rc;
+}
+
+int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+{
+	int rc = take_any(r, name, out, err);
+
+	if (rc < 0 || (*out)->record.state != FSD_WS_DAMAGED)
+		return rc;
+	fsd_registry_release(r->daemon->registry, *out);
+	return orch_err_set(
+	    err, ORCH_ECORRUPT, "the record of workspace '%s' is damaged: %s", name, FSD_WS_MEND);
 }
 
 /* ---- create ---- */
@@ -142,13 +155,27 @@ int fsd_ws_remount(struct fsd_request *r, const char *name, const char *at,
 
 /* ---- drop ---- */
 
+/* What its layers say, so that they go with it, and its process, if one lives. */
+static int see_damaged(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+{
+	struct fsd_ws_record rec;
+	int rc = fsd_ws_rebuild(d, ws->record.name, &rec, err);
+
+	if (rc <= 0)
+		return rc;
+	fsd_ws_show(d->registry, ws, &rec);
+	return fsd_ws_find_stray(d, ws, err);
+}
+
 /* The record first: what is left of the layers is swept by the next start. */
 static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
 	uint64_t layer;
-	int rc = fsd_ws_umount(d, ws, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
+	int rc = ws->record.state == FSD_WS_DAMAGED ? see_damaged(d, ws, err) : 0;
 
+	if (rc == 0)
+		rc = fsd_ws_umount(d, ws, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
 	if (rc < 0)
 		return rc;
 	if (ws->record.state == FSD_WS_MOUNTED)
@@ -165,7 +192,7 @@ static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orc
 int fsd_ws_drop(struct fsd_request *r, const char *name, bool force, struct orch_err *err)
 {
 	struct fsd_ws *ws;
-	int rc = fsd_ws_take(r, name, &ws, err);
+	int rc = take_any(r, name, &ws, err);
 
 	if (rc < 0)
 		return rc;

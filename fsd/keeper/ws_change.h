@@ -11,7 +11,7 @@
 /* Looks at the workspace for the peer: -EPERM unless it is the owner, root or the daemon's user. */
 int fsd_ws_allow(struct fsd_request *r, const char *name, struct fsd_ws_record *out,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
-/* The same, and acquires it. */
+/* The same, and acquires it. -ORCH_ECORRUPT when its record is damaged. */
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 

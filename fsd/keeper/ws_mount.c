@@ -13,6 +13,7 @@
 #include "core/path.h"
 #include "mount_process.h"
 #include "mountpoint.h"
+#include "ws_mend.h"
 
 #define MODULE	 "keeper"
 #define END_MS	 5000
@@ -175,7 +176,9 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 
 	if (d->stopping)
 		return orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
-	rc = prepare(d, rec, err);
+	rc = fsd_ws_check_end(d, rec, err);
+	if (rc == 0)
+		rc = prepare(d, rec, err);
 	if (rc == 0)
 		rc = start(d, ws, rec, r, err);
 	if (rc == -EADDRINUSE && fsd_ws_find_stray(d, ws, NULL) == 0 &&

@@ -7,7 +7,15 @@
 
 const char *fsd_ws_state_name(enum fsd_ws_state s)
 {
-	return s == FSD_WS_MOUNTED ? "mounted" : "created";
+	switch (s) {
+	case FSD_WS_CREATED:
+		return "created";
+	case FSD_WS_MOUNTED:
+		return "mounted";
+	case FSD_WS_DAMAGED:
+		break;
+	}
+	return "damaged";
 }
 
 bool fsd_ws_booted_since(const struct fsd_ws_record *r)

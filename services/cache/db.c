@@ -295,11 +295,15 @@ static int read_commits(struct cas_db *db, struct orch_err *err)
 		return rocks_fail(err, "read", msg);
 	if (!v)
 		return 0;
-	r = check_value(key, key_len, v, len, err);
+	r = check_value(key, key_len, v, len, NULL);
 	if (r == 0 && len == VALUE_HEAD + sizeof(db->commits))
 		db->commits = orch_le64(v + VALUE_HEAD);
+	else /* the count alone is damaged: it can't tell that others are missing; the next commit mends it */
+		db->commits = read_mark(db);
 	rocksdb_free(v);
-	return r;
+	return r == -ORCH_EFORMAT ? orch_err_set(err, ORCH_EFORMAT,
+					"database: it was written by a newer orch")
+				  : 0;
 }
 
 static int check_commits(struct cas_db *db, struct orch_err *err)

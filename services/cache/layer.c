@@ -67,6 +67,8 @@ static int reserve(struct cas_store *s, struct orch_err *err)
 		return r;
 	if (next <= h.id)
 		next = h.id + 1;
+	if (next < s->layer_limit) /* given out by this process: the record was damaged since */
+		next = s->layer_limit;
 	limit = next + IDS_AT_ONCE;
 	b = cas_batch_new();
 	if (!b)
@@ -90,6 +92,16 @@ int cas_layer_new_id(struct cas_store *s, uint64_t *out, struct orch_err *err)
 		r = reserve(s, err);
 	if (r == 0)
 		*out = s->layer_next++;
+	pthread_mutex_unlock(&s->change_lock);
+	return r;
+}
+
+int cas_layer_renumber(struct cas_store *s, struct orch_err *err)
+{
+	int r;
+
+	pthread_mutex_lock(&s->change_lock);
+	r = reserve(s, err);
 	pthread_mutex_unlock(&s->change_lock);
 	return r;
 }

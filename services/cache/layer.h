@@ -11,6 +11,8 @@
 /* A number that no layer of this store had before; never 0. Durable. */
 int cas_layer_new_id(struct cas_store *s, uint64_t *out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
+/* The record of the next number is damaged: it is made again, above every layer that is there. */
+int cas_layer_renumber(struct cas_store *s, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* Makes layers/<id>/ (0700) with spool/ and log.1 holding `frame` (fmt_layer_head_frame), durable
  * and atomic: there whole, or not at all. -EEXIST. */
 int cas_layer_create(struct cas_store *s, uint64_t id, const void *frame, size_t len,

@@ -35,6 +35,8 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/txn.h \
 	%D%/verify.c \
 	%D%/verify.h \
+	%D%/verify_layer.c \
+	%D%/verify_mend.c \
 	%D%/verify_names.c \
 	%D%/verify_object.c \
 	%D%/verify_pack.c \

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/store.h"
+#include "core/json.h"
 
 enum cas_bad_kind {
 	CAS_BAD_FORMAT, /* FORMAT */
@@ -32,12 +33,23 @@ struct cas_bad { /* borrowed for the time of the call */
 	bool repaired;
 };
 
+/* What the owner of a record says of it. */
+struct cas_record_state {
+	enum cas_bad_kind kind;
+	char error[512]; /* in: why the record can't be read, when it can't */
+	bool repaired;
+};
+
 struct cas_verify_spec {
 	bool repair;
 	unsigned threads;	   /* 0: one for each CPU */
 	const atomic_bool *cancel; /* NULL: never */
 	/* Both are called one at a time, from any thread; a negative return ends the run. */
 	int (*on_bad)(void *priv, const struct cas_bad *bad);
+	/* Looks at one record of the keeper, whose meaning the store does not know; value NULL: it can't
+	 * be read. 0: it is good; 1: *out says what is wrong. NULL: records need only be JSON. */
+	int (*on_record)(void *priv, const char *ns, const char *key, const struct orch_json *value,
+	    struct cas_record_state *out);
 	int (*on_progress)(void *priv, uint64_t checked, uint64_t bytes, uint64_t total); /* NULL */
 	void *priv;
 };

@@ -123,6 +123,8 @@ static int check_content(struct found *f)
 	uint64_t bytes = 0;
 	int r = orch_hash_fd(f->fd, f->v->s->seed, &digest, &f->object.fingerprint, &bytes, &why);
 
+	if (r == -EIO) /* out of the way, so that another copy can take its place */
+		return is_wrong(f, why.msg);
 	if (r < 0)
 		return verify_bad(f->v, CAS_BAD_OBJECT, f->path + 6, why.msg, false);
 	f->object.size = bytes;

@@ -142,18 +142,22 @@ static int repair_pack(struct one_pack *o, const struct orch_map *map)
 
 /* ---- all packs ---- */
 
+static int pack_unusable(struct one_pack *o, const char *why, bool may_move)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "packs/%s", o->name);
+	return verify_bad(
+	    o->v, CAS_BAD_PACK, name, why, may_move && o->v->spec->repair && move_pack(o));
+}
+
 static int check_mapped(struct one_pack *o, const struct orch_map *map)
 {
 	struct orch_err why = ORCH_ERR_INIT;
 	int r = fmt_pack_open(map->addr, map->len, &o->pack, &why);
 
-	if (r < 0) {
-		char name[40];
-
-		snprintf(name, sizeof(name), "packs/%s", o->name);
-		return verify_bad(
-		    o->v, CAS_BAD_PACK, name, why.msg, o->v->spec->repair && move_pack(o));
-	}
+	if (r < 0)
+		return pack_unusable(o, why.msg, true);
 	o->bad = calloc(o->pack.count ? o->pack.count : 1, 1);
 	if (!o->bad)
 		return verify_fail(o->v, -ENOMEM);
@@ -177,7 +181,7 @@ static int check_pack(struct verify *v, uint64_t number)
 	if (r == -ENOENT)
 		return 0; /* merged meanwhile; the new one is checked by the next run */
 	if (r < 0)
-		return verify_bad(v, CAS_BAD_PACK, o.name, why.msg, false);
+		return pack_unusable(&o, why.msg, r != -ENOMEM && r != -EMFILE && r != -ENFILE);
 	r = check_mapped(&o, &map);
 	orch_map_close(&map);
 	return r;

@@ -34,7 +34,14 @@ int verify_objects(struct verify *v, struct orch_err *err);   /* verify_object.c
 int verify_counters(struct verify *v, struct orch_err *err);  /* verify_object.c */
 int verify_snapshots(struct verify *v, struct orch_err *err); /* verify_snapshot.c */
 int verify_database(struct verify *v, struct orch_err *err);  /* verify_names.c */
-int verify_refs(struct verify *v, struct orch_err *err);
-int verify_layers(struct verify *v, struct orch_err *err);
+int verify_refs(struct verify *v, struct orch_err *err);      /* verify_names.c */
+int verify_layers(struct verify *v, struct orch_err *err); /* verify_layer.c */
+
+/* verify_mend.c: true when it is mended. */
+/* A record of the database that can't be believed: made again from what it was made of, or removed
+ * where it says nothing that could be used. */
+bool verify_mend_record(struct verify *v, const struct cas_db_item *item);
+/* The record of a snapshot whose identity lies in a pack; how it came about is lost. */
+bool verify_rebuild_snapshot(struct verify *v, const struct orch_digest *id);
 
 #endif

@@ -316,15 +316,40 @@ static void test_damaged_records(void **state)
 	memcpy(key + 1, object.b, ORCH_DIGEST_BYTES);
 	damage(f, key, 1 + ORCH_DIGEST_BYTES);
 	expect(f, false, 4, 0, "database object"); /* and the sum */
-	expect(f, true, 3, 1, "record is wrong");
-	expect(f, false, 2, 0, NULL);
+	expect(f, true, 3, 2, "record is wrong"); /* what the ref pointed to is lost: it is removed */
+	expect(f, false, 1, 0, NULL);
+	assert_int_equal(cas_snapshot_resolve(f->s, "main", &found, NULL), -ENOENT);
 	key[0] = 's';
 	memcpy(key + 1, id.b, ORCH_DIGEST_BYTES);
 	damage(f, key, 1 + ORCH_DIGEST_BYTES);
-	expect(f, false, 3, 0, "database snapshot");
+	expect(f, false, 2, 0, "database snapshot");
 	assert_true(cas_snapshot_get(f->s, &id, &x, NULL) < 0);
+	expect(f, true, 2, 1, "database snapshot"); /* made again from the pack */
+	FX_OK(cas_snapshot_get(f->s, &id, &x, NULL), NULL);
+	assert_int_equal(x.files, 5);
+	cas_snapshot_fini(&x);
 	damage(f, "?what", 5);
-	expect(f, false, 4, 0, "unknown");
+	expect(f, false, 2, 0, "unknown");
+}
+
+static void test_damaged_counts(void **state)
+{
+	static const char *const names[] = {"mcounters", "mlayer", "mcommits"};
+	struct fx *f = *state;
+	uint64_t before, after;
+
+	fx_publish(f, 2, 1, "main");
+	FX_OK(cas_layer_new_id(f->s, &before, NULL), NULL);
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++) {
+		unsigned told = i == 0 ? 2 : 1; /* the sum is wrong, too */
+
+		damage(f, names[i], strlen(names[i])); /* no reason to keep a store closed */
+		expect(f, false, told, 0, "database meta");
+		expect(f, true, told, told, "database meta");
+		expect(f, false, 0, 0, NULL);
+	}
+	FX_OK(cas_layer_new_id(f->s, &after, NULL), NULL);
+	assert_true(after > before);
 }
 
 static void test_dangling_names(void **state)
@@ -345,7 +370,9 @@ static void test_dangling_names(void **state)
 	cas_batch_remove(b, &key);
 	FX_OK(cas_db_commit(f->s->db, b, NULL), NULL);
 	cas_batch_free(b);
-	expect(f, true, 2, 0, "ref main: it points to snapshot");
+	expect(f, false, 2, 0, "ref main: it points to snapshot");
+	expect(f, true, 2, 1, "ref main: it points to snapshot"); /* made again from the pack */
+	expect(f, false, 1, 0, "layer workspace w");
 }
 
 /* ---- the rest ---- */
@@ -474,6 +501,7 @@ int main(void)
 	    T(test_damaged_pack_is_salvaged),
 	    T(test_cut_and_swapped_packs),
 	    T(test_damaged_records),
+	    T(test_damaged_counts),
 	    T(test_dangling_names),
 	    T(test_layers_that_were_never_made),
 	    T(test_layers_and_scans),
