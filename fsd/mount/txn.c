@@ -177,8 +177,8 @@ static int rescue(struct mnt_ns *ns)
 	int r = mnt_txn_checkpoint(ns, mnt_chain_top(&ns->chain), &ns->chain.head);
 
 	orch_log(ORCH_LOG_ERROR, "mount", r < 0 ? "log-lost" : "log-rescued",
-	    "layer=%llu reason=\"its log was cut or removed under the mount\" errno=%s",
-	    (unsigned long long)mnt_chain_top_layer(&ns->chain), r < 0 ? orch_err_name(-r) : "0");
+	    "layer=%llu errno=%s reason=%s", (unsigned long long)mnt_chain_top_layer(&ns->chain),
+	    r < 0 ? orch_err_name(-r) : "0", "its log was cut or removed under the mount");
 	if (r == 0)
 		return 0;
 	ns->broken = true;

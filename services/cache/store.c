@@ -223,12 +223,37 @@ static int missing_format(struct cas_store *s, struct orch_err *err)
 	return r < 0 ? r : orch_err_set(err, ENOENT, "there is no store");
 }
 
+/* From the copy in the database. */
+static int restore_format(struct cas_store *s, struct cas_format *out)
+{
+	orch_auto(free) char *path = orch_path_join(s->path, "db");
+	struct orch_err err = ORCH_ERR_INIT;
+	struct cas_db *db;
+	int r;
+
+	if (!path || faccessat(s->root_fd, "db/CURRENT", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -ENOENT;
+	r = cas_db_open(path, &db, &err);
+	if (r < 0)
+		return r;
+	r = cas_format_recall(db, out, &err);
+	cas_db_close(db);
+	if (r == 0)
+		r = cas_format_save(s->root_fd, out, &err);
+	if (r == 0)
+		orch_log(ORCH_LOG_WARN, "cache", "format-restored",
+		    "store=%s reason=%s", s->path, "FORMAT was damaged or missing");
+	return r;
+}
+
 static int open_format(struct cas_store *s, unsigned flags, struct orch_err *err)
 {
 	struct orch_err ignored = ORCH_ERR_INIT;
 	struct cas_format f;
 	int r = cas_format_load(s->root_fd, &f, &ignored);
 
+	if ((r == -ENOENT || r == -ORCH_ECORRUPT) && restore_format(s, &f) == 0)
+		r = 0;
 	if (r == -ENOENT)
 		r = flags & CAS_STORE_CREATE ? create(s, &f, err) : missing_format(s, err);
 	else if (r < 0)
@@ -253,6 +278,17 @@ static int clean_one(void *priv, int dirfd, const char *name)
 	return orch_remove_tree(dirfd, name, c->err);
 }
 
+/* Without it the store is as good; the next open tries again. */
+static void remember_format(struct cas_store *s)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	struct cas_format f = {.seed = s->seed};
+
+	memcpy(f.id, s->id, sizeof(f.id));
+	if (cas_format_remember(s->db, &f, &why) < 0)
+		orch_log(ORCH_LOG_WARN, "cache", "format-not-copied", "error=%s", why.msg);
+}
+
 static int open_content(struct cas_store *s, struct orch_err *err)
 {
 	struct clean c = {.err = err};
@@ -267,6 +303,8 @@ static int open_content(struct cas_store *s, struct orch_err *err)
 	free(db_path);
 	if (r == 0)
 		r = view_packset_new(s->packs_fd, &s->packset, err);
+	if (r == 0)
+		remember_format(s);
 	if (r == 0)
 		r = cas_counters_load(s, err);
 	if (r == 0)

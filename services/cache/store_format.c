@@ -4,10 +4,12 @@
  */
 #include "cache/store_priv.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include "core/fd.h"
 #include "core/hash.h"
 
@@ -82,13 +84,54 @@ int cas_format_parse(const char *text, size_t len, struct cas_format *out, struc
 	return 0;
 }
 
+static const struct cas_key copy_key = {CAS_KIND_META, "format", 6};
+
+int cas_format_recall(struct cas_db *db, struct cas_format *out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf buf = ORCH_BUF_INIT;
+	int r = cas_db_get(db, &copy_key, &buf, err);
+
+	return r < 0 ? r : cas_format_parse((const char *)buf.data, buf.len, out, err);
+}
+
+int cas_format_remember(struct cas_db *db, const struct cas_format *f, struct orch_err *err)
+{
+	struct cas_format now = {.seed = 0};
+	struct cas_batch *b;
+	char text[256];
+	int r = cas_format_recall(db, &now, NULL);
+
+	if (r == 0 && now.seed == f->seed && strcmp(now.id, f->id) == 0)
+		return 0;
+	b = cas_batch_new();
+	if (!b)
+		return orch_err_set(err, ENOMEM, "out of memory");
+	cas_batch_put(b, &copy_key, text, (size_t)format_text(f, text));
+	r = cas_db_commit(db, b, err);
+	cas_batch_free(b);
+	return r;
+}
+
+static int check_regular(int root_fd, struct orch_err *err)
+{
+	struct stat st;
+
+	if (fstatat(root_fd, FORMAT_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return orch_err_sys(err, errno, "%s", FORMAT_NAME);
+	if (!S_ISREG(st.st_mode))
+		return orch_err_set(err, ORCH_ECORRUPT, "%s is not a regular file", FORMAT_NAME);
+	return 0;
+}
+
 int cas_format_load(int root_fd, struct cas_format *out, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf buf = ORCH_BUF_INIT;
 	int r;
 
 	buf.max = FORMAT_MAX;
-	r = orch_file_load(root_fd, FORMAT_NAME, &buf, err);
+	r = check_regular(root_fd, err);
+	if (r == 0)
+		r = orch_file_load(root_fd, FORMAT_NAME, &buf, err);
 	if (r == -EOVERFLOW)
 		return orch_err_set(err, ORCH_ECORRUPT, "%s is damaged", FORMAT_NAME);
 	if (r < 0)

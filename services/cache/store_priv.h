@@ -56,6 +56,10 @@ int cas_format_make(struct cas_format *out, struct orch_err *err) ORCH_WUR;
 int cas_format_save(int root_fd, const struct cas_format *f, struct orch_err *err) ORCH_WUR;
 /* -ENOENT: there is none. */
 int cas_format_load(int root_fd, struct cas_format *out, struct orch_err *err) ORCH_WUR;
+/* A copy in the database: what every fingerprint depends on must not hang on one small file. Written
+ * when it is not there or differs. */
+int cas_format_remember(struct cas_db *db, const struct cas_format *f, struct orch_err *err) ORCH_WUR;
+int cas_format_recall(struct cas_db *db, struct cas_format *out, struct orch_err *err) ORCH_WUR;
 int cas_format_parse(
     const char *text, size_t len, struct cas_format *out, struct orch_err *err) ORCH_WUR;
 

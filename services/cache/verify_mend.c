@@ -67,9 +67,13 @@ static bool remove_record(struct verify *v, const struct cas_db_item *item)
 /* Each is known otherwise: the count of commits is part of every commit. */
 static bool mend_meta(struct verify *v, const struct cas_db_item *item)
 {
+	struct cas_format f = {.seed = v->s->seed};
 	struct cas_batch *b;
 	bool mended = false;
 
+	memcpy(f.id, v->s->id, sizeof(f.id));
+	if (item->key_len == 6 && memcmp(item->key, "format", 6) == 0)
+		return cas_format_remember(v->s->db, &f, NULL) == 0;
 	if (item->key_len == 5 && memcmp(item->key, "layer", 5) == 0)
 		return cas_layer_renumber(v->s, NULL) == 0;
 	b = cas_batch_new();

@@ -3,3 +3,7 @@ dist_check_SCRIPTS += %D%/test_build_kill.py
 dist_check_SCRIPTS += %D%/test_full_store.py
 dist_check_SCRIPTS += %D%/test_keeper_faults.py
 dist_check_SCRIPTS += %D%/test_power_cut.py
+noinst_PROGRAMS += %D%/db-tool
+%C%_db_tool_SOURCES = %D%/db-tool.c
+%C%_db_tool_LDADD = $(CACHE_LIBS)
+dist_check_SCRIPTS += %D%/test_corruption.py

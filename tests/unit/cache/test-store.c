@@ -84,6 +84,14 @@ static void save(struct fx *f, const char *name, const char *text)
 	fclose(out);
 }
 
+static void lose_copy(struct fx *f)
+{
+	char path[600];
+
+	path_in(f, "db", path);
+	FX_OK(orch_remove_tree(AT_FDCWD, path, NULL), NULL);
+}
+
 static void test_unknown_formats(void **state)
 {
 	struct fx *f = *state;
@@ -93,10 +101,35 @@ static void test_unknown_formats(void **state)
 	expect_refusal(f, CAS_STORE_CREATE, ORCH_EFORMAT, "version 2");
 	save(f, "FORMAT", "orch-store 0\nwhatever\n");
 	expect_refusal(f, CAS_STORE_CREATE, ORCH_EFORMAT, "old version 0");
+	lose_copy(f);
 	save(f, "FORMAT", "something else\n");
 	expect_refusal(f, CAS_STORE_CREATE, ORCH_ECORRUPT, "FORMAT");
 	save(f, "FORMAT", "");
 	expect_refusal(f, CAS_STORE_CREATE, ORCH_ECORRUPT, "FORMAT");
+}
+
+/* There is a copy in the database. */
+static void test_format_is_restored(void **state)
+{
+	static const char *const texts[] = {"something else\n", "", "orch-store 1\nid 00\n"};
+	struct fx *f = *state;
+	char id[CAS_STORE_ID_HEX + 1], path[600];
+	uint64_t seed = cas_store_seed(f->s);
+
+	memcpy(id, cas_store_id(f->s), sizeof(id));
+	path_in(f, "FORMAT", path);
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(texts) + 2; i++) {
+		fx_close(f);
+		if (i < ORCH_ARRAY_LEN(texts))
+			save(f, "FORMAT", texts[i]);
+		else
+			assert_int_equal(unlink(path), 0);
+		if (i > ORCH_ARRAY_LEN(texts))
+			assert_int_equal(mkfifo(path, 0600), 0);
+		fx_open(f);
+		assert_string_equal(cas_store_id(f->s), id);
+		assert_int_equal(cas_store_seed(f->s), seed);
+	}
 }
 
 static void test_flipped_format(void **state)
@@ -108,6 +141,7 @@ static void test_flipped_format(void **state)
 
 	path_in(f, "FORMAT", path);
 	fx_close(f);
+	lose_copy(f);
 	assert_int_equal(stat(path, &st), 0);
 	for (long at = 0; at < (long)st.st_size; at++) {
 		fx_flip(f, "FORMAT", at);
@@ -126,6 +160,7 @@ static void test_missing_format(void **state)
 
 	fx_publish(f, 1, 1, NULL);
 	fx_close(f);
+	lose_copy(f);
 	path_in(f, "FORMAT", path);
 	assert_int_equal(unlink(path), 0);
 	expect_refusal(f, CAS_STORE_CREATE, ORCH_ECORRUPT, "FORMAT is missing");
@@ -200,6 +235,7 @@ int main(void)
 	    T(test_unknown_formats),
 	    T(test_flipped_format),
 	    T(test_missing_format),
+	    T(test_format_is_restored),
 	    T(test_no_store),
 	    T(test_creation_goes_on),
 	    T(test_others_may_write),
