@@ -55,56 +55,57 @@ int fsd_layer_make(
 	return rc;
 }
 
-int fsd_layer_chain(
-    struct cas_store *s, uint64_t top, uint64_t **out, size_t *out_count, struct orch_err *err)
+static int chain_add(struct cas_store *s, uint64_t id, struct fsd_chain *c, uint64_t *out_parent,
+    struct orch_err *err)
 {
-	orch_auto(free) uint64_t *v = calloc(FSD_CHAIN_MAX, sizeof(*v));
-	size_t n = 0;
+	struct cas_layer layer;
+	int rc = cas_layer_head(s, id, &layer, err);
 
-	if (!v)
-		return orch_err_set(err, ENOMEM, "no memory");
-	while (top) {
-		struct cas_layer layer;
-		int rc = cas_layer_get(s, top, &layer, err);
-
-		if (rc == 0 && layer.status < 0)
-			rc =
-			    orch_err_sys(err, -layer.status, "layer %llu", (unsigned long long)top);
-		if (rc < 0)
-			return rc;
-		if (n == FSD_CHAIN_MAX)
-			return orch_err_set(err, ORCH_ECORRUPT, "too many layers on each other");
-		v[n++] = top;
-		top = layer.head.parent;
-	}
-	*out = orch_take(v);
-	*out_count = n;
+	if (rc == 0 && layer.status < 0)
+		rc = orch_err_sys(err, -layer.status, "layer %llu", (unsigned long long)id);
+	if (rc < 0)
+		return rc;
+	if (c->count == FSD_CHAIN_MAX)
+		return orch_err_set(err, ORCH_ECORRUPT, "too many layers on each other");
+	c->v[c->count++] = id;
+	c->base = layer.head.snapshot;
+	*out_parent = layer.head.parent;
 	return 0;
+}
+
+int fsd_layer_chain(struct cas_store *s, uint64_t top, struct fsd_chain *out, struct orch_err *err)
+{
+	struct fsd_chain c = {.v = calloc(FSD_CHAIN_MAX, sizeof(*c.v))};
+	int rc = c.v ? 0 : orch_err_set(err, ENOMEM, "no memory");
+
+	while (rc == 0 && top)
+		rc = chain_add(s, top, &c, &top, err);
+	if (rc < 0)
+		free(c.v);
+	else
+		*out = c;
+	return rc;
+}
+
+uint64_t fsd_layer_parent(struct cas_store *s, uint64_t layer)
+{
+	struct cas_layer x;
+
+	return cas_layer_head(s, layer, &x, NULL) == 0 && x.status == 0 ? x.head.parent : 0;
 }
 
 static void remove_chain(struct cas_store *s, uint64_t top)
 {
-	while (top) {
-		struct orch_err err = ORCH_ERR_INIT;
-		struct cas_layer layer;
-		int rc = cas_layer_get(s, top, &layer, &err);
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t kept;
+	int rc = cas_layer_remove_chain(s, top, &kept, &err);
 
-		if (rc == -ENOENT)
-			return;
-		if (rc == 0)
-			rc = cas_layer_remove(s, top, &err);
-		if (rc == -EBUSY) { /* somebody else stands on it */
-			orch_log(ORCH_LOG_INFO, "keeper", "layer-kept", "layer=%llu reason=%s",
-			    (unsigned long long)top, err.msg);
-			return;
-		}
-		if (rc < 0) {
-			orch_log(ORCH_LOG_WARN, "keeper", "layer-left", "layer=%llu error=%s",
-			    (unsigned long long)top, err.msg);
-			return;
-		}
-		top = layer.status == 0 ? layer.head.parent : 0;
-	}
+	if (rc == -EBUSY) /* somebody else stands on it */
+		orch_log(ORCH_LOG_INFO, "keeper", "layer-kept", "layer=%llu reason=%s",
+		    (unsigned long long)kept, err.msg);
+	else if (rc < 0)
+		orch_log(ORCH_LOG_WARN, "keeper", "layer-left", "layer=%llu error=%s",
+		    (unsigned long long)kept, err.msg);
 }
 
 void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)

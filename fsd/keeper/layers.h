@@ -5,7 +5,7 @@
 #include "cache/store.h"
 #include "ws_record.h"
 
-#define FSD_CHAIN_MAX 1024
+#define FSD_CHAIN_MAX 4096 /* as fsd/mount/chain.h has it */
 
 /* A fresh layer on the snapshot (parent 0) or on a sealed one, for the workspace of the record.
  * next_ino 0: as the snapshot says. */
@@ -18,12 +18,19 @@ struct fsd_layer_spec {
 int fsd_layer_make(struct cas_store *s, const struct fsd_layer_spec *spec, uint64_t *out_id,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
-/* The numbers from `top` down to the one on the base snapshot; malloc'd. */
-int fsd_layer_chain(struct cas_store *s, uint64_t top, uint64_t **out, size_t *out_count,
-    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+struct fsd_chain {
+	uint64_t *v; /* from the top one down to the one on the base; malloc'd */
+	size_t count;
+	struct orch_digest base; /* as the lowest one says */
+};
+/* free(out->v) after success. */
+int fsd_layer_chain(struct cas_store *s, uint64_t top, struct fsd_chain *out, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+/* What the layer stands on; 0: the base, or it can't be read. */
+uint64_t fsd_layer_parent(struct cas_store *s, uint64_t layer) ORCH_NONNULL(1);
 /* Removes top and the layers below it as far as nothing else names them, and what killed mount
  * processes were making. What is kept for another's sake is logged; failures are logged: the
- * next start sweeps. */
+ * next start sweeps. top 0: nothing. */
 void fsd_layer_remove_chain(struct cas_store *s, uint64_t top) ORCH_NONNULL(1);
 /* The top layer as of now: a keeper may have died after a seal. Updates r->layer and r->snapshot.
  * 1: changed, 0: not, -errno: the layer can't be read. */

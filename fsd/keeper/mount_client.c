@@ -211,6 +211,8 @@ int fsd_seal_parse(const struct fmt_msg *m, struct fsd_seal *out, struct orch_er
 	if (!fmt_msg_get_u64(m, FMT_TAG_SEQ, &s.seq))
 		return missing("sequence", err);
 	(void)fmt_msg_get_u64(m, FMT_TAG_NEXT_INO, &s.next_ino);
+	(void)fmt_msg_get_u64(m, FMT_TAG_LAYER, &s.layer);
+	(void)fmt_msg_get_u64(m, FMT_TAG_LAYERS, &s.layers);
 	(void)fmt_msg_get_u64(m, FMT_TAG_FLAGS, &flags);
 	(void)fmt_msg_get_u64(m, FMT_TAG_PAUSED_NS, &s.paused_ns);
 	s.paused = flags & FMT_MSG_FLAG_PAUSED;
@@ -261,14 +263,16 @@ int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
 		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_LAYER, ask->next_layer);
 	if (rc == 0)
 		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_DEADLINE_MS, ask->pause_ms);
+	if (rc == 0 && ask->share)
+		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_FLAGS, FMT_MSG_FLAG_SHARE);
 	rc = call_send(c, &call, rc, ask->groups, ask->group_count, deadline_ns, err);
 	if (rc == 0)
 		rc = seal_answer(c, &call, ask, deadline_ns, &m, err);
 	if (rc == 0)
 		rc = fsd_seal_parse(&m, out, err);
-	if (rc == 0)
-		out->layer = ask->next_layer;
-	else if (ask->group_count > 0)
+	if (rc == 0 && out->layer == 0)
+		out->layer = ask->next_layer; /* an older mount process */
+	else if (rc < 0 && ask->group_count > 0)
 		(void)orch_freezer_thaw(ask->groups, ask->group_count);
 	return rc;
 }
@@ -284,6 +288,18 @@ int fsd_mount_rebase(struct fsd_mount_client *c, const struct orch_digest *snaps
 		rc = fmt_msg_add(&call.buf, FMT_TAG_SNAPSHOT, snapshot->b, ORCH_DIGEST_BYTES);
 	if (rc == 0)
 		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_LAYER, up_to_layer);
+	return call_run(c, &call, rc, -1, deadline_ns, &m, err);
+}
+
+int fsd_mount_flatten(
+    struct fsd_mount_client *c, uint64_t keep, uint64_t deadline_ns, struct orch_err *err)
+{
+	struct call call;
+	struct fmt_msg m;
+	int rc = call_begin(c, &call, FMT_MSG_FLATTEN);
+
+	if (rc == 0)
+		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_LAYER, keep);
 	return call_run(c, &call, rc, -1, deadline_ns, &m, err);
 }
 

@@ -35,10 +35,12 @@ const struct fsd_mount_hello *fsd_mount_client_hello(const struct fsd_mount_clie
     ORCH_NONNULL(1);
 
 struct fsd_seal {
-	uint64_t sealed; /* the layer that is immutable now */
-	uint64_t layer;	 /* the one that is written from now on */
-	uint64_t seq;	 /* of the seal */
+	uint64_t
+	    sealed; /* the layer that is immutable now; 0: the base, nothing was changed since */
+	uint64_t layer; /* the one that is written from now on */
+	uint64_t seq;	/* of the seal */
 	uint64_t next_ino;
+	uint64_t layers; /* in the chain, the one that is written included; 0: not told */
 	struct orch_json *last_write_seen; /* list of paths; never NULL after success */
 	bool paused;	    /* all jobs that were to stand still did, at the instant */
 	uint64_t paused_ns; /* how long they did */
@@ -58,6 +60,7 @@ struct fsd_mount_seal {
 	    *groups; /* of jobs that are to stand still, at most ORCH_SOCK_FDS_MAX; borrowed */
 	size_t group_count;
 	uint64_t pause_ms; /* for at most so long */
+	bool share;	   /* when nothing was changed since the last seal, that one's layer does */
 };
 /* However it ends: nobody stands still because of it any more. */
 int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
@@ -65,6 +68,9 @@ int fsd_mount_seal(struct fsd_mount_client *c, const struct fsd_mount_seal *ask,
     ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 int fsd_mount_rebase(struct fsd_mount_client *c, const struct orch_digest *snapshot,
     uint64_t up_to_layer, uint64_t deadline_ns, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* The chain becomes short: layers above `keep` (0: all) are not used any more. */
+int fsd_mount_flatten(struct fsd_mount_client *c, uint64_t keep, uint64_t deadline_ns,
+    struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* Writes one JSON line for each change to fd. *out_seq: up to which the answer is complete. */
 int fsd_mount_changes(struct fsd_mount_client *c, uint64_t since, int fd, uint64_t deadline_ns,
     uint64_t *out_seq, struct orch_err *err) ORCH_NONNULL(1, 5) ORCH_WUR;

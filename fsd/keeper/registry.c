@@ -91,17 +91,27 @@ static void wait_turn(struct fsd_registry *g, uint64_t deadline_ns)
 	pthread_cond_timedwait(&g->turn, &g->lock, &ts);
 }
 
-static int wait_free(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_request *r,
-    uint64_t deadline_ns, struct orch_err *err)
+/* A removed one is freed by the last who has to do with it. */
+static void free_if_unused(struct fsd_registry *g, struct fsd_ws *ws)
+{
+	if (!ws->gone || ws->waiters || ws->busy || ws->committing)
+		return;
+	unlink_ws(g, ws);
+	ws_free(ws);
+}
+
+/* flag: of ws, that it is to be free of. -ENOENT: it was removed; it may be freed then. */
+static int wait_free(struct fsd_registry *g, struct fsd_ws *ws, const bool *flag,
+    struct fsd_request *r, uint64_t deadline_ns, struct orch_err *err)
 {
 	int rc = 0;
 
 	ws->waiters++;
-	while (rc == 0 && ws->busy && !ws->gone) {
+	while (rc == 0 && *flag && !ws->gone) {
 		wait_turn(g, deadline_ns);
 		if (r)
 			rc = fsd_request_cancelled(r, err);
-		if (rc == 0 && ws->busy && orch_clock_ns() >= deadline_ns)
+		if (rc == 0 && *flag && orch_clock_ns() >= deadline_ns)
 			rc = orch_err_set(err, EBUSY,
 			    "another operation on workspace '%s' takes too long", ws->record.name);
 	}
@@ -109,10 +119,7 @@ static int wait_free(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_reque
 	if (!ws->gone)
 		return rc;
 	rc = no_such(ws->record.name, err);
-	if (!ws->waiters && !ws->busy) {
-		unlink_ws(g, ws);
-		ws_free(ws);
-	}
+	free_if_unused(g, ws);
 	return rc;
 }
 
@@ -124,11 +131,52 @@ int fsd_registry_acquire(struct fsd_registry *g, const char *name, struct fsd_re
 
 	pthread_mutex_lock(&g->lock);
 	ws = find(g, name);
-	rc = ws && !ws->fresh ? wait_free(g, ws, r, deadline_ns, err) : no_such(name, err);
+	rc = ws && !ws->fresh ? wait_free(g, ws, &ws->busy, r, deadline_ns, err)
+			      : no_such(name, err);
 	if (rc == 0) {
 		ws->busy = true;
 		*out = ws;
 	}
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+int fsd_registry_commit_begin(struct fsd_registry *g, const char *name, struct fsd_request *r,
+    uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err)
+{
+	struct fsd_ws *ws;
+	int rc;
+
+	pthread_mutex_lock(&g->lock);
+	ws = find(g, name);
+	rc = ws && !ws->fresh ? wait_free(g, ws, &ws->committing, r, deadline_ns, err)
+			      : no_such(name, err);
+	if (rc == 0) {
+		ws->committing = true;
+		*out = ws;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+void fsd_registry_commit_end(struct fsd_registry *g, struct fsd_ws *ws)
+{
+	pthread_mutex_lock(&g->lock);
+	ws->committing = false;
+	free_if_unused(g, ws);
+	pthread_cond_broadcast(&g->turn);
+	pthread_mutex_unlock(&g->lock);
+}
+
+int fsd_registry_acquire_again(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_request *r,
+    uint64_t deadline_ns, struct orch_err *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&g->lock);
+	rc = wait_free(g, ws, &ws->busy, r, deadline_ns, err);
+	if (rc == 0)
+		ws->busy = true;
 	pthread_mutex_unlock(&g->lock);
 	return rc;
 }
@@ -195,10 +243,7 @@ void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws)
 	ws->busy = false;
 	if (ws->fresh)
 		ws->gone = true;
-	if (ws->gone && !ws->waiters) {
-		unlink_ws(g, ws);
-		ws_free(ws);
-	}
+	free_if_unused(g, ws);
 	pthread_cond_broadcast(&g->turn);
 	pthread_mutex_unlock(&g->lock);
 }

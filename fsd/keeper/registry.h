@@ -1,7 +1,9 @@
 /*
  * The workspaces of the store, in memory: found by name, and taken one operation at a time. Who has
- * acquired a workspace holds no lock, only the right to change it; the others queue. Its record may
- * be looked at by anybody at any time (a copy). Thread-safe.
+ * acquired a workspace holds no lock, only the right to change it; the others queue. A commit gives that
+ * right back while a worker reads: it has a turn of its own besides, so that commits queue behind one
+ * another and nobody else waits for them. Its record may be looked at by anybody at any time (a copy).
+ * Thread-safe.
  */
 #ifndef FSD_KEEPER_REGISTRY_H
 #define FSD_KEEPER_REGISTRY_H
@@ -16,13 +18,18 @@ struct fsd_registry;
 struct fsd_ws {
 	struct fsd_ws *next; /* guarded by the registry, as all but what is said */
 	struct fsd_ws_record record;
-	bool busy;  /* somebody acquired it */
-	bool gone;  /* removed; freed when the last waiter has left */
-	bool fresh; /* reserved, not yet stored: nobody sees it */
+	bool busy;	 /* somebody acquired it */
+	bool committing; /* a commit is at work on it, whoever has acquired it */
+	bool gone;	 /* removed; freed when the last waiter and the commit have left */
+	bool fresh;	 /* reserved, not yet stored: nobody sees it */
 	unsigned waiters;
 	/* of whoever acquired it: */
 	int pidfd;		      /* of the mount process; -1: not mounted */
 	struct orch_process *process; /* NULL: adopted, not our child */
+	uint64_t layers;	      /* in its chain, as last heard; 0: not yet */
+	/* set by a commit, in its turn; read by whoever acquired it */
+	_Atomic uint64_t commit_layer;	/* up to which a commit reads; 0: none does */
+	_Atomic uint64_t commit_layers; /* how many these are */
 };
 
 struct fsd_registry *fsd_registry_new(struct cas_store *store) ORCH_NONNULL(1) ORCH_WUR;
@@ -33,6 +40,14 @@ void fsd_registry_free(struct fsd_registry *g);
  * -ENOENT, -EBUSY (deadline), -ECANCELED. _release it. */
 int fsd_registry_acquire(struct fsd_registry *g, const char *name, struct fsd_request *r,
     uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5) ORCH_WUR;
+/* The turn of a commit, which is waited for in the same way and does not acquire the workspace. *out
+ * stays what it is until _commit_end, also when the workspace is removed. */
+int fsd_registry_commit_begin(struct fsd_registry *g, const char *name, struct fsd_request *r,
+    uint64_t deadline_ns, struct fsd_ws **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5) ORCH_WUR;
+void fsd_registry_commit_end(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NONNULL(1, 2);
+/* Acquires it, in its commit's turn. -ENOENT: it was removed meanwhile. */
+int fsd_registry_acquire_again(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_request *r,
+    uint64_t deadline_ns, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 /* NULL: it is busy, or there is none. */
 struct fsd_ws *fsd_registry_try_acquire(struct fsd_registry *g, const char *name)
     ORCH_NONNULL(1, 2);

@@ -30,14 +30,32 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 	return 0;
 }
 
+static int may(const struct fsd_request *r, const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	if (fsd_peer_is_admin(&r->peer) || r->peer.uid == rec->uid)
+		return 0;
+	return orch_err_set(
+	    err, EPERM, "workspace '%s' belongs to user %u", rec->name, (unsigned)rec->uid);
+}
+
 int fsd_ws_allow(
     struct fsd_request *r, const char *name, struct fsd_ws_record *out, struct orch_err *err)
 {
 	int rc = fsd_registry_look(r->daemon->registry, name, out, err);
 
-	if (rc == 0 && !fsd_peer_is_admin(&r->peer) && r->peer.uid != out->uid)
-		rc = orch_err_set(
-		    err, EPERM, "workspace '%s' belongs to user %u", name, (unsigned)out->uid);
+	return rc < 0 ? rc : may(r, out, err);
+}
+
+/* Acquired: is it still the peer's, and its process what the record says? Gives it back when not. */
+static int taken(struct fsd_request *r, struct fsd_ws *ws, struct orch_err *err)
+{
+	struct fsd_registry *g = r->daemon->registry;
+	int rc = may(r, &ws->record, err); /* it may be another one of that name */
+
+	if (rc == 0)
+		rc = see_process(r->daemon, ws, err);
+	if (rc < 0)
+		fsd_registry_release(g, ws);
 	return rc;
 }
 
@@ -50,11 +68,34 @@ static int take_any(
 	if (rc == 0)
 		rc = fsd_registry_acquire(
 		    r->daemon->registry, name, r, orch_deadline_in_ms(QUEUE_MS), out, err);
-	if (rc == 0) {
-		rc = see_process(r->daemon, *out, err);
-		if (rc < 0)
-			fsd_registry_release(r->daemon->registry, *out);
-	}
+	return rc < 0 ? rc : taken(r, *out, err);
+}
+
+int fsd_ws_take_again(struct fsd_request *r, struct fsd_ws *ws, struct orch_err *err)
+{
+	int rc = fsd_registry_acquire_again(
+	    r->daemon->registry, ws, r, orch_deadline_in_ms(QUEUE_MS), err);
+
+	return rc < 0 ? rc : taken(r, ws, err);
+}
+
+int fsd_ws_take_commit(
+    struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+{
+	struct fsd_registry *g = r->daemon->registry;
+	struct fsd_ws_record rec;
+	struct fsd_ws *ws;
+	int rc = fsd_ws_allow(r, name, &rec, err);
+
+	if (rc == 0)
+		rc = fsd_registry_commit_begin(g, name, r, orch_deadline_in_ms(QUEUE_MS), &ws, err);
+	if (rc < 0)
+		return rc;
+	rc = fsd_ws_take_again(r, ws, err);
+	if (rc < 0)
+		fsd_registry_commit_end(g, ws);
+	else
+		*out = ws;
 	return rc;
 }
 

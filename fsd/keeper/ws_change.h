@@ -15,6 +15,13 @@ int fsd_ws_allow(struct fsd_request *r, const char *name, struct fsd_ws_record *
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
+/* The turn of a commit (registry.h), and the workspace acquired. Release it, end the commit. */
+int fsd_ws_take_commit(struct fsd_request *r, const char *name, struct fsd_ws **out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* Acquires it again in that turn. -ENOENT: it was dropped. */
+int fsd_ws_take_again(struct fsd_request *r, struct fsd_ws *ws, struct orch_err *err)
+    ORCH_NONNULL(1, 2) ORCH_WUR;
+
 struct fsd_ws_create {
 	const char *name;
 	struct orch_digest snapshot;

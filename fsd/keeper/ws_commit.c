@@ -1,8 +1,15 @@
-/* Commit: a worker makes a snapshot of the sealed layers, the workspace goes on based on that. */
+/*
+ * Commit: a worker makes a snapshot of the sealed layers, the workspace goes on based on that. While the
+ * worker reads, nobody has acquired the workspace: it may be forked, unmounted, mounted and dropped. The
+ * commit has a turn of its own, and a pin on the layers, so that they stay. Afterwards the workspace is
+ * looked at anew: the snapshot is good whatever became of it, and where it stands on the layers still,
+ * the new base is put under it, mounted for that time when it is not mounted.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "cache/layer.h"
 #include "core/log.h"
 #include "daemon.h"
 #include "events.h"
@@ -21,20 +28,15 @@ static int push_layer(struct orch_json *list, uint64_t id)
 }
 
 /* "layers" of the task: oldest first. */
-static int set_layers(
-    struct fsd_daemon *d, struct orch_json *task, uint64_t top, struct orch_err *err)
+static int set_layers(struct orch_json *task, const struct fsd_chain *chain)
 {
-	orch_auto(free) uint64_t *chain = NULL;
 	struct orch_json *list = orch_json_array();
-	size_t n = 0;
-	int rc = list ? fsd_layer_chain(d->store, top, &chain, &n, err)
-		      : orch_err_set(err, ENOMEM, "no memory");
+	int rc = list ? 0 : -ENOMEM;
 
-	for (; rc == 0 && n > 0; n--)
-		if (push_layer(list, chain[n - 1]) < 0)
-			rc = orch_err_set(err, ENOMEM, "no memory");
-	if (rc == 0 && orch_json_set_json(task, "layers", &list) < 0)
-		rc = orch_err_set(err, ENOMEM, "no memory");
+	for (size_t i = chain->count; rc == 0 && i-- > 0;)
+		rc = push_layer(list, chain->v[i]);
+	if (rc == 0)
+		rc = orch_json_set_json(task, "layers", &list);
 	orch_json_free(list);
 	return rc;
 }
@@ -52,90 +54,183 @@ static int set_owner(struct orch_json *task, const struct fsd_ws_record *rec)
 	return rc;
 }
 
-/* Layers are private to the daemon's user, so this worker keeps its ids; it reads no path of a
- * peer. */
-static int make_snapshot(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_seal *s,
-    const struct fsd_transfer *t, struct orch_json **out, struct orch_digest *out_id,
-    struct orch_err *err)
-{
-	orch_auto(json) struct orch_json *json = fsd_task_json(r, "commit", false);
-	struct fsd_task task = {.json = json};
-	int rc = json ? fsd_json_set_digest(json, "snapshot", &ws->record.snapshot) : -ENOMEM;
+struct commit {
+	struct fsd_request *r;
+	const char *name;
+	struct fsd_ws *ws; /* ours is the commit's turn */
+	struct fsd_seal seal;
+	struct orch_json *task;
+};
 
-	if (rc == 0)
-		rc = set_owner(json, &ws->record);
-	if (rc < 0)
-		return orch_err_sys(err, -rc, "task");
-	rc = set_layers(r->daemon, json, s->sealed, err);
+/* The base is what the lowest layer says: a record may be older than the last rebase. */
+static int make_task(struct commit *c, struct orch_err *err)
+{
+	struct fsd_chain chain;
+	int rc = fsd_layer_chain(c->r->daemon->store, c->seal.sealed, &chain, err);
+
 	if (rc < 0)
 		return rc;
-	fsd_task_fd(&task, "layers", cas_store_layers_fd(r->daemon->store));
-	return fsd_transfer_run(r, &task, t, out, out_id, err);
+	c->task = fsd_task_json(c->r, "commit", false);
+	rc = c->task ? fsd_json_set_digest(c->task, "snapshot", &chain.base) : -ENOMEM;
+	if (rc == 0)
+		rc = set_owner(c->task, &c->ws->record);
+	if (rc == 0)
+		rc = set_layers(c->task, &chain);
+	c->ws->commit_layers = chain.count;
+	free(chain.v);
+	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
 }
 
-/* The workspace goes on, based on the new snapshot. A failure costs only space and time: it goes
- * on with its layers. */
-static void rebase(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_seal *s,
-    const struct orch_digest *id)
+/* With the workspace acquired: seals it, and sees to it that the layers stay. */
+static int begin(struct commit *c, struct orch_err *err)
 {
-	struct fsd_daemon *d = r->daemon;
-	struct fsd_ws_record rec = ws->record;
-	struct fsd_mount_client *c = NULL;
-	struct orch_err err = ORCH_ERR_INIT;
-	int rc = fsd_ws_connect(d, &rec, &c, &err);
-
-	if (rc == 0)
-		rc = fsd_mount_rebase(c, id, s->sealed, fsd_ws_deadline(d), &err);
-	fsd_mount_client_close(c);
-	rec.snapshot = *id;
-	if (rc == 0)
-		rc = fsd_ws_save(d->registry, ws, &rec, &err);
-	if (rc < 0)
-		orch_log(
-		    ORCH_LOG_WARN, "keeper", "rebase", "workspace=%s error=%s", rec.name, err.msg);
-	else
-		fsd_layer_remove_chain(d->store, s->sealed);
-}
-
-static int commit(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_transfer *t,
-    struct orch_json **out, struct orch_err *err)
-{
-	struct fsd_seal s = {0};
-	struct orch_digest id;
+	struct cas_store *store = c->r->daemon->store;
 	struct fsd_ws_visit v;
 	int rc;
 
-	if (ws->record.read_only)
+	if (c->ws->record.read_only)
 		return orch_err_set(err, EINVAL,
-		    "workspace '%s' is read-only: there is nothing to commit", ws->record.name);
-	rc = fsd_ws_enter(r, ws, &v, err);
+		    "workspace '%s' is read-only: there is nothing to commit", c->ws->record.name);
+	rc = fsd_ws_enter(c->r, c->ws, &v, err);
 	if (rc < 0)
 		return rc;
-	rc = fsd_ws_seal(r, ws, &s, err);
+	rc = fsd_ws_seal(c->r, c->ws, false, &c->seal, err);
+	fsd_ws_leave(c->r, c->ws, &v);
 	if (rc == 0)
-		rc = make_snapshot(r, ws, &s, t, out, &id, err);
+		rc = cas_layer_pin(store, c->seal.sealed, err);
+	if (rc < 0)
+		return rc;
+	c->ws->commit_layer = c->seal.sealed;
+	return make_task(c, err);
+}
+
+/* Layers are private to the daemon's user, so this worker keeps its ids; it reads no path of a
+ * peer. */
+static int make_snapshot(struct commit *c, const struct fsd_transfer *t, struct orch_json **out,
+    struct orch_digest *out_id, struct orch_err *err)
+{
+	struct fsd_task task = {.json = c->task};
+
+	fsd_task_fd(&task, "layers", cas_store_layers_fd(c->r->daemon->store));
+	return fsd_transfer_run(c->r, &task, t, out, out_id, err);
+}
+
+/* The mount process may have done it, and its answer have come too late. */
+static bool is_based_on(struct commit *c, const struct orch_digest *id)
+{
+	struct fsd_mount_client *client = NULL;
+	bool yes = fsd_ws_connect(c->r->daemon, &c->ws->record, &client, NULL) == 0 &&
+		   orch_digest_eq(&fsd_mount_client_hello(client)->snapshot, id);
+
+	fsd_mount_client_close(client);
+	return yes;
+}
+
+static int ask_to_rebase(struct commit *c, const struct orch_digest *id, struct orch_err *err)
+{
+	struct fsd_daemon *d = c->r->daemon;
+	struct fsd_mount_client *client = NULL;
+	int rc = fsd_ws_connect(d, &c->ws->record, &client, err);
+
 	if (rc == 0)
-		rebase(r, ws, &s, &id);
-	fsd_ws_leave(r, ws, &v);
-	if (rc == 0)
-		rc = fsd_seal_tell(&s, *out) < 0 ? orch_err_set(err, ENOMEM, "no memory") : 0;
-	fsd_seal_fini(&s);
+		rc = fsd_mount_rebase(client, id, c->seal.sealed, fsd_ws_long_deadline(d), err);
+	fsd_mount_client_close(client);
+	return rc < 0 && is_based_on(c, id) ? 0 : rc;
+}
+
+/* Acquired: the new base is put under the workspace. */
+static int rebase(struct commit *c, const struct orch_digest *id, struct orch_err *err)
+{
+	struct fsd_daemon *d = c->r->daemon;
+	uint64_t below = fsd_layer_parent(d->store, c->ws->record.layer);
+	struct fsd_ws_record rec;
+	struct fsd_ws_visit v;
+	int rc = fsd_ws_enter(c->r, c->ws, &v, err);
+
+	if (rc < 0)
+		return rc;
+	rc = ask_to_rebase(c, id, err);
+	rec = c->ws->record;
+	rec.snapshot = *id;
+	if (rc == 0) {
+		c->ws->layers = 1;
+		rc = fsd_ws_save(d->registry, c->ws, &rec, err);
+	}
+	fsd_ws_leave(c->r, c->ws, &v);
+	if (rc == 0) {
+		cas_layer_unpin(d->store, c->seal.sealed);
+		c->ws->commit_layer = 0;
+		fsd_layer_remove_chain(d->store, below);
+	}
 	return rc;
+}
+
+/* A failure costs only space and time: the workspace goes on with its layers, and the next commit makes
+ * good for it. */
+static bool go_on(struct commit *c, const struct orch_digest *id)
+{
+	struct fsd_daemon *d = c->r->daemon;
+	struct orch_err err = ORCH_ERR_INIT;
+	int rc = fsd_ws_take_again(c->r, c->ws, &err);
+
+	if (rc == 0) {
+		rc = rebase(c, id, &err);
+		fsd_registry_release(d->registry, c->ws);
+	}
+	if (rc < 0)
+		orch_log(ORCH_LOG_WARN, "keeper", "not-rebased",
+		    "workspace=%s layer=%" PRIu64 " error=%s", c->name, c->seal.sealed, err.msg);
+	return rc == 0;
+}
+
+/* What the pin has kept goes when nobody stands on it any more (the workspace was dropped). */
+static void end(struct commit *c)
+{
+	struct fsd_daemon *d = c->r->daemon;
+
+	if (c->ws->commit_layer != 0) {
+		cas_layer_unpin(d->store, c->seal.sealed);
+		c->ws->commit_layer = 0;
+		fsd_layer_remove_chain(d->store, c->seal.sealed);
+	}
+	c->ws->commit_layers = 0;
+	fsd_registry_commit_end(d->registry, c->ws);
+	fsd_seal_fini(&c->seal);
+	orch_json_free(c->task);
+}
+
+static int tell(struct commit *c, bool rebased, struct orch_json *answer, struct orch_err *err)
+{
+	int rc = fsd_seal_tell(&c->seal, answer);
+
+	if (rc == 0)
+		rc = orch_json_set_bool(answer, "rebased", rebased);
+	return rc < 0 ? orch_err_set(err, ENOMEM, "no memory") : 0;
 }
 
 int fsd_ws_commit(struct fsd_request *r, const char *name, const struct fsd_transfer *t,
     struct orch_json **out, struct orch_err *err)
 {
-	uint64_t begin = orch_clock_ns();
-	struct fsd_ws *ws;
-	int rc = fsd_ws_take(r, name, &ws, err);
+	uint64_t begun = orch_clock_ns();
+	struct commit c = {.r = r, .name = name};
+	struct orch_digest id;
+	bool rebased = false;
+	int rc = fsd_ws_take_commit(r, name, &c.ws, err);
 
 	if (rc < 0)
 		return rc;
-	rc = commit(r, ws, t, out, err);
-	fsd_registry_release(r->daemon->registry, ws);
+	rc = begin(&c, err);
+	fsd_registry_release(r->daemon->registry, c.ws);
 	if (rc == 0)
-		orch_log(ORCH_LOG_INFO, "keeper", "committed", "workspace=%s us=%" PRIu64, name,
-		    (orch_clock_ns() - begin) / 1000);
+		rc = make_snapshot(&c, t, out, &id, err);
+	if (rc == 0) {
+		rebased = go_on(&c, &id);
+		rc = tell(&c, rebased, *out, err);
+	}
+	end(&c);
+	if (rc == 0)
+		orch_log(ORCH_LOG_INFO, "keeper", "committed",
+		    "workspace=%s rebased=%d us=%" PRIu64, name, rebased,
+		    (orch_clock_ns() - begun) / 1000);
 	return rc;
 }

@@ -21,7 +21,7 @@ static int branch(struct fsd_request *r, const char *source, struct fsd_ws_recor
 
 	if (rc < 0)
 		return rc;
-	rc = fsd_ws_seal_any(r, ws, &s, err);
+	rc = fsd_ws_seal_any(r, ws, true, &s, err);
 	if (rc == 0) {
 		struct fsd_layer_spec layer = {
 		    .ws = rec, .parent = s.sealed, .next_ino = s.next_ino, .seq = s.seq + 1};

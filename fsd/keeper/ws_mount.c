@@ -18,6 +18,7 @@
 #define MODULE	 "keeper"
 #define END_MS	 5000
 #define LEAVE_MS 500
+#define LONG_MS	 600000
 
 char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 {
@@ -27,6 +28,13 @@ char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 uint64_t fsd_ws_deadline(const struct fsd_daemon *d)
 {
 	return orch_deadline_in_ms(d->settings->mount_timeout_s * 1000);
+}
+
+uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d)
+{
+	uint64_t usual = d->settings->mount_timeout_s * 1000;
+
+	return orch_deadline_in_ms(usual > LONG_MS ? usual : LONG_MS);
 }
 
 int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,

@@ -209,17 +209,28 @@ static int get_layer(
 	return 0;
 }
 
-int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+static int get_patiently(
+    struct cas_store *s, uint64_t id, bool whole, struct cas_layer *out, struct orch_err *err)
 {
 	struct cas_layer x;
 	int r = -ORCH_ECORRUPT;
 
 	/* A log that is being written may have been caught between two frames. */
 	for (int i = 0; i < READS_MAX && r == -ORCH_ECORRUPT; i++)
-		r = get_layer(s, id, true, &x, err);
+		r = get_layer(s, id, whole, &x, err);
 	if (r == 0)
 		*out = x;
 	return r;
+}
+
+int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+{
+	return get_patiently(s, id, true, out, err);
+}
+
+int cas_layer_head(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+{
+	return get_patiently(s, id, false, out, err);
 }
 
 /* ---- listing ---- */
@@ -374,19 +385,36 @@ int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, 
 
 /* ---- removing ---- */
 
-/* First out of layers/, durably, then file by file. */
-static int move_out(
-    struct cas_store *s, uint64_t id, char temp[NUMBER_BYTES + 8], struct orch_err *err)
+static void gone_name(uint64_t id, char temp[NUMBER_BYTES + 8])
 {
-	char name[NUMBER_BYTES];
+	snprintf(temp, NUMBER_BYTES + 8, "gone-%" PRIu64, id);
+}
+
+/* First out of layers/, which must be synced then, later file by file. */
+static int move_out(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	char name[NUMBER_BYTES], temp[NUMBER_BYTES + 8];
 	int r;
 
 	folder_name(id, name);
-	snprintf(temp, NUMBER_BYTES + 8, "gone-%s", name);
+	gone_name(id, temp);
 	r = orch_rename(s->layers_fd, name, s->tmp_fd, temp, 0);
-	if (r == 0)
-		r = orch_fd_sync(s->layers_fd);
 	return r < 0 ? orch_err_sys(err, -r, "remove layer %s", name) : 0;
+}
+
+static int remove_gone(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	char temp[NUMBER_BYTES + 8];
+
+	gone_name(id, temp);
+	return orch_remove_tree(s->tmp_fd, temp, err);
+}
+
+static int sync_layers(struct cas_store *s, struct orch_err *err)
+{
+	int r = orch_fd_sync(s->layers_fd);
+
+	return r < 0 ? orch_err_sys(err, -r, "sync of layers") : 0;
 }
 
 /* What names it can't be read: a parent is older than its child, and sealed. One without a log names
@@ -405,7 +433,41 @@ static bool may_be_parent(struct cas_store *s, const struct cas_layer *x)
 	return cas_layer_get(s, x->id, &whole, NULL) < 0 || whole.sealed;
 }
 
-/* change_lock is held. */
+/* change_lock is held, as below. */
+static bool is_pinned(const struct cas_store *s, uint64_t id)
+{
+	for (size_t i = 0; i < s->pin_count; i++)
+		if (s->pins[i] == id)
+			return true;
+	return false;
+}
+
+int cas_layer_pin(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	uint64_t *v;
+
+	pthread_mutex_lock(&s->change_lock);
+	v = realloc(s->pins, (s->pin_count + 1) * sizeof(*v));
+	if (v) {
+		s->pins = v;
+		v[s->pin_count++] = id;
+	}
+	pthread_mutex_unlock(&s->change_lock);
+	return v ? 0 : orch_err_set(err, ENOMEM, "out of memory");
+}
+
+void cas_layer_unpin(struct cas_store *s, uint64_t id)
+{
+	size_t i = 0;
+
+	pthread_mutex_lock(&s->change_lock);
+	while (i < s->pin_count && s->pins[i] != id)
+		i++;
+	ORCH_BUG_ON(i == s->pin_count);
+	s->pins[i] = s->pins[--s->pin_count];
+	pthread_mutex_unlock(&s->change_lock);
+}
+
 static int check_unused(struct layers *l, uint64_t id, struct orch_err *err)
 {
 	const struct cas_layer *x = find_layer(l, id), *damaged = NULL;
@@ -414,6 +476,8 @@ static int check_unused(struct layers *l, uint64_t id, struct orch_err *err)
 		return -ENOENT;
 	if (x->records > 0)
 		return orch_err_set(err, EBUSY, "layer %" PRIu64 " is used by a workspace", id);
+	if (is_pinned(l->s, id))
+		return orch_err_set(err, EBUSY, "layer %" PRIu64 " is being read", id);
 	for (size_t i = 0; i < l->count; i++) {
 		if (may_name(&l->v[i], id))
 			damaged = &l->v[i];
@@ -431,7 +495,6 @@ static int check_unused(struct layers *l, uint64_t id, struct orch_err *err)
 int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
 {
 	struct layers l = {.s = s, .err = err};
-	char temp[NUMBER_BYTES + 8];
 	int r;
 
 	pthread_mutex_lock(&s->change_lock);
@@ -439,12 +502,69 @@ int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
 	if (r == 0)
 		r = check_unused(&l, id, err);
 	if (r == 0)
-		r = move_out(s, id, temp, err);
+		r = move_out(s, id, err);
+	if (r == 0)
+		r = sync_layers(s, err);
 	pthread_mutex_unlock(&s->change_lock);
 	free(l.v);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	return orch_remove_tree(s->tmp_fd, temp, err);
+	return remove_gone(s, id, err);
+}
+
+/* Moves out the layers from `top` down, as far as nothing else names them. gone: room for all. */
+static int move_chain(struct layers *l, uint64_t top, uint64_t *gone, size_t *out_count,
+    uint64_t *out_kept, struct orch_err *err)
+{
+	while (top != 0) {
+		struct cas_layer *x = find_layer(l, top);
+		uint64_t parent;
+		int r;
+
+		if (!x)
+			break;
+		r = check_unused(l, top, err);
+		if (r == 0)
+			r = move_out(l->s, top, err);
+		if (r < 0) {
+			*out_kept = top;
+			return r;
+		}
+		gone[(*out_count)++] = top;
+		parent = x->status == 0 ? x->head.parent : 0;
+		x->head.parent = 0; /* it names nothing any more */
+		x->status = 0;
+		top = parent < top ? parent : 0;
+	}
+	return 0;
+}
+
+int cas_layer_remove_chain(
+    struct cas_store *s, uint64_t top, uint64_t *out_kept, struct orch_err *err)
+{
+	struct layers l = {.s = s, .err = err};
+	uint64_t *gone = NULL;
+	size_t count = 0;
+	int r, synced = 0;
+
+	*out_kept = 0;
+	pthread_mutex_lock(&s->change_lock);
+	r = list(&l, 0, err);
+	gone = r == 0 ? calloc(l.count + 1, sizeof(*gone)) : NULL;
+	if (r == 0 && !gone)
+		r = orch_err_set(err, ENOMEM, "out of memory");
+	if (r == 0)
+		r = move_chain(&l, top, gone, &count, out_kept, err);
+	if (count > 0)
+		synced = sync_layers(s, r < 0 ? NULL : err);
+	pthread_mutex_unlock(&s->change_lock);
+	for (size_t i = 0; i < count && synced == 0; i++)
+		if (remove_gone(s, gone[i], NULL) < 0)
+			orch_log(
+			    ORCH_LOG_WARN, "cache", "layer-not-removed", "layer=%" PRIu64, gone[i]);
+	free(l.v);
+	free(gone);
+	return r < 0 ? r : synced;
 }
 
 static bool is_unused(struct layers *l, const struct cas_layer *x)

@@ -37,11 +37,23 @@ int cas_layer_list(struct cas_store *s, unsigned flags, struct cas_layer **out, 
 /* One layer's head and whether it is sealed, without children and records. -ENOENT. */
 int cas_layer_get(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
-/* Removes folder and content; absent: success. -EBUSY while a layer or a record names it, and while
- * a damaged layer may: that one has a log whose head can't be read, and a higher number, and this
- * one is sealed, as every parent is. */
+/* The same without sealed and successor: reads no more than the head. */
+int cas_layer_head(struct cas_store *s, uint64_t id, struct cas_layer *out, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+/* Removes folder and content; absent: success. -EBUSY while a layer or a record names it, while it is
+ * pinned, and while a damaged layer may name it: that one has a log whose head can't be read, and a
+ * higher number, and this one is sealed, as every parent is. */
 int cas_layer_remove(struct cas_store *s, uint64_t id, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
+/* Removes the layer and those below it, up to the first that must stay; one look at who names what for
+ * all of them. *out_kept: that one, 0: none was kept; err says why then. What could be moved out of
+ * layers/ and not removed is removed by the next start. */
+int cas_layer_remove_chain(struct cas_store *s, uint64_t top, uint64_t *out_kept,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
+/* Somebody reads the layer, and so all below it: until as many unpins it is not removed. In memory: a
+ * process that ends has no readers. */
+int cas_layer_pin(struct cas_store *s, uint64_t id, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+void cas_layer_unpin(struct cas_store *s, uint64_t id) ORCH_NONNULL(1);
 /* Removes every layer that nothing names, and then their parents, and unfinished ones; a damaged one
  * that has a log stays. A layer that was just made and has no record yet is one that nothing names:
  * only call it while none is being made. *out_count may be NULL. */

@@ -368,6 +368,7 @@ void cas_store_close(struct cas_store *s)
 	orch_fd_close(s->root_fd);
 	pthread_mutex_destroy(&s->change_lock);
 	pthread_mutex_destroy(&s->pack_lock);
+	free(s->pins);
 	free(s->path);
 	free(s);
 }

@@ -34,6 +34,8 @@ struct cas_store {
 	atomic_uint publishing; /* publishes between their first rename and their commit */
 	atomic_bool unrecorded; /* tmp/ holds objects for cas_publish_retry */
 	uint64_t layer_next, layer_limit; /* numbers that are reserved in the database */
+	uint64_t *pins; /* layers that are read, one entry a reader; change_lock */
+	size_t pin_count;
 
 	/* Tests only: called at each named step of publishing. */
 	void (*step)(void *priv, const char *name);
