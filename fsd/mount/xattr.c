@@ -1,6 +1,7 @@
 /*
- * Extended attributes: user.* is kept in the node's record. security.* and trusted.* are refused: the
- * kernel asks for security.capability before each first write, and "none" is the cheapest answer.
+ * Extended attributes: user.* is kept in the node's record, all others are refused. "Not supported"
+ * tells a program to stop asking: ls -l asks for security.selinux of every file, unless it is told so
+ * once. Of security.capability every file simply has none, as on a file system that knows them.
  */
 #include <string.h>
 #include <sys/xattr.h>
@@ -24,7 +25,7 @@ int mnt_ns_getxattr(struct mnt_ns *ns, uint64_t id, const char *name, struct orc
 	int r;
 
 	if (!is_user(name))
-		return strncmp(name, "security.", 9) == 0 ? -ENODATA : -EOPNOTSUPP;
+		return strcmp(name, "security.capability") == 0 ? -ENODATA : -EOPNOTSUPP;
 	mnt_ns_lock(ns);
 	r = locate(ns, id, &n);
 	if (r == 0 && !fmt_xattrs_find(&mnt_ns_state(ns, n)->xattrs, name, &x))

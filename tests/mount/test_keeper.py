@@ -78,6 +78,21 @@ def requests_are_counted_and_what_the_kernel_knows_costs_none(t):
 
 
 @test(needs="fuse")
+def a_long_listing_of_what_the_kernel_knows_asks_nothing_of_each_file(t):
+    files = 50
+    d = started(t, {"d/f%d" % i: "" for i in range(files)})
+    w = create(t, d, "w")
+
+    def total():
+        return show(t, d, "w")["mount"]["requests"]["total"]
+    for _ in range(2):
+        t.run(["ls", "-lR", w["path"]])
+    before = total()
+    t.run(["ls", "-lR", w["path"]])
+    t.ok(total() - before < 10, "%d requests for %d files" % (total() - before, files))
+
+
+@test(needs="fuse")
 def a_cycle(t):
     d = started(t)
     w = create(t, d, "w")

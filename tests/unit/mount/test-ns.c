@@ -271,6 +271,7 @@ static void test_attributes_and_xattrs_stay(void **state)
 	assert_int_equal(mnt_ns_getxattr(w->ns, id, "user.a", &b), 0);
 	assert_int_equal(b.len, 5);
 	assert_int_equal(mnt_ns_getxattr(w->ns, id, "security.capability", &b), -ENODATA);
+	assert_int_equal(mnt_ns_getxattr(w->ns, id, "security.selinux", &b), -EOPNOTSUPP);
 }
 
 int main(void)
