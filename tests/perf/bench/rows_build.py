@@ -29,7 +29,8 @@ def _project(b):
 def _listed():
     argv = ["git", "-c", "safe.directory=*", "-C", SRC, "ls-files", "-z", "-co", "--exclude-standard"]
     names = os.fsdecode(command(*argv, stdout=subprocess.PIPE).stdout).split("\0")
-    return [n for n in names if n and os.path.lexists(os.path.join(SRC, n))]
+    # .orchignore would leave the Makefile out of the snapshot
+    return [n for n in names if n and n != ".orchignore" and os.path.lexists(os.path.join(SRC, n))]
 
 
 @row("F7", needs="fuse make gcc git")
