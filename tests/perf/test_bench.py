@@ -48,6 +48,11 @@ def a_small_run(t):
     t.match(page, r"(?m)^### ext4 with a journal$")
     t.match(page, r"(?m)^\| F6 \| create, 2 KB, 1 client, k/s \| \*\*\d")
     t.match(page, "F14 \\(not built yet: LFS\\)")
+    with open(t.path("page.md"), "w") as f:
+        f.write("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
+    t.run(argv("--markdown", out, "--page", t.path("page.md")), env=environment())
+    with open(t.path("page.md")) as f:
+        t.eq(f.read(), "before\n<!-- figures: begin -->\n\n%s<!-- figures: end -->\nafter\n" % page)
 
 
 @test(needs="fuse root loop mkfs.ext4", timeout=300)

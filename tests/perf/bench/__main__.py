@@ -23,7 +23,8 @@ def arguments():
     p.add_argument("--fs", choices=(*KINDS, "both"), default="both")
     p.add_argument("--rounds", type=int, metavar="N")
     p.add_argument("--json", metavar="FILE")
-    p.add_argument("--markdown", metavar="FILE")
+    p.add_argument("--markdown", metavar="FILE", nargs="+")
+    p.add_argument("--page", metavar="FILE")
     p.add_argument("row", nargs="*", metavar="ROW")
     return p.parse_args()
 
@@ -33,15 +34,15 @@ def chosen(names):
     unknown = set(names) - {r.name for r in known} - {name for name, _ in rows.MISSING}
     if unknown:
         sys.exit("bench: no such row: %s" % ", ".join(sorted(unknown)))
-    return [r for r in known if not names or r.name in names]
+    by_name = {r.name: r for r in known}
+    return [by_name[n] for n in names if n in by_name] if names else known
 
 
 class Run:
-    """All rows on one file system."""
+    """All rows on one file system. saved is called when there is more in the document."""
 
-    def __init__(self, b, kind):
-        self.b = b
-        self.document = {"fs": kind, "fs_text": KINDS[kind][0], "lines": [], "not_taken": [], "load_before": load_average()}
+    def __init__(self, b, document, saved):
+        self.b, self.document, self._saved = b, document, saved
         self.failed = False
 
     def not_taken(self, row, why):
@@ -64,6 +65,7 @@ class Run:
         for lacked in self.b.lacked:
             self.not_taken(row.name, "without " + lacked)
         print("     (%s: %.0f s, load %s)\n" % (row.name, time.monotonic() - begin, load_average()), flush=True)
+        self._note()
 
     def _group(self, row, group):
         lines = lines_of(row, group, alternate(group.variants, group.rounds or self.b.rounds))
@@ -71,21 +73,25 @@ class Run:
         for line in lines:
             print(table.text_line(line), flush=True)
 
+    def _note(self):
+        self.document["load_after"] = load_average()
+        self.document["transport"] = sorted(self.b.transports)
+        self._saved()
+
     def end(self, names):
         for row, why in rows.MISSING:
             if not names or row in names:
                 self.not_taken(row, why)
-        self.document["load_after"] = load_average()
-        self.document["transport"] = sorted(self.b.transports)
+        self._note()
 
 
-def measure(place, kind, args, wanted):
-    """(the document of one file system, problems)"""
-    sizes = sizes_of(args.size)
+def measure(place, document, args, wanted, saved):
+    """All rows on the file system that the document names; problems."""
+    sizes, kind = sizes_of(args.size), document["fs"]
     with place.disk(kind, sizes["image_bytes"], sizes["needed_bytes"]) as root:
         t = Context("bench")
         try:
-            run = Run(Bench(t, root, sizes, args.rounds or sizes["rounds"]), kind)
+            run = Run(Bench(t, root, sizes, args.rounds or sizes["rounds"]), document, saved)
             print("\n== %s\n" % KINDS[kind][0], flush=True)
             with run.b.daemon:
                 for row in wanted:
@@ -93,7 +99,25 @@ def measure(place, kind, args, wanted):
             run.end(args.row)
         finally:
             problems = t._close()
-    return run.document, problems + ["a row failed"] * run.failed
+    return problems + ["a row failed"] * run.failed
+
+
+def show(args):
+    """The JSON of earlier runs as Markdown: printed, or put into a page between its marks."""
+    text = ""
+    for path in args.markdown:
+        with open(path) as f:
+            text += table.markdown(json.load(f)) + "\n"
+    if not args.page:
+        print(text, end="")
+        return 0
+    with open(args.page) as f:
+        page = table.with_figures(f.read(), text)
+    if page is None:
+        sys.exit("bench: %s has no place for figures: %s ... %s" % (args.page, table.BEGIN, table.END))
+    with open(args.page, "w") as f:
+        f.write(page)
+    return 0
 
 
 def machine_facts():
@@ -105,6 +129,9 @@ def machine_facts():
 
 
 def save(document, path):
+    """After each row, so that a run that is ended has not been for nothing."""
+    if not path:
+        return
     with open(path + ".new", "w") as f:
         json.dump(document, f, indent=1)
     os.rename(path + ".new", path)
@@ -119,12 +146,11 @@ def bench(args):
     print("\n".join(table.machine_text(document["machine"])))
     place, problems = Place(os.path.join(BUILD, ".orch/bench")), []
     for kind in KINDS if args.fs == "both" else (args.fs,):
-        run, bad = measure(place, kind, args, wanted)
+        run = {"fs": kind, "fs_text": KINDS[kind][0], "lines": [], "not_taken": [], "transport": [],
+               "load_before": load_average()}
         document["runs"].append(run)
-        problems += bad
+        problems += measure(place, run, args, wanted, lambda: save(document, args.json))
         print("load average before %s, after %s" % (run["load_before"], run["load_after"]))
-        if args.json:
-            save(document, args.json)
     for problem in problems:
         print("bench: " + problem, file=sys.stderr)
     return 1 if problems else 0
@@ -135,9 +161,7 @@ def main():
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     args = arguments()
     if args.markdown:
-        with open(args.markdown) as f:
-            print(table.markdown(json.load(f)))
-        return 0
+        return show(args)
     try:
         return bench(args)
     except KeyboardInterrupt:

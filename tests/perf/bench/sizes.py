@@ -16,7 +16,10 @@ _TABLE = {
     "walked_files":          (300,      10000,     100000,    100000),      # F3, F4
     "grepped_files":         (100,      1000,      5000,      20000),       # F5
     "small_files":           (50,       500,       4000,      4000),        # F6
-    "forked_files":          ((100,),   (1000,),   (1000, 100000, 500000), (1000, 100000, 500000)),  # F8
+    "compiled":              (("core",), ("core", "format"), ("core", "format", "view", "cache", "sync"),
+                              ("core", "format", "view", "cache", "sync")),  # F7: libraries of orch itself
+    "forked_files":          ((100,),   (1000, 10000),   (1000, 100000, 500000),
+                              (1000, 100000, 500000)),                       # F8
     "forks":                 (2,        20,        20,        100),
     "remembered_files":      (300,      10000,     500000,    500000),      # F9
     "synced_files":          (300,      5000,      100000,    100000),      # F10

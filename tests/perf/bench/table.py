@@ -1,6 +1,8 @@
 """The figures as text for a terminal and as Markdown for docs/performance.md, both from the document that --json writes. Pure."""
 from figures import CLASSIC, ORCH
 
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"    # in a page
+
 
 def number(value):
     """Three digits that count."""
@@ -76,8 +78,16 @@ def _run(run):
 def markdown(document):
     out = ["`%s` on %s:" % (document["command"], document["date"]), "", "| | |", "|---|---|"]
     out += ["| %s | %s |" % (k.replace("_", " "), v) for k, v in document["machine"].items()]
+    out += ["| way of requests, of data | %s |" % "; ".join(sorted({x for r in document["runs"] for x in r["transport"]}))]
     out += ["| load average before, after | %s |" % "; ".join(
         "%s: %s, %s" % (r["fs"], r["load_before"], r["load_after"]) for r in document["runs"]), ""]
     for run in document["runs"]:
         out += _run(run)
     return "\n".join(out)
+
+
+def with_figures(page, text):
+    """The page with this text between its marks, or None when it has none."""
+    head, begin, rest = page.partition(BEGIN + "\n")
+    _old, end, tail = rest.partition(END + "\n")
+    return head + begin + "\n" + text + end + tail if begin and end else None
