@@ -38,6 +38,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/url.c %D%/url.h \
 	%D%/watch.c %D%/watch.h \
 	%D%/worker.c %D%/worker.h \
+	%D%/worker_output.c %D%/worker_output.h \
 	%D%/ws_change.c %D%/ws_change.h \
 	%D%/ws_changes.c \
 	%D%/ws_commit.c \

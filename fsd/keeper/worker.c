@@ -1,11 +1,10 @@
-/* Workers: places, the process, the lines that it writes. */
+/* Workers: places and the process. */
 #include "worker.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
@@ -13,11 +12,10 @@
 #include "core/path.h"
 #include "core/process.h"
 #include "events.h"
-#include "json_value.h"
+#include "worker_output.h"
 
-#define LINE_MAX_BYTES ((size_t)8 << 20)
-#define TURN_MS	       100
-#define GRACE_MS       5000
+#define TURN_MS	 100
+#define GRACE_MS 5000
 
 struct fsd_workers {
 	unsigned max;
@@ -88,95 +86,6 @@ static void give_place(struct fsd_workers *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* ---- what it writes ---- */
-
-struct output {
-	struct fsd_request *r;
-	struct orch_buf line; /* of standard output, not ended yet */
-	char complaint[512];  /* end of standard error */
-	size_t complaint_len;
-	struct orch_json *result, *error;
-	struct orch_err err; /* of parsing */
-};
-
-static void output_fini(struct output *o)
-{
-	orch_buf_fini(&o->line);
-	orch_json_free(o->result);
-	orch_json_free(o->error);
-}
-
-static struct orch_json *copy_member(const struct orch_json *j, const char *key)
-{
-	const struct orch_json *v = orch_json_get(j, key);
-
-	return v ? fsd_json_copy(v) : NULL;
-}
-
-static int on_line(struct output *o, const char *p, size_t n)
-{
-	orch_auto(json) struct orch_json *j = NULL;
-	int rc = orch_json_parse(p, n, &j, &o->err);
-
-	if (rc < 0) {
-		orch_err_wrap(&o->err, "a line of the worker");
-		return rc;
-	}
-	if (orch_json_get(j, "event"))
-		return o->r->events ? fsd_events_add(o->r->events, p, n) : 0;
-	orch_json_free(o->result);
-	orch_json_free(o->error);
-	o->result = copy_member(j, "result");
-	o->error = copy_member(j, "error");
-	return 0;
-}
-
-static void on_complaint(struct output *o, const char *p, size_t n)
-{
-	size_t max = sizeof(o->complaint) - 1;
-
-	if (n > max) {
-		p += n - max;
-		n = max;
-	}
-	if (o->complaint_len + n > max) {
-		size_t drop = o->complaint_len + n - max;
-
-		memmove(o->complaint, o->complaint + drop, o->complaint_len - drop);
-		o->complaint_len -= drop;
-	}
-	memcpy(o->complaint + o->complaint_len, p, n);
-	o->complaint_len += n;
-	o->complaint[o->complaint_len] = '\0';
-}
-
-static int on_output(void *priv, int stream, const void *data, size_t n)
-{
-	struct output *o = priv;
-	const char *p = data, *end = p + n;
-	int rc = 0;
-
-	if (stream != 1) {
-		on_complaint(o, p, n);
-		return 0;
-	}
-	while (rc >= 0 && p < end) {
-		const char *nl = memchr(p, '\n', (size_t)(end - p));
-		size_t part = (size_t)((nl ? nl : end) - p);
-
-		rc = orch_buf_add(&o->line, p, part);
-		if (rc < 0)
-			return orch_err_set(&o->err, EPROTO, "a line of the worker is too long");
-		p += part;
-		if (!nl)
-			break;
-		p++;
-		rc = o->line.len ? on_line(o, (const char *)o->line.data, o->line.len) : 0;
-		orch_buf_reset(&o->line);
-	}
-	return rc;
-}
-
 /* ---- the process ---- */
 
 void fsd_task_fd(struct fsd_task *t, const char *name, int fd)
@@ -210,8 +119,13 @@ static int task_file(struct fsd_task *t, int *out_fd, struct orch_err *err)
 	return 0;
 }
 
-static int start(struct fsd_task *t, int task_fd, struct output *o, struct orch_process **out,
-    struct orch_err *err)
+static int on_output(void *priv, int stream, const void *data, size_t n)
+{
+	return fsd_worker_output_add(priv, stream, data, n);
+}
+
+static int start(struct fsd_task *t, int task_fd, struct fsd_worker_output *o,
+    struct orch_process **out, struct orch_err *err)
 {
 	orch_auto(free) char *program =
 	    orch_path_program("orch-worker", "../worker/orch-worker", err);
@@ -238,7 +152,7 @@ static int start(struct fsd_task *t, int task_fd, struct output *o, struct orch_
 }
 
 static int pump(struct fsd_workers *w, struct fsd_request *r, struct orch_process *p,
-    struct output *o, int *out_status, struct orch_err *err)
+    struct fsd_worker_output *o, int *out_status, struct orch_err *err)
 {
 	int rc = orch_process_wait(
 	    p, orch_deadline_in_ms(w->timeout_s * 1000), r->cancel_fd, out_status, err);
@@ -255,43 +169,8 @@ static int pump(struct fsd_workers *w, struct fsd_request *r, struct orch_proces
 	return rc;
 }
 
-static int ended_badly(const struct output *o, int status, struct orch_err *err)
-{
-	const char *why = *o->complaint ? o->complaint : "it said nothing";
-
-	if (WIFSIGNALED(status))
-		return orch_err_set(
-		    err, EIO, "the worker was killed by signal %d: %s", WTERMSIG(status), why);
-	return orch_err_set(err, EIO, "the worker ended with status %d and no result: %s",
-	    WIFEXITED(status) ? WEXITSTATUS(status) : -1, why);
-}
-
-static int told_error(const struct output *o, struct orch_err *err)
-{
-	const char *code = orch_json_str(orch_json_get(o->error, "code"));
-	const char *message = orch_json_str(orch_json_get(o->error, "message"));
-	int e = code ? orch_err_code(code) : 0;
-
-	return orch_err_set(err, e ? e : EIO, "%s", message ? message : "the worker failed");
-}
-
-static int verdict(struct output *o, int status, struct orch_json **out_result,
-    struct orch_json **out_error, struct orch_err *err)
-{
-	int rc;
-
-	if (o->result && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		*out_result = orch_take(o->result);
-		return 0;
-	}
-	rc = o->error ? told_error(o, err) : ended_badly(o, status, err);
-	if (out_error && o->error)
-		*out_error = orch_take(o->error);
-	return rc;
-}
-
-static int run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t, struct output *o,
-    int *out_status, struct orch_err *err)
+static int run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t,
+    struct fsd_worker_output *o, int *out_status, struct orch_err *err)
 {
 	orch_auto(fd) int task_fd = -1;
 	struct orch_process *p = NULL;
@@ -305,20 +184,27 @@ static int run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t,
 	return rc;
 }
 
+static int on_event(void *priv, const char *line, size_t len)
+{
+	struct fsd_request *r = priv;
+
+	return r->events ? fsd_events_add(r->events, line, len) : 0;
+}
+
 int fsd_worker_run(struct fsd_workers *w, struct fsd_request *r, struct fsd_task *t,
     struct orch_json **out_result, struct orch_json **out_error, struct orch_err *err)
 {
-	struct output o = {.r = r, .err = ORCH_ERR_INIT};
+	struct fsd_worker_output o;
 	int status = 0;
 	int rc = take_place(w, r, err);
 
 	if (rc < 0)
 		return rc;
-	orch_buf_init(&o.line, LINE_MAX_BYTES);
+	fsd_worker_output_init(&o, on_event, r);
 	rc = run(w, r, t, &o, &status, err);
 	give_place(w);
 	if (rc == 0)
-		rc = verdict(&o, status, out_result, out_error, err);
-	output_fini(&o);
+		rc = fsd_worker_output_end(&o, status, out_result, out_error, err);
+	fsd_worker_output_fini(&o);
 	return rc;
 }
