@@ -19,6 +19,7 @@
 
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/http_answer.h"
 
 #define CURL_SONAME "libcurl.so.4"
 
@@ -82,10 +83,7 @@ struct exchange {
 	struct curl_slist *headers;
 	struct orch_buf sent;
 	struct orch_buf url;
-	struct orch_buf body; /* of a stream: the line that is not complete yet */
-	bool stream;
-	struct orch_json *last; /* of a stream: the line with "result" or "error" */
-	int failed;		/* -errno of a callback; ends the transfer */
+	struct orch_http_answer answer;
 	struct orch_err *err;
 };
 
@@ -135,79 +133,20 @@ static int client_ready(struct orch_http_client *c, struct orch_err *err)
 	return c->multi && c->easy ? 0 : orch_err_sys(err, ENOMEM, "cannot make an HTTP client");
 }
 
-/* A line of a stream: an event goes to the caller at once, the last line is kept. */
-static int take_line(struct exchange *x, const char *p, size_t n)
-{
-	orch_auto(json) struct orch_json *line = NULL;
-	int r;
-
-	while (n > 0 && isspace((unsigned char)p[n - 1]))
-		n--;
-	if (n == 0)
-		return 0;
-	r = orch_json_parse(p, n, &line, x->err);
-	if (r < 0) {
-		orch_err_wrap(x->err, "the daemon's answer");
-		return r;
-	}
-	if (x->last)
-		return orch_err_set(
-		    x->err, ORCH_EFORMAT, "the daemon's answer goes on after its result");
-	/* an event may have a text called "error"; the last line has an object */
-	if (orch_json_get(line, "result") || orch_json_get(orch_json_get(line, "error"), "code")) {
-		x->last = orch_take(line);
-		return 0;
-	}
-	return x->req->on_event ? x->req->on_event(x->req->priv, line) : 0;
-}
-
-static int take_lines(struct exchange *x, const char *p, size_t n)
-{
-	while (n > 0) {
-		const char *nl = memchr(p, '\n', n);
-		size_t len = nl ? (size_t)(nl - p) : n;
-		int r = orch_buf_add(&x->body, p, len);
-
-		if (r < 0)
-			return orch_err_sys(x->err, -r, "the daemon's answer");
-		if (!nl)
-			return 0;
-		r = take_line(x, (const char *)x->body.data, x->body.len);
-		if (r < 0)
-			return r;
-		orch_buf_reset(&x->body);
-		p += len + 1;
-		n -= len + 1;
-	}
-	return 0;
-}
-
 static size_t on_body(char *p, size_t size, size_t n, void *priv)
 {
 	struct exchange *x = priv;
-	int r;
 
 	n *= size;
-	if (x->stream) {
-		r = take_lines(x, p, n);
-	} else {
-		r = orch_buf_add(&x->body, p, n);
-		if (r < 0)
-			orch_err_sys(x->err, -r, "the daemon's answer");
-	}
-	if (r < 0)
-		x->failed = r;
-	return r < 0 ? 0 : n;
+	return orch_http_answer_body(&x->answer, p, n) < 0 ? 0 : n;
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *priv)
 {
-	static const char name[] = "content-type:", type[] = "application/x-ndjson";
 	struct exchange *x = priv;
 
 	n *= size;
-	if (n > sizeof(name) && strncasecmp(p, name, sizeof(name) - 1) == 0)
-		x->stream = memmem(p, n, type, sizeof(type) - 1) != NULL;
+	orch_http_answer_header(&x->answer, p, n);
 	return n;
 }
 
@@ -242,8 +181,7 @@ static void exchange_fini(struct exchange *x)
 		lib.slist_free_all(x->headers);
 	orch_buf_fini(&x->sent);
 	orch_buf_fini(&x->url);
-	orch_buf_fini(&x->body);
-	orch_json_free(x->last);
+	orch_http_answer_fini(&x->answer);
 }
 
 /* Options only fail for lack of memory, which the transfer then meets again. */
@@ -325,11 +263,10 @@ static int no_transfer(const struct orch_http_client *c, const struct exchange *
 {
 	long os_errno = 0;
 
-	if (x->failed) /* a callback ended it and has said why */
-		return x->err && x->err->code > 0
-			   ? x->failed
-			   : orch_err_set(x->err, -x->failed, "%s %s was stopped", x->req->method,
-				 x->req->path);
+	if (x->answer.failed) /* a callback ended it and has said why */
+		return x->err->code > 0 ? x->answer.failed
+					: orch_err_set(x->err, -x->answer.failed,
+					      "%s %s was stopped", x->req->method, x->req->path);
 	if (code == CURLE_OUT_OF_MEMORY)
 		return orch_err_sys(x->err, ENOMEM, "cannot talk to the daemon");
 	lib.easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os_errno);
@@ -341,60 +278,6 @@ static int no_transfer(const struct orch_http_client *c, const struct exchange *
 		    x->err, ORCH_ENODAEMON, "no daemon answers on %s", c->socket_path);
 	return orch_err_set(x->err, ECONNRESET, "%s %s: the daemon on %s broke off: %s",
 	    x->req->method, x->req->path, c->socket_path, lib.easy_strerror(code));
-}
-
-/* {"error":{"code","message"}} as -errno; an answer without it by its status. */
-static int api_error(const struct orch_json *answer, long status, struct orch_err *err)
-{
-	const struct orch_json *e = orch_json_get(answer, "error");
-	const char *name = orch_json_str(orch_json_get(e, "code"));
-	const char *message = orch_json_str(orch_json_get(e, "message"));
-	int code = name ? orch_err_code(name) : 0;
-
-	if (code == 0)
-		code = status == 404 ? ENOENT : EIO;
-	if (message)
-		return orch_err_set(err, code, "%s", message);
-	return orch_err_set(err, code, "the daemon answered with HTTP status %ld", status);
-}
-
-static int stream_answer(struct exchange *x, long status, struct orch_json **out)
-{
-	int r = x->body.len ? take_line(x, (const char *)x->body.data, x->body.len) : 0;
-
-	if (r < 0)
-		return x->err && x->err->code ? r
-					      : orch_err_set(x->err, -r, "the answer was stopped");
-	if (!x->last)
-		return orch_err_set(x->err, ECONNRESET, "%s %s: the answer ends without a result",
-		    x->req->method, x->req->path);
-	if (orch_json_get(x->last, "error"))
-		return api_error(x->last, status, x->err);
-	*out = orch_json_take(x->last, "result");
-	return *out ? 0 : orch_err_sys(x->err, ENOMEM, "the daemon's answer");
-}
-
-static int plain_answer(struct exchange *x, long status, struct orch_json **out)
-{
-	orch_auto(json) struct orch_json *answer = NULL;
-	bool good = status >= 200 && status < 300;
-	int r = 0;
-
-	if (x->body.len > 0)
-		r = orch_json_parse(
-		    (const char *)x->body.data, x->body.len, &answer, good ? x->err : NULL);
-	if (!good)
-		return api_error(answer, status, x->err);
-	if (r < 0) {
-		orch_err_wrap(x->err, "the daemon's answer");
-		return r;
-	}
-	if (!answer)
-		answer = orch_json_object();
-	if (!answer)
-		return orch_err_sys(x->err, ENOMEM, "the daemon's answer");
-	*out = orch_take(answer);
-	return 0;
 }
 
 static int exchange_run(struct orch_http_client *c, struct exchange *x, struct orch_json **out)
@@ -417,7 +300,7 @@ static int exchange_run(struct orch_http_client *c, struct exchange *x, struct o
 	lib.multi_remove_handle(c->multi, c->easy);
 	if (r < 0)
 		return r;
-	return x->stream ? stream_answer(x, status, out) : plain_answer(x, status, out);
+	return orch_http_answer_end(&x->answer, status, out);
 }
 
 int orch_http_request(struct orch_http_client *c, const struct orch_http_request *req,
@@ -428,10 +311,11 @@ int orch_http_request(struct orch_http_client *c, const struct orch_http_request
 	    .req = req,
 	    .sent = ORCH_BUF_INIT,
 	    .url = ORCH_BUF_INIT,
-	    .body = ORCH_BUF_INIT,
 	    .err = &own,
 	};
 	int r = client_ready(c, &own);
+
+	orch_http_answer_init(&x.answer, req, &own);
 
 	if (r == 0) {
 		r = exchange_fill(&x);

@@ -14,6 +14,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/hash.c %D%/hash.h \
 	%D%/hash_xxh.h %D%/hash_xxh_body.h \
 	%D%/hash_xxh_avx2.c %D%/hash_xxh_base.c \
+	%D%/http_answer.c %D%/http_answer.h \
 	%D%/http_client.c %D%/http_client.h \
 	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \

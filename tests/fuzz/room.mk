@@ -62,3 +62,7 @@ check_PROGRAMS += %D%/fuzz-checkout
 %C%_fuzz_checkout_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
 check_PROGRAMS += %D%/fuzz-mount-answer
 %C%_fuzz_mount_answer_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
+check_PROGRAMS += %D%/fuzz-worker-output
+%C%_fuzz_worker_output_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
+check_PROGRAMS += %D%/fuzz-http-answer
+%C%_fuzz_http_answer_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
