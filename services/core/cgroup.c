@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "core/cgroup_place.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/path.h"
@@ -47,94 +48,6 @@ struct orch_cgroup {
 	int procs[CONTROLLERS];
 	unsigned lacks;
 };
-
-static bool list_has(const char *list, size_t len, const char *name)
-{
-	size_t name_len = strlen(name);
-
-	while (len >= name_len) {
-		const char *comma = memchr(list, ',', len);
-		size_t n = comma ? (size_t)(comma - list) : len;
-
-		if (n == name_len && memcmp(list, name, n) == 0)
-			return true;
-		if (!comma)
-			return false;
-		list += n + 1;
-		len -= n + 1;
-	}
-	return false;
-}
-
-/* The group of this process in that hierarchy, from the text of /proc/self/cgroup; malloc'd. */
-static char *own_group(const char *text, enum controller c)
-{
-	for (const char *line = text; *line;) {
-		size_t len = strcspn(line, "\n");
-		const char *list = memchr(line, ':', len);
-		const char *path = list ? strchr(list + 1, ':') : NULL;
-
-		if (path && path < line + len &&
-		    list_has(list + 1, (size_t)(path - list - 1), controller_names[c]))
-			return strndup(path + 1, (size_t)(line + len - path - 1));
-		line += len + (line[len] == '\n');
-	}
-	return NULL;
-}
-
-struct mount_line {
-	char root[PATH_MAX];
-	char point[PATH_MAX];
-	char type[32];
-	char options[512];
-};
-
-/* "36 35 0:31 root point options ... - type source super"; see proc(5). */
-static bool mount_line_parse(const char *line, struct mount_line *out)
-{
-	const char *dash = strstr(line, " - ");
-
-	return dash && sscanf(line, "%*d %*d %*s %4095s %4095s", out->root, out->point) == 2 &&
-	       sscanf(dash, " - %31s %*s %511s", out->type, out->options) == 2;
-}
-
-static bool mount_serves(const struct mount_line *m, enum controller c)
-{
-	if (c == V2)
-		return strcmp(m->type, "cgroup2") == 0;
-	return strcmp(m->type, "cgroup") == 0 &&
-	       list_has(m->options, strlen(m->options), controller_names[c]);
-}
-
-/* The folder of group `path` below a mount that shows the tree from `root` on; malloc'd. */
-static char *folder_of(const struct mount_line *m, const char *path)
-{
-	size_t root_len = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
-
-	if (strncmp(path, "/..", 3) == 0 || strncmp(path, m->root, root_len) != 0)
-		return NULL;
-	path += root_len;
-	return orch_path_join(m->point, path + (path[0] == '/'));
-}
-
-/* The folder of this process's own group; NULL when that hierarchy is not mounted. */
-static char *own_folder(const char *groups, const char *mounts, enum controller c)
-{
-	orch_auto(free) char *path = own_group(groups, c);
-	orch_auto(free) struct mount_line *m = malloc(sizeof(*m));
-
-	if (!path || !m)
-		return NULL;
-	for (const char *line = mounts; *line;) {
-		size_t len = strcspn(line, "\n");
-		orch_auto(free) char *copy = strndup(line, len);
-
-		if (copy && mount_line_parse(copy, m) && mount_serves(m, c))
-			return folder_of(m, path);
-		line += len + (line[len] == '\n');
-	}
-	return NULL;
-}
 
 static int file_read(int dir, const char *name, char *out, size_t cap)
 {
@@ -345,7 +258,8 @@ static int folders_make(struct orch_cgroup *g, const char *name, const struct or
 
 		if (!is_wanted(g, (enum controller)c, l) || !groups.len || !mounts.len)
 			continue;
-		parent = own_folder((char *)groups.data, (char *)mounts.data, (enum controller)c);
+		parent = orch_cgroup_place(
+		    (char *)groups.data, (char *)mounts.data, controller_names[c]);
 		if (!parent)
 			continue;
 		if (c == V2 && (l->memory_bytes || l->cpu_milli || l->pids))

@@ -12,6 +12,7 @@
 
 #include "core/err.h"
 #include "core/fd.h"
+#include "core/proc_stat.h"
 
 #define NS ((int64_t)ORCH_NS_PER_S)
 
@@ -86,11 +87,9 @@ void orch_wall_format(int64_t wall_ns, char out[ORCH_RFC3339_BYTES])
 	snprintf(out + n, ORCH_RFC3339_BYTES - n, ".%09ldZ", ts.tv_nsec);
 }
 
-/* Field 3 (state) and 22 (start) of /proc/<pid>/stat; the name before them may hold anything. */
-static int stat_read(int32_t pid, char *out_state, uint64_t *out_start)
+static int stat_read(int32_t pid, struct orch_proc_stat *out)
 {
-	char path[64], text[1024];
-	char *p;
+	char path[64], text[ORCH_PROC_STAT_BYTES];
 	ssize_t n;
 	int fd;
 
@@ -103,38 +102,30 @@ static int stat_read(int32_t pid, char *out_state, uint64_t *out_start)
 	if (n <= 0)
 		return -ESRCH;
 	text[n] = '\0';
-	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1,
-		      " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-		      " %" SCNu64,
-		      out_state, out_start) != 2)
-		return -EIO;
-	return 0;
+	return orch_proc_stat_parse(text, out);
 }
 
 int orch_proc_id_get(int32_t pid, struct orch_proc_id *out)
 {
-	uint64_t start = 0;
-	char state;
+	struct orch_proc_stat s;
 	int r;
 
 	if (pid <= 0)
 		return -EINVAL;
-	r = stat_read(pid, &state, &start);
+	r = stat_read(pid, &s);
 	if (r < 0)
 		return r;
-	*out = (struct orch_proc_id){.pid = pid, .start_ticks = start};
+	*out = (struct orch_proc_id){.pid = pid, .start_ticks = s.start_ticks};
 	return 0;
 }
 
 int orch_proc_id_alive(const struct orch_proc_id *id)
 {
-	uint64_t start = 0;
-	char state = 0;
+	struct orch_proc_stat s;
 
-	if (id->pid <= 0 || stat_read(id->pid, &state, &start) < 0)
+	if (id->pid <= 0 || stat_read(id->pid, &s) < 0)
 		return 0;
-	return start == id->start_ticks && state != 'Z' && state != 'X';
+	return s.start_ticks == id->start_ticks && s.state != 'Z' && s.state != 'X';
 }
 
 int orch_boot_id(char out[37])

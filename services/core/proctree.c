@@ -17,6 +17,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/proc_stat.h"
 #include "core/size.h"
 
 struct proc {
@@ -31,24 +32,11 @@ struct table {
 	size_t count, cap;
 };
 
-static bool stat_parse(char *text, struct proc *out)
-{
-	char *p = strrchr(text, ')');
-	char state;
-
-	if (!p || sscanf(p + 1,
-		      " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-		      " %" SCNu64,
-		      &state, &out->parent, &out->group, &out->session, &out->id.start_ticks) != 5)
-		return false;
-	out->dead = state == 'Z' || state == 'X';
-	return true;
-}
-
 static bool proc_read(int proc, const char *pid, struct proc *out)
 {
 	orch_auto(fd) int fd = -1;
-	char path[64], text[1024];
+	char path[64], text[ORCH_PROC_STAT_BYTES];
+	struct orch_proc_stat s;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%.20s/stat", pid);
@@ -57,8 +45,16 @@ static bool proc_read(int proc, const char *pid, struct proc *out)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	*out = (struct proc){.id.pid = (int32_t)strtol(pid, NULL, 10)};
-	return stat_parse(text, out);
+	if (orch_proc_stat_parse(text, &s) < 0)
+		return false;
+	*out = (struct proc){
+	    .id = {.pid = (int32_t)strtol(pid, NULL, 10), .start_ticks = s.start_ticks},
+	    .parent = s.parent,
+	    .group = s.group,
+	    .session = s.session,
+	    .dead = s.state == 'Z' || s.state == 'X',
+	};
+	return true;
 }
 
 static int table_add(struct table *t, const struct proc *p)

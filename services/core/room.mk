@@ -2,6 +2,7 @@ noinst_LIBRARIES += %D%/libcore.a
 %C%_libcore_a_SOURCES = \
 	%D%/buf.c %D%/buf.h \
 	%D%/cgroup.c %D%/cgroup.h \
+	%D%/cgroup_place.c %D%/cgroup_place.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/compiler.c %D%/compiler.h \
 	%D%/cursor.c %D%/cursor.h \
@@ -21,6 +22,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/nearest.c %D%/nearest.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/proc_stat.c %D%/proc_stat.h \
 	%D%/process.c %D%/process.h \
 	%D%/proctree.c %D%/proctree.h \
 	%D%/size.h \

@@ -66,3 +66,5 @@ check_PROGRAMS += %D%/fuzz-worker-output
 %C%_fuzz_worker_output_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
 check_PROGRAMS += %D%/fuzz-http-answer
 %C%_fuzz_http_answer_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/fuzz-proc
+%C%_fuzz_proc_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)

@@ -1,0 +1,51 @@
+/*
+ * Texts of /proc, in which others' names stand: the line of a process (the input begins with '!'), else where a
+ * control group lies: controller, /proc/self/cgroup and /proc/self/mountinfo, each up to a NUL.
+ */
+#include <stdio.h>
+#include "core/cgroup_place.h"
+#include "core/proc_stat.h"
+#include "tests/lib/fuzz.h"
+
+/* A process may call itself anything of 15 bytes; that changes nothing of the rest. */
+static void process(const uint8_t *data, size_t size)
+{
+	char *name = fuzz_text(data, size < 15 ? size : 15), *text = fuzz_text(data, size);
+	struct orch_proc_stat s = {.state = 0};
+	char line[256];
+
+	if (orch_proc_stat_parse(text, &s) == 0)
+		fuzz_must(s.state != 0);
+	snprintf(line, sizeof(line),
+	    "12 (%s) S 3 4 5 -1 0 6 7 8 9 10 11 12 13 -14 15 16 17 18 18446744073709551615 0 0",
+	    name);
+	fuzz_must(orch_proc_stat_parse(line, &s) == 0);
+	fuzz_must(s.state == 'S' && s.parent == 3 && s.group == 4 && s.session == 5);
+	fuzz_must(s.start_ticks == UINT64_MAX);
+	free(name);
+	free(text);
+}
+
+static void group(struct fuzz_input *in)
+{
+	char *controller = fuzz_word(in, '\0'), *groups = fuzz_word(in, '\0');
+	char *mounts = fuzz_word(in, '\0');
+	char *place = orch_cgroup_place(groups, mounts, controller);
+
+	fuzz_must(place == NULL || *place);
+	free(place);
+	free(controller);
+	free(groups);
+	free(mounts);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input in = {data, size};
+
+	if (size > 0 && data[0] == '!')
+		process(data + 1, size - 1);
+	else
+		group(&in);
+	return 0;
+}
