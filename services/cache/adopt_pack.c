@@ -289,8 +289,14 @@ int cas_adopt_check_pack(
 {
 	int r = open_pack(a, err);
 
-	if (r == 0)
-		r = check_records(a, err);
+	return r < 0 ? r : cas_adopt_check_records(a, snapshot, err);
+}
+
+int cas_adopt_check_records(
+    struct cas_adopt *a, const struct orch_digest *snapshot, struct orch_err *err)
+{
+	int r = check_records(a, err);
+
 	if (r == 0 && !orch_digest_is_null(snapshot))
 		r = check_fit(a, snapshot, err);
 	return r;

@@ -146,6 +146,9 @@ void cas_adopt_fini(struct cas_adopt *a);
 /* adopt_pack.c: the pack's part of cas_adopt_check. */
 int cas_adopt_check_pack(
     struct cas_adopt *a, const struct orch_digest *snapshot, struct orch_err *err) ORCH_WUR;
+/* The same of a pack that is open: pack_fd is not read, -1 means there is none. */
+int cas_adopt_check_records(
+    struct cas_adopt *a, const struct orch_digest *snapshot, struct orch_err *err) ORCH_WUR;
 
 /* publish.c: after a crash, records the objects that a cut-off publish had moved into place. */
 int cas_publish_recover(struct cas_store *s, struct orch_err *err) ORCH_WUR;

@@ -68,3 +68,5 @@ check_PROGRAMS += %D%/fuzz-http-answer
 %C%_fuzz_http_answer_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/fuzz-proc
 %C%_fuzz_proc_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/fuzz-adopt
+%C%_fuzz_adopt_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
