@@ -24,7 +24,7 @@
 #include "core/log.h"
 #include "core/path.h"
 #include "core/process.h"
-#include "providers/init_protocol.h"
+#include "providers/init_report.h"
 
 #define EARLY_MAX_BYTES ((size_t)16 << 10)
 #define KILLED_MS	3000 /* until orch-init has ended everything after SIGKILL */
@@ -40,12 +40,8 @@ struct prv_host_task {
 	int control;		      /* our end of orch-init's socket */
 	bool interactive;
 
-	/* What orch-init has said. */
-	bool ready, ended;
-	int wait_status;
-	int setup_code, setup_step;
-	int exec_code, exec_step;
-	char *command; /* argv[0], for messages */
+	struct prv_init_report said; /* by orch-init */
+	char *command;		     /* argv[0], for messages */
 
 	struct orch_buf early;
 	uint64_t log_bytes;	     /* that have come, and are in the record */
@@ -64,31 +60,6 @@ struct prv_host_task **prv_host_task_next(struct prv_host_task *t)
 	return &t->next;
 }
 
-static void on_message(struct prv_host_task *t, const struct prv_init_message *m)
-{
-	if (m->magic != PRV_INIT_MAGIC || m->version != PRV_INIT_VERSION)
-		return;
-	switch (m->kind) {
-	case PRV_INIT_READY:
-		t->ready = true;
-		break;
-	case PRV_INIT_SETUP_FAILED:
-		t->setup_code = m->value;
-		t->setup_step = m->step;
-		break;
-	case PRV_INIT_EXEC_FAILED:
-		t->exec_code = m->value;
-		t->exec_step = m->step;
-		break;
-	case PRV_INIT_ENDED:
-		t->ended = true;
-		t->wait_status = m->value;
-		break;
-	default:
-		break;
-	}
-}
-
 /* Takes what orch-init has said so far. */
 static void read_control(struct prv_host_task *t)
 {
@@ -96,7 +67,7 @@ static void read_control(struct prv_host_task *t)
 
 	while (t->control >= 0 &&
 	       orch_sock_recv(t->control, &m, sizeof(m), NULL, NULL, 0) == (ssize_t)sizeof(m))
-		on_message(t, &m);
+		prv_init_report_take(&t->said, &m);
 }
 
 static void send_signal(struct prv_host_task *t, int signal)
@@ -147,84 +118,18 @@ static int on_output(void *priv, int stream, const void *p, size_t n)
 	int r;
 
 	(void)stream;
-	if (!t->ready) {
+	if (!t->said.ready) {
 		read_control(t);
-		if (t->ready) {
+		if (t->said.ready) {
 			r = flush_early(t);
 			if (r < 0)
 				return r;
 		}
 	}
-	if (t->ready)
+	if (t->said.ready)
 		return deliver(t, p, n);
 	room = EARLY_MAX_BYTES - t->early.len;
 	return orch_buf_add(&t->early, p, n < room ? n : room);
-}
-
-static void early_message(struct prv_host_task *t, struct prv_result *out)
-{
-	const char *text = t->early.data ? (const char *)t->early.data : "";
-	size_t len = strcspn(text, "\n");
-
-	if (len == 0)
-		snprintf(out->message, sizeof(out->message),
-		    "the task could not be set up: its first process ended before it was ready");
-	else
-		snprintf(out->message, sizeof(out->message), "the task could not be set up: %.*s",
-		    (int)len, text);
-}
-
-static const char *step_text(int step)
-{
-	switch (step) {
-	case PRV_INIT_STEP_ENVIRONMENT:
-		return "its environment could not be read";
-	case PRV_INIT_STEP_OWNER:
-		return "it could not become the workspace's owner";
-	case PRV_INIT_STEP_CAPABILITIES:
-		return "its capabilities could not be dropped";
-	default:
-		return "its process could not be made";
-	}
-}
-
-static void not_executed(const struct prv_host_task *t, struct prv_result *out)
-{
-	out->outcome = PRV_FAILED;
-	out->signal = 0;
-	out->exit_code = t->exec_code == ENOENT ? 127 : 126;
-	if (t->exec_step == PRV_INIT_STEP_FOLDER)
-		snprintf(out->message, sizeof(out->message),
-		    "the folder of the task cannot be entered: %s", strerrordesc_np(t->exec_code));
-	else if (t->exec_code == ENOENT)
-		snprintf(out->message, sizeof(out->message), "command not found: %s", t->command);
-	else
-		snprintf(out->message, sizeof(out->message), "cannot execute %s: %s", t->command,
-		    strerrordesc_np(t->exec_code));
-}
-
-/* By what orch-init said; outer is the wait status of the first process. */
-static void judge(struct prv_host_task *t, int outer, struct prv_result *out)
-{
-	if (t->ended)
-		prv_result_from_wait(t->wait_status, out);
-	else
-		out->outcome = t->ready ? PRV_LOST : PRV_INFRASTRUCTURE_ERROR;
-	if (t->exec_code)
-		not_executed(t, out);
-	else if (t->setup_code)
-		snprintf(out->message, sizeof(out->message), "the task could not be set up: %s: %s",
-		    step_text(t->setup_step), strerrordesc_np(t->setup_code));
-	else if (!t->ready)
-		early_message(t, out);
-	else if (!t->ended && WIFSIGNALED(outer))
-		snprintf(out->message, sizeof(out->message),
-		    "its first process was killed by signal %d", WTERMSIG(outer));
-	else if (!t->ended)
-		snprintf(
-		    out->message, sizeof(out->message), "its first process ended without a word");
-	if (t->setup_code)
-		out->outcome = PRV_INFRASTRUCTURE_ERROR;
 }
 
 static void measure(struct prv_host_task *t, struct prv_result *out)
@@ -266,10 +171,11 @@ static void finish(struct prv_host_task *t)
 
 	orch_process_end(t->process, 0, &outer);
 	read_control(t);
-	if (t->ready && flush_early(t) < 0) {
+	if (t->said.ready && flush_early(t) < 0) {
 		/* what came before it was ready is told nowhere else */
 	}
-	judge(t, outer, r);
+	prv_init_report_judge(
+	    &t->said, outer, t->command, t->early.data ? (const char *)t->early.data : "", r);
 	measure(t, r);
 	if (t->interactive)
 		regain_terminal();

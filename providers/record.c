@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,8 @@
 #include "core/fd.h"
 #include "core/json.h"
 
-#define READ_BYTES ((size_t)64 << 10)
+#define READ_BYTES  ((size_t)64 << 10)
+#define SIGNALS_MAX 127 /* what a wait status has room for */
 
 static char *folder_of(const char *state_dir, const char *run)
 {
@@ -270,7 +270,7 @@ int prv_record_result_parse(const struct orch_json *j, struct prv_result *out, s
 	if (prv_outcome_parse(outcome, &r.outcome) < 0)
 		return orch_err_set(
 		    err, ORCH_EFORMAT, "the result of a task: unknown outcome %s", outcome);
-	if (exit_code < -1 || exit_code > 255 || sig < 0 || sig > SIGRTMAX)
+	if (exit_code < -1 || exit_code > 255 || sig < 0 || sig > SIGNALS_MAX)
 		return orch_err_set(err, ORCH_EFORMAT,
 		    "the result of a task: no process ends with code %lld, signal %lld",
 		    (long long)exit_code, (long long)sig);

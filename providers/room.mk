@@ -7,6 +7,7 @@ noinst_LIBRARIES += %D%/libproviders.a
 	%D%/host_priv.h \
 	%D%/host_task.c \
 	%D%/init_protocol.h \
+	%D%/init_report.c %D%/init_report.h \
 	%D%/local.c \
 	%D%/provider.c %D%/provider.h \
 	%D%/record.c %D%/record.h \

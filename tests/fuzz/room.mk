@@ -70,3 +70,5 @@ check_PROGRAMS += %D%/fuzz-proc
 %C%_fuzz_proc_LDADD = $(FUZZ_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/fuzz-adopt
 %C%_fuzz_adopt_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
+check_PROGRAMS += %D%/fuzz-init-report
+%C%_fuzz_init_report_LDADD = $(FUZZ_LIBS) $(PROVIDERS_LIBS)
