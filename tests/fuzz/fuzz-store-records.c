@@ -1,6 +1,7 @@
-/* FORMAT and the values of the database; the first byte says which: f, or the kind of a record. */
-#include <stdlib.h>
-#include <string.h>
+/* FORMAT, the values of the database, and names that are numbers; the first byte says which: f, the kind of a
+ * record, or n. */
+#include <inttypes.h>
+#include <stdio.h>
 #include "cache/snapshot.h"
 #include "cache/store_priv.h"
 #include "tests/lib/fuzz.h"
@@ -29,6 +30,18 @@ static void read_ref(const uint8_t *p, size_t n)
 		abort();
 }
 
+static void read_number(const uint8_t *p, size_t n)
+{
+	char *name = fuzz_text(p, n), again[24];
+	uint64_t v = 0;
+
+	if (cas_number_parse(name, &v) == 0) {
+		snprintf(again, sizeof(again), "%" PRIu64, v);
+		fuzz_must(v != 0 && strcmp(again, name) == 0);
+	}
+	free(name);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[ORCH_DIGEST_BYTES] = {1};
@@ -38,6 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
+	if (data[0] == 'n')
+		read_number(data + 1, size - 1);
 	if (data[0] == 'f' && cas_format_parse((const char *)data + 1, size - 1, &f, NULL) == 0 &&
 	    strlen(f.id) != CAS_STORE_ID_HEX)
 		abort();

@@ -15,7 +15,10 @@
 
 #include "tests/lib/fuzz.h"
 
-enum { INPUT_MAX_BYTES = 1 << 20, CUTS_MAX = 4096, MUTATIONS = 2000, SECONDS_MAX = 60 };
+enum { INPUT_MAX_BYTES = 1 << 20, CUTS_MAX = 4096, DAMAGES_MAX = 2000, SECONDS_MAX = 60 };
+enum {
+	RUNS_MAX = 5000
+}; /* of cuts, and of damages, of a whole corpus: a large one takes no longer */
 
 struct input {
 	uint8_t *data;
@@ -65,15 +68,20 @@ static int read_input(int dirfd, const char *name, struct input *out)
 	return 0;
 }
 
-static void cut(const struct input *in)
+static int smaller(int a, int b)
 {
-	size_t step = in->size / CUTS_MAX + 1;
+	return a < b ? a : b;
+}
+
+static void cut(const struct input *in, int most)
+{
+	size_t step = in->size / (size_t)most + 1;
 
 	for (size_t n = 0; n < in->size; n += step)
 		run_exact(in->data, n);
 }
 
-static void damage(const struct input *in, uint64_t seed)
+static void damage(const struct input *in, int times, uint64_t seed)
 {
 	static const uint8_t edges[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
 	uint8_t *copy = malloc(in->size);
@@ -81,7 +89,7 @@ static void damage(const struct input *in, uint64_t seed)
 
 	if (!copy)
 		abort();
-	for (int i = 0; i < MUTATIONS; i++) {
+	for (int i = 0; i < times; i++) {
 		unsigned changes = 1 + (unsigned)(next_random(&state) % 4);
 
 		memcpy(copy, in->data, in->size);
@@ -99,7 +107,7 @@ static void damage(const struct input *in, uint64_t seed)
 	free(copy);
 }
 
-static int replay(int dirfd, const char *name, int number)
+static int replay(int dirfd, const char *name, int number, int count)
 {
 	struct input in;
 
@@ -109,9 +117,10 @@ static int replay(int dirfd, const char *name, int number)
 	}
 	alarm(SECONDS_MAX);
 	run_exact(in.data, in.size);
-	cut(&in);
+	cut(&in, smaller(CUTS_MAX, RUNS_MAX / count + 1));
 	if (in.size)
-		damage(&in, in.size * 0x9E3779B97F4A7C15ULL);
+		damage(&in, smaller(DAMAGES_MAX, RUNS_MAX / count + 1),
+		    in.size * 0x9E3779B97F4A7C15ULL);
 	alarm(0);
 	free(in.data);
 	printf("ok %d - %s\n", number, name);
@@ -141,7 +150,7 @@ static int replay_corpus(const char *program)
 	}
 	printf("1..%d\n", count);
 	for (int i = 0; i < count; i++) {
-		failed |= replay(dirfd, entries[i]->d_name, i + 1);
+		failed |= replay(dirfd, entries[i]->d_name, i + 1, count);
 		free(entries[i]);
 	}
 	free(entries);
