@@ -50,7 +50,7 @@ static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec, const char 
 
 	orch_fd_close(ws->pidfd);
 	ws->pidfd = -1;
-	if (fsd_mountpoint_detach(rec->path, &err) < 0)
+	if (fsd_ws_detach(rec, &err) < 0)
 		orch_log_err(MODULE, "detach", &err);
 	if (!rec->at_given)
 		fsd_mountpoint_discard(rec->path);

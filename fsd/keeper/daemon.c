@@ -89,6 +89,17 @@ static int open_log(const struct fsd_settings *s, bool background, struct orch_e
 	return 0;
 }
 
+/* The kernel names mounts by their real path. */
+static int open_mounts(struct fsd_daemon *d, struct orch_err *err)
+{
+	int rc = orch_mkdirs(AT_FDCWD, d->settings->mounts, 0755, err);
+
+	if (rc < 0)
+		return rc;
+	d->mounts = realpath(d->settings->mounts, NULL);
+	return d->mounts ? 0 : orch_err_sys(err, errno, "%s", d->settings->mounts);
+}
+
 static int open_folders(struct fsd_daemon *d, struct orch_err *err)
 {
 	orch_auto(free) char *sockets = orch_path_join(d->run_dir, "m");
@@ -100,7 +111,7 @@ static int open_folders(struct fsd_daemon *d, struct orch_err *err)
 	if (rc == 0)
 		rc = orch_mkdirs(AT_FDCWD, sockets, 0700, err);
 	if (rc == 0)
-		rc = orch_mkdirs(AT_FDCWD, d->settings->mounts, 0755, err);
+		rc = open_mounts(d, err);
 	return rc;
 }
 
@@ -309,6 +320,7 @@ int fsd_daemon_run(
 	cas_store_close(d.store);
 	orch_fd_close(d.stop_fd);
 	free(d.run_dir);
+	free(d.mounts);
 	*out_listen_fd = d.listen_fd;
 	if (rc >= 0)
 		orch_log(ORCH_LOG_INFO, MODULE, "ended", "pid=%d", (int)getpid());

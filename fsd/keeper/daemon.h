@@ -22,6 +22,7 @@ struct fsd_daemon {
 	struct fsd_workers *workers;
 	int64_t started_wall_ns;
 	char *run_dir;	      /* folder of the control socket */
+	char *mounts;	      /* real path of the setting's folder */
 	int listen_fd;	      /* for a successor, once the server has ended; else -1 */
 	int stop_fd;	      /* eventfd: somebody asked for the end */
 	atomic_bool replace;  /* the end is for a successor: see FSD_DAEMON_REPLACE */

@@ -25,6 +25,14 @@ int fsd_mount_socket_path(
 	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
 }
 
+void fsd_mount_source(const struct fsd_ws_record *rec, char out[FSD_MOUNT_SOURCE_BYTES])
+{
+	const char *slash = strrchr(rec->control, '/'), *base = slash ? slash + 1 : rec->control;
+
+	snprintf(
+	    out, FSD_MOUNT_SOURCE_BYTES, "orch:%s:%.*s", rec->name, (int)strcspn(base, "."), base);
+}
+
 static const char *level_name(enum orch_log_level l)
 {
 	static const char *const names[] = {"error", "warn", "info", "debug"};
@@ -36,8 +44,10 @@ static int build_argv(
     const struct fsd_mount_start *m, const char *program, int ready_fd, struct orch_strv *v)
 {
 	const struct fsd_ws_record *ws = m->ws;
+	char source[FSD_MOUNT_SOURCE_BYTES];
 	int rc = orch_strv_add(v, program);
 
+	fsd_mount_source(ws, source);
 	if (rc == 0)
 		rc = orch_strv_add(v, "--store-fds");
 	if (rc == 0)
@@ -52,6 +62,14 @@ static int build_argv(
 		rc = orch_strv_add(v, "--mountpoint");
 	if (rc == 0)
 		rc = orch_strv_add(v, ws->path);
+	if (rc == 0)
+		rc = orch_strv_add(v, "--mountpoint-fd");
+	if (rc == 0)
+		rc = orch_strv_addf(v, "%d", m->place_fd);
+	if (rc == 0)
+		rc = orch_strv_add(v, "--source");
+	if (rc == 0)
+		rc = orch_strv_add(v, source);
 	if (rc == 0)
 		rc = orch_strv_add(v, "--control");
 	if (rc == 0)
@@ -79,7 +97,7 @@ static int spawn(
 	orch_auto(free) char *program = orch_path_program("orch-mount", "../mount/orch-mount", err);
 	orch_auto(strv) struct orch_strv argv = ORCH_STRV_INIT;
 	int keep[] = {cas_store_objects_fd(m->store), cas_store_packs_fd(m->store),
-	    cas_store_layers_fd(m->store), ready_fd};
+	    cas_store_layers_fd(m->store), m->place_fd, ready_fd};
 	struct orch_process_spec spec = {
 	    .cwd = "/",
 	    .stdin_fd = -1,

@@ -11,10 +11,17 @@
 int fsd_mount_socket_path(const struct cas_store *s, const char *run_dir, uint64_t layer, char *out,
     size_t cap) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 
+/* "orch:<workspace>:<8 digits>-<layer>", as the socket is named: what /proc/mounts shows, so that a mount
+ * is known wherever it lies. Of a record with its socket's path. */
+#define FSD_MOUNT_SOURCE_BYTES 160
+void fsd_mount_source(const struct fsd_ws_record *rec, char out[FSD_MOUNT_SOURCE_BYTES])
+    ORCH_NONNULL(1, 2);
+
 struct fsd_mount_start {
 	struct cas_store *store;
 	const struct fsd_settings *settings;
 	const struct fsd_ws_record *ws; /* layer, path, control, flags */
+	int place_fd;			/* the folder at ws->path; borrowed */
 	bool after_reboot; /* the layer was last mounted before the machine was started */
 	int cancel_fd;	   /* -1: none */
 };

@@ -7,61 +7,110 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/mounts.h"
 #include "core/process.h"
 
-#define UMOUNT_MS 10000
+#define UMOUNT_MS   10000
+#define SEND_MS	    1000
+#define STACKED_MAX 16 /* mounts may be stacked */
 
-static bool is_fuse(const struct fsd_mountinfo *m)
+static bool is_ours(const struct orch_mount *m)
 {
-	return strcmp(m->type, "fuse") == 0 || strncmp(m->type, "fuse.", 5) == 0;
+	return strcmp(m->type, "fuse.orch") == 0;
 }
 
-static int detach_one(const char *path, struct orch_err *err)
+static int detach_one(const struct orch_mount *m, struct orch_err *err)
 {
-	const char *argv[] = {"fusermount3", "-u", "-z", "-q", "--", path, NULL};
+	const char *argv[] = {"fusermount3", "-u", "-z", "-q", "--", m->path, NULL};
+	int rc = orch_mount_detach(m, true);
 
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-		return 0;
-	if (errno != EPERM)
-		return orch_err_sys(err, errno, "detach the stale mount on %s", path);
-	return orch_process_run(argv, NULL, orch_deadline_in_ms(UMOUNT_MS), err);
+	if (rc == -EPERM && geteuid() != 0)
+		return orch_process_run(argv, NULL, orch_deadline_in_ms(UMOUNT_MS), err);
+	return rc < 0 ? orch_err_sys(err, -rc, "detach the stale mount on %s", m->path) : 0;
 }
 
-int fsd_mountpoint_detach(const char *path, struct orch_err *err)
+int fsd_mountpoint_detach(const char *source, struct orch_err *err)
 {
-	struct fsd_mountinfo m;
-	int rc;
+	struct orch_mount m;
+	int rc = 0;
 
-	for (int i = 0; i < 16; i++) { /* mounts may be stacked */
-		rc = fsd_mountpoint_find(path, &m, err);
+	for (int i = 0; i < STACKED_MAX && rc == 0; i++) {
+		rc = orch_mounts_find_source("fuse.orch", source, &m, err);
 		if (rc <= 0)
 			return rc;
-		if (!is_fuse(&m))
-			return 0; /* somebody else's */
-		rc = detach_one(path, err);
-		if (rc < 0)
-			return rc;
+		rc = detach_one(&m, err);
+		if (rc == -ESTALE) /* moved or gone meanwhile: look again */
+			rc = 0;
 	}
-	return 0;
+	return rc;
 }
 
-int fsd_mountpoint_prepare(const char *path, struct orch_err *err)
+int fsd_mountpoint_has(const char *path, const char *source, struct orch_err *err)
 {
-	struct fsd_mountinfo m;
-	int rc = fsd_mountpoint_detach(path, err);
+	struct orch_mount m;
+	int rc = orch_mounts_find(path, &m, err);
+
+	return rc > 0 ? is_ours(&m) && strcmp(m.source, source) == 0 : rc;
+}
+
+/* In a child: the process of the mount may be stuck. */
+static int touch(void *arg, char *out, size_t cap)
+{
+	struct stat st;
+
+	(void)out;
+	(void)cap;
+	return stat(arg, &st) < 0 ? -errno : 0;
+}
+
+static bool is_dead(const char *path)
+{
+	struct fsd_peer self = {.uid = geteuid(), .gid = getegid()};
+	char copy[sizeof(((struct orch_mount *)0)->path)], out;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	return fsd_peer_run(&self, touch, copy, &out, 1, NULL) == -ENOTCONN;
+}
+
+/* Another daemon may use the same folder of mounts: what lives is left alone. */
+static int clear_place(const char *path, struct orch_err *err)
+{
+	struct orch_mount m;
+	int rc;
+
+	for (int i = 0; i < STACKED_MAX; i++) {
+		rc = orch_mounts_find(path, &m, err);
+		if (rc <= 0)
+			return rc;
+		if (!is_ours(&m) || !is_dead(path))
+			break;
+		rc = detach_one(&m, err);
+		if (rc < 0 && rc != -ESTALE)
+			return rc;
+	}
+	return orch_err_set(
+	    err, EBUSY, "%s: a file system (%s, %s) is mounted there", path, m.type, m.source);
+}
+
+int fsd_mountpoint_prepare(const char *path, int *out_fd, struct orch_err *err)
+{
+	int rc = clear_place(path, err), fd;
 
 	if (rc == 0)
-		rc = fsd_mountpoint_find(path, &m, err);
-	if (rc > 0)
-		return orch_err_set(
-		    err, EBUSY, "%s: a file system of type %s is mounted there", path, m.type);
-	return rc < 0 ? rc : orch_mkdirs(AT_FDCWD, path, 0755, err);
+		rc = orch_mkdirs(AT_FDCWD, path, 0755, err);
+	if (rc < 0)
+		return rc;
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "%s", path);
+	*out_fd = fd;
+	return 0;
 }
 
 void fsd_mountpoint_discard(const char *path)
@@ -76,6 +125,7 @@ void fsd_mountpoint_discard(const char *path)
 struct check {
 	const char *path;
 	uid_t uid;
+	int send_fd; /* a socket: the folder goes back through it */
 };
 
 static int is_empty(int fd)
@@ -122,11 +172,44 @@ static int check_folder(void *arg, char *out, size_t cap)
 	if ((size_t)n == cap - 1)
 		return -ENAMETOOLONG;
 	out[n] = '\0';
+	return orch_sock_send(c->send_fd, "", 1, &fd, 1, orch_deadline_in_ms(SEND_MS));
+}
+
+/* What the child has sent; it has ended. */
+static int receive_folder(int sock, int *out_fd)
+{
+	int fds[ORCH_SOCK_FDS_MAX];
+	size_t n = 0;
+	char byte;
+	ssize_t got = orch_sock_recv(sock, &byte, 1, fds, &n, orch_deadline_in_ms(SEND_MS));
+
+	if (got < 0)
+		return (int)got;
+	if (n != 1)
+		return -EIO;
+	*out_fd = fds[0];
 	return 0;
 }
 
-int fsd_mountpoint_check(
-    const struct fsd_peer *peer, const char *path, char *out, size_t cap, struct orch_err *err)
+/* The result of the check, a number. */
+static int ask_child(const struct fsd_peer *peer, struct check *c, char *out, size_t cap,
+    int *out_fd, struct orch_err *err)
+{
+	int pair[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return orch_err_sys(err, errno, "socket to a child");
+	c->send_fd = pair[1];
+	rc = fsd_peer_run(peer, check_folder, c, out, cap, err);
+	orch_fd_close(pair[1]);
+	if (rc == 0)
+		rc = receive_folder(pair[0], out_fd);
+	orch_fd_close(pair[0]);
+	return rc;
+}
+
+int fsd_mountpoint_check(const struct fsd_peer *peer, const char *path, char *out, size_t cap,
+    int *out_fd, struct orch_err *err)
 {
 	struct check c = {.path = path, .uid = peer->uid};
 	int rc;
@@ -136,7 +219,7 @@ int fsd_mountpoint_check(
 	rc = fsd_peer_actable(peer, err);
 	if (rc < 0)
 		return rc;
-	rc = fsd_peer_run(peer, check_folder, &c, out, cap, err);
+	rc = ask_child(peer, &c, out, cap, out_fd, err);
 	if (rc == -EPERM)
 		return orch_err_set(
 		    err, EPERM, "%s does not belong to user %u", path, (unsigned)peer->uid);

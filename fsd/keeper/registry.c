@@ -37,6 +37,7 @@ struct fsd_registry *fsd_registry_new(struct cas_store *store)
 static void ws_free(struct fsd_ws *ws)
 {
 	orch_fd_close(ws->pidfd);
+	orch_fd_close(ws->place_fd);
 	orch_process_free(ws->process);
 	free(ws);
 }
@@ -219,7 +220,7 @@ int fsd_registry_reserve(
 	ws = calloc(1, sizeof(*ws));
 	if (!ws)
 		return orch_err_set(err, ENOMEM, "no memory");
-	ws->pidfd = -1;
+	ws->pidfd = ws->place_fd = -1;
 	ws->busy = ws->fresh = true;
 	memcpy(ws->record.name, name, strlen(name) + 1);
 	pthread_mutex_lock(&g->lock);
@@ -239,6 +240,8 @@ void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws)
 {
 	if (!ws)
 		return;
+	orch_fd_close(ws->place_fd);
+	ws->place_fd = -1;
 	pthread_mutex_lock(&g->lock);
 	ws->busy = false;
 	if (ws->fresh)

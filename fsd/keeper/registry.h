@@ -30,6 +30,7 @@ struct fsd_ws {
 	/* set by a commit, in its turn; read by whoever acquired it */
 	_Atomic uint64_t commit_layer;	/* up to which a commit reads; 0: none does */
 	_Atomic uint64_t commit_layers; /* how many these are */
+	int place_fd; /* the folder that was checked, to be mounted on; closed by _release; -1 */
 };
 
 struct fsd_registry *fsd_registry_new(struct cas_store *store) ORCH_NONNULL(1) ORCH_WUR;

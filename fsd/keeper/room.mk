@@ -26,7 +26,6 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/listen.c %D%/listen.h \
 	%D%/mount_client.c %D%/mount_client.h \
 	%D%/mount_process.c %D%/mount_process.h \
-	%D%/mountinfo.c \
 	%D%/mountpoint.c %D%/mountpoint.h \
 	%D%/pause.c %D%/pause.h \
 	%D%/peer.c %D%/peer.h \

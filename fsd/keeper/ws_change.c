@@ -79,6 +79,19 @@ int fsd_ws_take_again(struct fsd_request *r, struct fsd_ws *ws, struct orch_err 
 	return rc < 0 ? rc : taken(r, ws, err);
 }
 
+/* What only dropping can be done to; gives it back then. */
+static int undamaged(struct fsd_request *r, struct fsd_ws *ws, struct orch_err *err)
+{
+	const char *name = ws->record.name;
+
+	if (ws->record.state != FSD_WS_DAMAGED)
+		return 0;
+	orch_err_set(
+	    err, ORCH_ECORRUPT, "the record of workspace '%s' is damaged: %s", name, FSD_WS_MEND);
+	fsd_registry_release(r->daemon->registry, ws);
+	return -ORCH_ECORRUPT;
+}
+
 int fsd_ws_take_commit(
     struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
 {
@@ -92,6 +105,8 @@ int fsd_ws_take_commit(
 	if (rc < 0)
 		return rc;
 	rc = fsd_ws_take_again(r, ws, err);
+	if (rc == 0)
+		rc = undamaged(r, ws, err);
 	if (rc < 0)
 		fsd_registry_commit_end(g, ws);
 	else
@@ -103,17 +118,13 @@ int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, st
 {
 	int rc = take_any(r, name, out, err);
 
-	if (rc < 0 || (*out)->record.state != FSD_WS_DAMAGED)
-		return rc;
-	fsd_registry_release(r->daemon->registry, *out);
-	return orch_err_set(
-	    err, ORCH_ECORRUPT, "the record of workspace '%s' is damaged: %s", name, FSD_WS_MEND);
+	return rc < 0 ? rc : undamaged(r, *out, err);
 }
 
 /* ---- create ---- */
 
-static int fill(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd_ws_record *rec,
-    struct orch_err *err)
+static int fill(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_ws_create *c,
+    struct fsd_ws_record *rec, struct orch_err *err)
 {
 	*rec = (struct fsd_ws_record){
 	    .state = FSD_WS_CREATED,
@@ -126,7 +137,7 @@ static int fill(struct fsd_request *r, const struct fsd_ws_create *c, struct fsd
 	    .seq = 1,
 	};
 	memcpy(rec->name, c->name, strlen(c->name) + 1);
-	return fsd_ws_place(r, rec, c->at, err);
+	return fsd_ws_place(r, ws, rec, c->at, err);
 }
 
 /* The layer first: without a record it is swept by the next start. */
@@ -155,7 +166,7 @@ int fsd_ws_create(struct fsd_request *r, const struct fsd_ws_create *c, struct f
 
 	if (rc < 0)
 		return rc;
-	rc = fill(r, c, out, err);
+	rc = fill(r, ws, c, out, err);
 	if (rc == 0)
 		rc = create_in(r, ws, out, c->mount, err);
 	fsd_registry_release(g, ws);
@@ -177,7 +188,7 @@ static int remount(struct fsd_request *r, struct fsd_ws *ws, const char *at,
 		    err, EBUSY, "workspace '%s' is mounted on %s", rec->name, rec->path);
 	if (rec->state == FSD_WS_MOUNTED)
 		return 0;
-	rc = fsd_ws_place(r, rec, at ? at : rec->at_given ? ws->record.path : NULL, err);
+	rc = fsd_ws_place(r, ws, rec, at ? at : rec->at_given ? ws->record.path : NULL, err);
 	return rc < 0 ? rc : fsd_ws_mount(r->daemon, ws, rec, r, err);
 }
 

@@ -49,7 +49,7 @@ static int fork_into(struct fsd_request *r, struct fsd_ws *ws, const char *sourc
 
 	*rec = (struct fsd_ws_record){.created_wall_ns = orch_wall_ns()};
 	memcpy(rec->name, ws->record.name, sizeof(rec->name));
-	rc = fsd_ws_place(r, rec, at, err);
+	rc = fsd_ws_place(r, ws, rec, at, err);
 	if (rc == 0)
 		rc = branch(r, source, rec, out_seal, err);
 	if (rc < 0)

@@ -22,7 +22,7 @@
 
 char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 {
-	return orch_path_join(d->settings->mounts, name);
+	return orch_path_join(d->mounts, name);
 }
 
 uint64_t fsd_ws_deadline(const struct fsd_daemon *d)
@@ -43,27 +43,38 @@ int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
 	return fsd_mount_client_open(rec->control, fsd_ws_deadline(d), out, err);
 }
 
+int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	char source[FSD_MOUNT_SOURCE_BYTES];
+
+	fsd_mount_source(rec, source);
+	return fsd_mountpoint_detach(source, err);
+}
+
 /* ---- mount ---- */
 
-static int prepare(struct fsd_daemon *d, const struct fsd_ws_record *rec, struct orch_err *err)
+static int prepare(
+    struct fsd_daemon *d, struct fsd_ws *ws, const struct fsd_ws_record *rec, struct orch_err *err)
 {
 	if (fsd_registry_path_taken(d->registry, rec->path, rec->name))
 		return orch_err_set(err, EBUSY, "another workspace is mounted on %s", rec->path);
 	if (rec->at_given)
-		return 0; /* checked when it was given */
-	return fsd_mountpoint_prepare(rec->path, err);
+		return 0; /* checked when it was given; ws->place_fd is that folder */
+	return fsd_mountpoint_prepare(rec->path, &ws->place_fd, err);
 }
 
-/* A folder that a user gave may have been replaced by a link since it was looked at: then the
- * mount is somewhere else. */
+/* The mount is on the folder that was checked; but its owner may have moved that meanwhile. */
 static int verify_place(const struct fsd_ws_record *rec, struct orch_err *err)
 {
-	struct fsd_mountinfo m;
-	int rc = fsd_mountpoint_find(rec->path, &m, err);
+	char source[FSD_MOUNT_SOURCE_BYTES];
+	int rc;
+
+	fsd_mount_source(rec, source);
+	rc = fsd_mountpoint_has(rec->path, source, err);
 
 	if (rc == 0)
 		return orch_err_set(
-		    err, EBUSY, "%s was replaced while it was being mounted", rec->path);
+		    err, EBUSY, "%s was moved while it was being mounted", rec->path);
 	return rc < 0 ? rc : 0;
 }
 
@@ -98,11 +109,14 @@ static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 
-	if (fsd_mountpoint_detach(rec->path, &err) < 0)
-		orch_log_err(MODULE, "detach", &err);
+	/* It knows best where its mount is, and takes it away. */
+	if (ws->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, ws->pidfd, SIGTERM, NULL, 0);
 	if (ws->pidfd >= 0 && !fsd_pidfd_wait(ws->pidfd, orch_deadline_in_ms(END_MS / 5)))
 		syscall(SYS_pidfd_send_signal, ws->pidfd, SIGKILL, NULL, 0);
 	reap(ws, NULL);
+	if (fsd_ws_detach(rec, &err) < 0)
+		orch_log_err(MODULE, "detach", &err);
 }
 
 static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, pid_t pid, struct orch_err *err)
@@ -128,6 +142,7 @@ static int start(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	    .settings = d->settings,
 	    .ws = rec,
 	    .after_reboot = fsd_ws_booted_since(rec),
+	    .place_fd = ws->place_fd,
 	    .cancel_fd = r ? r->cancel_fd : -1,
 	};
 
@@ -186,7 +201,7 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 		return orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
 	rc = fsd_ws_check_end(d, rec, err);
 	if (rc == 0)
-		rc = prepare(d, rec, err);
+		rc = prepare(d, ws, rec, err);
 	if (rc == 0)
 		rc = start(d, ws, rec, r, err);
 	if (rc == -EADDRINUSE && fsd_ws_find_stray(d, ws, NULL) == 0 &&
@@ -346,7 +361,7 @@ int fsd_ws_bury(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 		tell_end(&ws->record, child, status, why, sizeof(why));
 	orch_log(*why ? ORCH_LOG_WARN : ORCH_LOG_INFO, MODULE, "mount-ended",
 	    "workspace=%s reason=%s", ws->record.name, *why ? why : "last user left");
-	rc = fsd_mountpoint_detach(ws->record.path, err);
+	rc = fsd_ws_detach(&ws->record, err);
 	if (rc < 0)
 		orch_log_err(MODULE, "detach", err);
 	return set_unmounted(d, ws, why, err);

@@ -39,6 +39,9 @@ int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how h
 int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 
+/* Takes away what a mount process that has gone left mounted; nothing: 0. */
+int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+
 /* "error" of a workspace whose mount is detached while its process still serves users. */
 #define FSD_WS_DETACHED "detached; its last users have not left yet"
 

@@ -3,20 +3,24 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/fd.h"
 #include "core/log.h"
 #include "daemon.h"
 #include "layers.h"
 #include "mountpoint.h"
 #include "ws_mount.h"
 
-int fsd_ws_place(
-    struct fsd_request *r, struct fsd_ws_record *rec, const char *at, struct orch_err *err)
+int fsd_ws_place(struct fsd_request *r, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    const char *at, struct orch_err *err)
 {
 	orch_auto(free) char *path = NULL;
 
 	rec->at_given = at != NULL;
+	orch_fd_close(ws->place_fd);
+	ws->place_fd = -1;
 	if (at)
-		return fsd_mountpoint_check(&r->peer, at, rec->path, sizeof(rec->path), err);
+		return fsd_mountpoint_check(
+		    &r->peer, at, rec->path, sizeof(rec->path), &ws->place_fd, err);
 	path = fsd_ws_default_path(r->daemon, rec->name);
 	if (!path)
 		return orch_err_set(err, ENOMEM, "no memory");

@@ -17,7 +17,7 @@ int fsd_ws_enter(
 		return 0;
 	memcpy(v->path, rec.path, sizeof(v->path));
 	v->at_given = rec.at_given;
-	rc = fsd_ws_place(r, &rec, NULL, err);
+	rc = fsd_ws_place(r, ws, &rec, NULL, err);
 	if (rc == 0)
 		rc = fsd_ws_mount(r->daemon, ws, &rec, r, err);
 	v->mine = rc == 0;

@@ -14,8 +14,9 @@ struct mnt_door;
 struct mnt_requests;
 
 struct mnt_door_config {
-	const char *mountpoint;
-	const char *workspace; /* for /proc/mounts */
+	const char *mountpoint; /* for messages, and where an ordinary user mounts */
+	int mountpoint_fd;  /* root mounts on this very folder; borrowed; -1: what is at the path */
+	const char *source; /* for /proc/mounts; no other mount's; borrowed until _free */
 	bool allow_other, read_only, passthrough;
 };
 

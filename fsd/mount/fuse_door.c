@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "core/clock.h"
@@ -19,6 +18,7 @@
 #include "core/process.h"
 #include "fsd/mount/door.h"
 #include "fsd/mount/notify.h"
+#include "fsd/mount/place.h"
 #include "fsd/mount/requests.h"
 
 #define THREADS	    2
@@ -53,6 +53,8 @@ struct mnt_door {
 	struct mnt_queue *queue;
 	struct mnt_door_config config;
 	char *mountpoint;
+	bool placed;	   /* by mount_id; else by libfuse, at mountpoint */
+	uint64_t mount_id; /* as the kernel names it; valid when placed */
 	pthread_t threads[THREADS], notifier;
 	unsigned thread_count;
 	bool notifying, mounted, passthrough;
@@ -939,11 +941,45 @@ static int session_make(struct mnt_door *d, struct orch_err *err)
 	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
 
 	snprintf(options, sizeof(options),
-	    "-odefault_permissions,noatime,fsname=orch:%s,subtype=orch%s%s", d->config.workspace,
+	    "-odefault_permissions,noatime,fsname=%s,subtype=orch%s%s", d->config.source,
 	    d->config.allow_other ? ",allow_other" : "", d->config.read_only ? ",ro" : "");
 	d->session = fuse_session_new(&args, &ops, sizeof(ops), d);
 	fuse_opt_free_args(&args);
 	return d->session ? 0 : orch_err_set(err, EINVAL, "libfuse does not take %s", options);
+}
+
+/* The file system below stays free to be unmounted: the folder is held open no longer than this. */
+static int mount_placed(struct mnt_door *d, struct orch_err *err)
+{
+	orch_auto(fd) int own = -1;
+	struct mnt_place_spec s = {.folder = d->config.mountpoint_fd,
+	    .source = d->config.source,
+	    .allow_other = d->config.allow_other,
+	    .read_only = d->config.read_only};
+	char name[32];
+	int fuse_fd, r;
+
+	if (s.folder < 0)
+		s.folder = own = open(d->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s.folder < 0)
+		return orch_err_sys(err, errno, "%s", d->mountpoint);
+	r = mnt_place_mount(&s, &fuse_fd, &d->mount_id, err);
+	if (r < 0)
+		return r;
+	d->placed = d->mounted = true;
+	snprintf(name, sizeof(name), "/dev/fd/%d", fuse_fd);
+	if (fuse_session_mount(d->session, name) == 0)
+		return 0; /* the descriptor is the session's now */
+	orch_fd_close(fuse_fd);
+	return orch_err_set(err, EIO, "libfuse does not take an open mount");
+}
+
+static int mount_by_user(struct mnt_door *d, struct orch_err *err)
+{
+	if (fuse_session_mount(d->session, d->mountpoint) != 0)
+		return orch_err_set(err, errno > 0 ? errno : EIO, "fusermount3 can't mount there");
+	d->mounted = true;
+	return 0;
 }
 
 int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct mnt_ns *ns,
@@ -961,11 +997,10 @@ int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, str
 	r = session_make(d, err);
 	if (r < 0)
 		return r;
-	if (fuse_session_mount(d->session, d->mountpoint) != 0)
-		return orch_err_set(
-		    err, errno > 0 ? errno : EIO, "can't mount on %s", d->mountpoint);
-	d->mounted = true;
-	return 0;
+	r = geteuid() == 0 ? mount_placed(d, err) : mount_by_user(d, err);
+	if (r < 0)
+		orch_err_wrap(err, "can't mount on %s", d->mountpoint);
+	return r;
 }
 
 static void notify_one(struct mnt_door *d, const struct mnt_note *n)
@@ -1141,26 +1176,22 @@ static int unmount_as_user(struct mnt_door *d, bool lazy, struct orch_err *err)
 	const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", d->mountpoint, NULL};
 	int r = orch_process_run(argv, NULL, orch_deadline_in_ms(UNMOUNT_MS), err);
 
-	if (r == 0)
-		d->mounted = false;
-	else if (r == -ECHILD && !lazy)
+	if (r == -ECHILD && !lazy)
 		return orch_err_set(err, EBUSY, "unmount %s: it is in use", d->mountpoint);
 	return r;
 }
 
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 {
-	if (umount2(d->mountpoint, lazy ? MNT_DETACH | UMOUNT_NOFOLLOW : UMOUNT_NOFOLLOW) == 0) {
-		d->mounted = false;
+	int r;
+
+	if (!d->mounted)
 		return 0;
-	}
-	if (errno == EINVAL || errno == ENOENT) { /* somebody else was faster */
+	r = d->placed ? mnt_place_unmount(d->mount_id, d->config.source, lazy, err)
+		      : unmount_as_user(d, lazy, err);
+	if (r == 0)
 		d->mounted = false;
-		return 0;
-	}
-	if (errno != EPERM)
-		return orch_err_sys(err, errno, "unmount %s", d->mountpoint);
-	return unmount_as_user(d, lazy, err);
+	return r;
 }
 
 const struct mnt_requests *mnt_door_requests(const struct mnt_door *d)
@@ -1191,7 +1222,10 @@ void mnt_door_free(struct mnt_door *d)
 {
 	if (!d)
 		return;
-	if (d->mounted && d->session)
+	/* After a hello, "gone" says that somebody has unmounted already. */
+	if (d->mounted && d->placed && !(d->hello && d->gone))
+		(void)!mnt_place_unmount(d->mount_id, d->config.source, true, NULL);
+	else if (d->mounted && d->session)
 		fuse_session_unmount(d->session);
 	if (d->session)
 		fuse_session_destroy(d->session);

@@ -30,6 +30,7 @@ struct mount {
 	struct mnt_door *door;
 	struct mnt_ns *ns;
 	int listen_fd, signal_fd, ended_fd;
+	char source[160]; /* when none was given: like nobody else's */
 };
 
 /* One line for the keeper: it waits for it. False: nobody does any more. */
@@ -120,6 +121,8 @@ static int open_workspace(struct mount *m, struct orch_err *err)
 	    .read_only = o->read_only,
 	    .after_reboot = o->after_reboot};
 	struct mnt_door_config door = {.mountpoint = o->mountpoint,
+	    .mountpoint_fd = o->mountpoint_fd,
+	    .source = o->source,
 	    .read_only = o->read_only,
 	    .allow_other = o->allow_other,
 	    .passthrough = o->passthrough};
@@ -127,8 +130,14 @@ static int open_workspace(struct mount *m, struct orch_err *err)
 
 	if (r < 0)
 		return r;
-	door.workspace = mnt_ns_workspace(m->ns);
+	if (!door.source) {
+		snprintf(m->source, sizeof(m->source), "orch:%s:%d", mnt_ns_workspace(m->ns),
+		    (int)getpid());
+		door.source = m->source;
+	}
 	r = mnt_door_mount(m->door, &door, m->ns, m->contents, m->pool, err);
+	/* It would keep the file system below busy. */
+	orch_fd_close(m->options.mountpoint_fd);
 	return r < 0 ? r : mnt_door_start(m->door, m->ended_fd, err);
 }
 

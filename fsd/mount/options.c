@@ -8,6 +8,8 @@ enum {
 	OPT_FDS = 1,
 	OPT_LAYER,
 	OPT_MOUNTPOINT,
+	OPT_MOUNTPOINT_FD,
+	OPT_SOURCE,
 	OPT_CONTROL,
 	OPT_READY,
 	OPT_READ_ONLY,
@@ -21,6 +23,8 @@ static const struct option table[] = {
     {"store-fds", required_argument, NULL, OPT_FDS},
     {"layer", required_argument, NULL, OPT_LAYER},
     {"mountpoint", required_argument, NULL, OPT_MOUNTPOINT},
+    {"mountpoint-fd", required_argument, NULL, OPT_MOUNTPOINT_FD},
+    {"source", required_argument, NULL, OPT_SOURCE},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"ready-fd", required_argument, NULL, OPT_READY},
     {"read-only", no_argument, NULL, OPT_READ_ONLY},
@@ -43,6 +47,17 @@ static int number(const char *s, const char *end_set, uint64_t max, uint64_t *ou
 		return -EINVAL;
 	*end = stop;
 	return 0;
+}
+
+static int descriptor(const char *s, int *out)
+{
+	const char *end;
+	uint64_t n;
+	int r = number(s, "", INT32_MAX, &n, &end);
+
+	if (r == 0)
+		*out = (int)n;
+	return r;
 }
 
 /* objects=FD,packs=FD,layers=FD in any order */
@@ -71,11 +86,17 @@ static int parse_fds(const char *s, struct mnt_options *o)
 	return 0;
 }
 
+/* It becomes one of libfuse's options, which a comma would end. */
+static bool source_valid(const char *s)
+{
+	size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+
+	return n > 0 && n < 160 && s[n] == '\0';
+}
+
 static int set(struct mnt_options *o, int option, const char *value)
 {
 	const char *end;
-	uint64_t n;
-	int r = 0;
 
 	switch (option) {
 	case OPT_FDS:
@@ -85,13 +106,16 @@ static int set(struct mnt_options *o, int option, const char *value)
 	case OPT_MOUNTPOINT:
 		o->mountpoint = value;
 		return 0;
+	case OPT_MOUNTPOINT_FD:
+		return descriptor(value, &o->mountpoint_fd);
+	case OPT_SOURCE:
+		o->source = value;
+		return source_valid(value) ? 0 : -EINVAL;
 	case OPT_CONTROL:
 		o->control = value;
 		return 0;
 	case OPT_READY:
-		r = number(value, "", INT32_MAX, &n, &end);
-		o->ready_fd = r == 0 ? (int)n : -1;
-		return r;
+		return descriptor(value, &o->ready_fd);
 	case OPT_READ_ONLY:
 		o->read_only = true;
 		return 0;
@@ -116,6 +140,7 @@ int mnt_options_parse(int argc, char **argv, struct mnt_options *out, struct orc
 	struct mnt_options o = {.objects_fd = -1,
 	    .packs_fd = -1,
 	    .layers_fd = -1,
+	    .mountpoint_fd = -1,
 	    .ready_fd = -1,
 	    .passthrough = true,
 	    .log_level = ORCH_LOG_INFO};

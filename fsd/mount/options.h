@@ -9,7 +9,9 @@ struct mnt_options {
 	int objects_fd, packs_fd, layers_fd; /* inherited */
 	uint64_t layer;
 	const char *mountpoint, *control; /* absolute paths; borrowed from argv */
-	int ready_fd;			  /* -1: nobody waits */
+	const char *source;		  /* what /proc/mounts shows; NULL: not given */
+	int mountpoint_fd; /* the folder itself, checked by who started us; -1: none was given */
+	int ready_fd;	   /* -1: nobody waits */
 	bool read_only, allow_other, passthrough, after_reboot;
 	enum orch_log_level log_level;
 };

@@ -22,6 +22,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/options.c %D%/options.h \
 	%D%/outside.c %D%/outside.h \
 	%D%/pause.c %D%/pause.h \
+	%D%/place.c %D%/place.h \
 	%D%/rebase.c \
 	%D%/recover.c \
 	%D%/remover.c %D%/remover.h \

@@ -19,6 +19,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/http_client.c %D%/http_client.h \
 	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \
+	%D%/mounts.c %D%/mounts.h \
 	%D%/nearest.c %D%/nearest.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \

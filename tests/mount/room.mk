@@ -18,5 +18,6 @@ dist_check_SCRIPTS += %D%/test_fidelity.py
 dist_check_SCRIPTS += %D%/test_workspace_verbs.py
 dist_check_SCRIPTS += %D%/test_build.py
 dist_check_SCRIPTS += %D%/test_build_signals.py
+dist_check_SCRIPTS += %D%/test_users.py
 dist_check_SCRIPTS += %D%/test_sync.py
 dist_check_SCRIPTS += %D%/test_build_end_to_end.py

@@ -1,8 +1,6 @@
 # Tests of this folder, see docs/testing.md.
 check_PROGRAMS += %D%/test-events
 %C%_test_events_LDADD = $(TEST_LIBS) $(KEEPER_LIBS)
-check_PROGRAMS += %D%/test-mountinfo
-%C%_test_mountinfo_LDADD = $(TEST_LIBS) $(KEEPER_LIBS)
 check_PROGRAMS += %D%/test-request
 %C%_test_request_LDADD = $(TEST_LIBS) $(KEEPER_LIBS)
 check_PROGRAMS += %D%/test-url

@@ -16,15 +16,18 @@ static void test_all_of_it(void **state)
 
 	assert_int_equal(
 	    PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"), A("--layer"),
-		A("12"), A("--mountpoint"), A("/m"), A("--control"), A("/c"), A("--ready-fd"),
-		A("6"), A("--read-only"), A("--allow-other"), A("--no-passthrough"),
-		A("--after-reboot"), A("--log-level"), A("debug")),
+		A("12"), A("--mountpoint"), A("/m"), A("--control"), A("/c"), A("--mountpoint-fd"),
+		A("9"), A("--source"), A("orch:w:0-1"), A("--ready-fd"), A("6"), A("--read-only"),
+		A("--allow-other"), A("--no-passthrough"), A("--after-reboot"), A("--log-level"),
+		A("debug")),
 	    0);
 	assert_int_equal(o.objects_fd, 3);
 	assert_int_equal(o.packs_fd, 4);
 	assert_int_equal(o.layers_fd, 5);
 	assert_int_equal(o.layer, 12);
 	assert_string_equal(o.mountpoint, "/m");
+	assert_string_equal(o.source, "orch:w:0-1");
+	assert_int_equal(o.mountpoint_fd, 9);
 	assert_int_equal(o.ready_fd, 6);
 	assert_true(o.read_only && o.allow_other && !o.passthrough && o.after_reboot);
 	assert_int_equal(o.log_level, ORCH_LOG_DEBUG);
@@ -45,6 +48,8 @@ static void test_what_is_wrong_is_refused(void **state)
 	    PARSE(&o, &err, A("--store-fds"), A("packs=4,objects=3,layers=5"), A("--layer"), A("1"),
 		A("--mountpoint"), A("relative"), A("--control"), A("/c")),
 	    -ORCH_EUSAGE);
+	assert_int_equal(PARSE(&o, &err, A("--source"), A("a,allow_other")), -ORCH_EUSAGE);
+	assert_int_equal(PARSE(&o, &err, A("--source"), A("")), -ORCH_EUSAGE);
 	assert_int_equal(PARSE(&o, &err, A("extra")), -ORCH_EUSAGE);
 	/* nothing is left of one that was given up in the middle of a word */
 	assert_int_equal(PARSE(&o, &err, A("-xy")), -ORCH_EUSAGE);

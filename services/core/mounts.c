@@ -1,0 +1,250 @@
+/* /proc/self/mountinfo, and unmounting what was found there. */
+#include "core/mounts.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+#include "core/buf.h"
+#include "core/fd.h"
+#include "core/path.h"
+
+#define MOUNTINFO_MAX ((size_t)16 << 20)
+
+/* ---- the text ---- */
+
+/* Field n (from 0) of a line; fields are divided by one blank. */
+static const char *field(const char *line, size_t len, unsigned n, size_t *out_len)
+{
+	const char *end = line + len;
+
+	for (;;) {
+		const char *blank = memchr(line, ' ', (size_t)(end - line));
+		size_t have = (size_t)((blank ? blank : end) - line);
+
+		if (n-- == 0) {
+			*out_len = have;
+			return line;
+		}
+		if (!blank)
+			return NULL;
+		line = blank + 1;
+	}
+}
+
+static bool is_octal(const char *p, size_t left)
+{
+	return left >= 4 && p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' &&
+	       p[2] <= '7' && p[3] >= '0' && p[3] <= '7';
+}
+
+/* The kernel writes blanks, tabs, newlines and backslashes as \ooo. False: it was cut off, or holds a
+ * NUL. */
+static bool unescape(const char *p, size_t len, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && n < cap - 1; n++) {
+		if (is_octal(p + i, len - i)) {
+			out[n] = (char)((p[i + 1] - '0') << 6 | (p[i + 2] - '0') << 3 |
+					(p[i + 3] - '0'));
+			i += 4;
+		} else {
+			out[n] = p[i++];
+		}
+		if (out[n] == '\0' || (n == cap - 2 && i < len)) {
+			out[n + (out[n] != '\0')] = '\0';
+			return false;
+		}
+	}
+	out[n] = '\0';
+	return true;
+}
+
+/* What follows " - ": type, source, options. */
+static void get_kind(const char *line, size_t len, struct orch_mount *out)
+{
+	const char *dash = memmem(line, len, " - ", 3);
+	const char *end = line + len, *p;
+	size_t n = 0;
+
+	out->type[0] = out->source[0] = '\0';
+	if (!dash)
+		return;
+	dash += 3;
+	p = field(dash, (size_t)(end - dash), 0, &n);
+	if (p)
+		(void)unescape(p, n, out->type, sizeof(out->type));
+	p = field(dash, (size_t)(end - dash), 1, &n);
+	if (p)
+		(void)unescape(p, n, out->source, sizeof(out->source));
+}
+
+/* The text does not end with a NUL. */
+static uint64_t number(const char **p, const char *end)
+{
+	uint64_t v = 0;
+
+	for (; *p < end && **p >= '0' && **p <= '9'; (*p)++)
+		v = v * 10 + (uint64_t)(**p - '0');
+	return v;
+}
+
+static bool parse_line(const char *line, size_t len, struct orch_mount *out)
+{
+	size_t n;
+	const char *p = field(line, len, 4, &n), *end = line + len, *start = line;
+
+	if (!p || !unescape(p, n, out->path, sizeof(out->path)))
+		return false;
+	out->id = number(&line, end);
+	p = field(start, len, 2, &n);
+	end = p + n;
+	out->major = (unsigned)number(&p, end);
+	out->minor = p < end && *p++ == ':' ? (unsigned)number(&p, end) : 0;
+	get_kind(start, len, out);
+	return true;
+}
+
+/* What is looked for: what is not NULL or 0. */
+struct wanted {
+	const char *path, *type, *source;
+	uint64_t id;
+};
+
+static bool fits(const struct orch_mount *m, const struct wanted *w)
+{
+	return (!w->path || strcmp(m->path, w->path) == 0) && (!w->id || m->id == w->id) &&
+	       (!w->type || strcmp(m->type, w->type) == 0) &&
+	       (!w->source || strcmp(m->source, w->source) == 0);
+}
+
+static bool pick(const char *text, size_t len, const struct wanted *w, struct orch_mount *out)
+{
+	const char *end = text + len;
+	bool found = false;
+	struct orch_mount m;
+
+	/* The last line wins: it is on top. */
+	while (text < end) {
+		const char *nl = memchr(text, '\n', (size_t)(end - text));
+		size_t n = (size_t)((nl ? nl : end) - text);
+
+		if (parse_line(text, n, &m) && fits(&m, w)) {
+			*out = m;
+			found = true;
+		}
+		text += n + 1;
+	}
+	return found;
+}
+
+bool orch_mounts_pick(const char *text, size_t len, const char *path, struct orch_mount *out)
+{
+	return pick(text, len, &(struct wanted){.path = path}, out);
+}
+
+bool orch_mounts_pick_id(const char *text, size_t len, uint64_t id, struct orch_mount *out)
+{
+	return id && pick(text, len, &(struct wanted){.id = id}, out);
+}
+
+bool orch_mounts_pick_source(
+    const char *text, size_t len, const char *type, const char *source, struct orch_mount *out)
+{
+	return pick(text, len, &(struct wanted){.type = type, .source = source}, out);
+}
+
+static int find(const struct wanted *w, struct orch_mount *out, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int rc;
+
+	orch_buf_init(&b, MOUNTINFO_MAX);
+	rc = orch_file_load(AT_FDCWD, "/proc/self/mountinfo", &b, err);
+	if (rc < 0)
+		return rc;
+	return b.len && pick((const char *)b.data, b.len, w, out);
+}
+
+int orch_mounts_find(const char *path, struct orch_mount *out, struct orch_err *err)
+{
+	return find(&(struct wanted){.path = path}, out, err);
+}
+
+int orch_mounts_find_id(uint64_t id, struct orch_mount *out, struct orch_err *err)
+{
+	return id ? find(&(struct wanted){.id = id}, out, err) : 0;
+}
+
+int orch_mounts_find_source(
+    const char *type, const char *source, struct orch_mount *out, struct orch_err *err)
+{
+	return find(&(struct wanted){.type = type, .source = source}, out, err);
+}
+
+/* ---- a mount ---- */
+
+int orch_mount_id_of(int fd, uint64_t *out)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	static const char key[] = "mnt_id:";
+	char path[64], *at;
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	rc = orch_file_load(AT_FDCWD, path, &b, NULL);
+	if (rc == 0)
+		rc = orch_buf_add(&b, "", 1);
+	if (rc < 0)
+		return rc;
+	at = strstr((char *)b.data, key);
+	if (!at)
+		return -ENOTSUP;
+	*out = strtoull(at + sizeof(key) - 1, NULL, 10);
+	return 0;
+}
+
+static bool is_that(int parent, const char *name, uint64_t id)
+{
+	orch_auto(fd) int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t have;
+
+	return fd >= 0 && orch_mount_id_of(fd, &have) == 0 && have == id;
+}
+
+/* The folder that the mount's folder lies in, without following a link. */
+static int open_parent(const char *path, const char *slash)
+{
+	orch_auto(fd) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	orch_auto(free) char *rel = NULL;
+
+	if (root < 0)
+		return -errno;
+	if (slash == path)
+		return fcntl(root, F_DUPFD_CLOEXEC, 0);
+	rel = strndup(path + 1, (size_t)(slash - path - 1));
+	return rel ? orch_open_nolinks(root, rel, O_PATH | O_DIRECTORY, 0) : -ENOMEM;
+}
+
+int orch_mount_detach(const struct orch_mount *m, bool lazy)
+{
+	const char *slash = strrchr(m->path, '/');
+	orch_auto(fd) int parent = -1;
+	char target[sizeof(m->path) + 32];
+
+	if (m->path[0] != '/' || !slash[1])
+		return -EINVAL;
+	parent = open_parent(m->path, slash);
+	if (parent < 0)
+		return parent == -EACCES ? -EPERM : parent == -ENOMEM ? parent : -ESTALE;
+	if (!is_that(parent, slash + 1, m->id))
+		return -ESTALE;
+	/* Nobody can change what the descriptor is; the last component is the mount itself. */
+	snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, slash + 1);
+	if (umount2(target, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+		return 0;
+	return errno == EINVAL || errno == ENOENT ? -ESTALE : -errno;
+}
