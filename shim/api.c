@@ -1,5 +1,7 @@
 #include "shim/api.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,9 @@
 #include "shim/out.h"
 #include "shim/say.h"
 
-#define CALL_MS 60000
+#define CALL_MS	    60000
+#define AGAIN_MS    200 /* so often a request is made again while the daemon is being upgraded */
+#define PATIENCE_MS 600000
 
 static char *make_path(const struct shim_call *call)
 {
@@ -82,6 +86,23 @@ static int cancel_fd_of(const struct shim_cli *cli, const struct shim_call *call
 	return call->patient ? shim_cancel_late_fd() : cli->cancel_fd;
 }
 
+/* EAGAIN: nothing was begun, the daemon waits to be replaced by its successor. */
+static int request_patiently(struct shim_cli *cli, struct orch_http_request *req,
+    struct orch_json **body, struct orch_err *err)
+{
+	uint64_t until = orch_deadline_in_ms(PATIENCE_MS);
+
+	if (until > req->deadline_ns)
+		until = req->deadline_ns;
+	for (;;) {
+		struct pollfd p = {.fd = req->cancel_fd, .events = POLLIN};
+		int r = orch_http_request(cli->client, req, body, err);
+
+		if (r != -EAGAIN || orch_clock_ns() > until || poll(&p, 1, AGAIN_MS) != 0)
+			return r;
+	}
+}
+
 int shim_call(struct shim_cli *cli, const struct shim_call *call, struct orch_json **out,
     struct orch_err *err)
 {
@@ -104,7 +125,7 @@ int shim_call(struct shim_cli *cli, const struct shim_call *call, struct orch_js
 	r = connect_once(cli, err);
 	if (r < 0)
 		return r;
-	r = orch_http_request(cli->client, &req, &body, err);
+	r = request_patiently(cli, &req, &body, err);
 	shim_say_progress(NULL);
 	if (r == 0 && out)
 		*out = orch_take(body);

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "api.h"
 #include "cache/stat.h"
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/process.h"
 #include "daemon.h"
 #include "http_server.h"
@@ -14,8 +16,8 @@
 #include "worker.h"
 #include "ws_mount.h"
 
-#define STOP_LOOK_MS 200
-#define TRY_MS	     10000
+#define LOOK_MS 100
+#define TRY_MS	10000
 
 int fsd_api_health(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
@@ -90,73 +92,108 @@ static int wait_unmounted(struct fsd_request *r, enum fsd_umount_how how, struct
 
 		if (rc < 0)
 			return rc;
-		poll(&p, 1, STOP_LOOK_MS);
+		poll(&p, 1, LOOK_MS);
 	}
 	return 0;
+}
+
+static int only_admin(const struct fsd_request *r, const char *what, struct orch_err *err)
+{
+	if (fsd_peer_is_admin(&r->peer))
+		return 0;
+	return orch_err_set(err, EPERM, "only root or the daemon's user may %s it", what);
 }
 
 /* Without force it waits for busy mounts; when the client gives up, the daemon goes on. */
 int fsd_api_stop(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
+	struct fsd_daemon *d = r->daemon;
 	bool force = fsd_body_bool(r, "force", false);
-	int rc;
+	int rc = only_admin(r, "stop", err);
 
 	(void)out;
-	if (!fsd_peer_is_admin(&r->peer))
-		return orch_err_set(err, EPERM, "only root or the daemon's user may stop it");
-	r->daemon->stopping = true;
-	rc = wait_unmounted(r, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
-	if (rc < 0) {
-		r->daemon->stopping = false;
+	if (rc == 0)
+		rc = fsd_ending_begin_stop(&d->ending, err);
+	if (rc < 0)
 		return rc;
-	}
-	fsd_daemon_stop(r->daemon);
-	return 0;
+	rc = wait_unmounted(r, force ? FSD_UMOUNT_FORCE : FSD_UMOUNT_IDLE, err);
+	if (rc == 0 && !fsd_daemon_end(d, FSD_END_STOP))
+		rc = orch_err_set(err, EAGAIN, "the daemon is being upgraded; ask again");
+	if (rc < 0)
+		fsd_ending_give_up_stop(&d->ending);
+	return rc;
 }
 
 /* ---- upgrade ---- */
 
-/* What lies at our path must at least start. */
-static int try_program(struct orch_err *err)
+/* What lies at our path must be this program, start, and understand our command line and settings. */
+static int try_program(const struct fsd_settings *s, struct orch_err *err)
 {
+	static const char name[] = "orch-fsd ";
 	orch_auto(free) char *program = fsd_daemon_program(err);
-	const char *argv[] = {program, "--version", NULL};
-	int rc;
+	orch_auto(strv) struct orch_strv argv = ORCH_STRV_INIT;
+	orch_auto(buf) struct orch_buf said = ORCH_BUF_INIT;
+	int rc = program ? orch_strv_add(&argv, program) : -err->code;
 
-	if (!program)
-		return -err->code;
-	rc = orch_process_run(argv, NULL, orch_deadline_in_ms(TRY_MS), err);
+	for (char *const *arg = s->argv + 1; rc == 0 && *arg; arg++)
+		rc = orch_strv_add(&argv, *arg);
+	if (rc == 0)
+		rc = orch_strv_add(&argv, "--version");
 	if (rc < 0)
+		return orch_err_set(err, -rc, "try the new program");
+	rc = orch_process_run(
+	    (const char *const *)orch_strv_argv(&argv), &said, orch_deadline_in_ms(TRY_MS), err);
+	if (rc < 0) {
 		orch_err_wrap(err, "the new program does not start");
-	return rc < 0 ? rc : 0;
+		return rc;
+	}
+	if (said.len < sizeof(name) || memcmp(said.data, name, sizeof(name) - 1) != 0)
+		return orch_err_set(err, EPROTO, "%s is not orch-fsd", program);
+	said.data[said.len - 1] = '\0';
+	orch_log(ORCH_LOG_INFO, "keeper", "upgrade", "program=%s version=%s", program,
+	    (const char *)said.data + sizeof(name) - 1);
+	return 0;
 }
 
-/* The program at our path takes our place, process, socket and all. Running transfers are waited
- * for; mounts do not notice. */
+/* Streams must end by themselves; what is short, a mount too, is waited for by the server's end. */
+static int wait_streams(struct fsd_request *r, struct orch_err *err)
+{
+	struct pollfd p = {.fd = r->cancel_fd, .events = POLLIN};
+	struct fsd_http_stat s;
+	int rc;
+
+	for (;;) {
+		fsd_http_stat(r->daemon->http, &s);
+		if (!s.streams)
+			return 0;
+		rc = fsd_request_cancelled(r, err);
+		if (rc == 0)
+			rc = fsd_ending_check(&r->daemon->ending, err);
+		if (rc < 0)
+			return rc;
+		poll(&p, 1, LOOK_MS);
+	}
+}
+
+/* The program at our path takes our place, process, socket and all; mounts do not notice. */
 int fsd_api_upgrade(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	struct fsd_daemon *d = r->daemon;
-	struct pollfd p = {.fd = r->cancel_fd, .events = POLLIN};
-	int rc;
+	int rc = only_admin(r, "upgrade", err);
 
 	(void)out;
-	if (!fsd_peer_is_admin(&r->peer))
-		return orch_err_set(err, EPERM, "only root or the daemon's user may upgrade it");
-	rc = try_program(err);
+	if (rc == 0)
+		rc = fsd_ending_begin_upgrade(&d->ending, err);
 	if (rc < 0)
 		return rc;
-	d->stopping = true;
-	while (rc == 0 && fsd_workers_running(d->workers)) {
-		rc = fsd_request_cancelled(r, err);
-		poll(&p, 1, STOP_LOOK_MS);
-	}
-	if (rc < 0) {
-		d->stopping = false;
-		return rc;
-	}
-	d->replace = true;
-	fsd_daemon_stop(d);
-	return 0;
+	rc = try_program(d->settings, err);
+	if (rc == 0)
+		rc = wait_streams(r, err);
+	if (rc == 0 && !fsd_daemon_end(d, FSD_END_REPLACE))
+		rc = orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
+	if (rc < 0)
+		fsd_ending_give_up_upgrade(&d->ending);
+	return rc;
 }
 
 /* ---- metrics ---- */

@@ -26,13 +26,6 @@ static int parse_target(struct fsd_request *r, struct fsd_transfer *t, struct or
 	return rc < 0 ? rc : fsd_expect_check(r->daemon->store, t->ref, &t->expect, err);
 }
 
-static int refuse_when_stopping(const struct fsd_request *r, struct orch_err *err)
-{
-	if (r->daemon->stopping)
-		return orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
-	return 0;
-}
-
 /* The store is never imported into itself. */
 static int set_store(const struct fsd_request *r, struct orch_json *task)
 {
@@ -109,7 +102,7 @@ int fsd_api_import(struct fsd_request *r, struct orch_json **out, struct orch_er
 	struct fsd_transfer t = {.as_peer = true, .parent = "parent"};
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "import", true);
 	struct fsd_task task = {.json = json};
-	int rc = json ? refuse_when_stopping(r, err) : memory(err);
+	int rc = json ? fsd_ending_check(&r->daemon->ending, err) : memory(err);
 
 	if (rc == 0)
 		rc = fsd_peer_actable(&r->peer, err);
@@ -127,7 +120,7 @@ int fsd_api_export(struct fsd_request *r, struct orch_json **out, struct orch_er
 {
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "export", true);
 	struct fsd_task task = {.json = json};
-	int rc = json ? refuse_when_stopping(r, err) : memory(err);
+	int rc = json ? fsd_ending_check(&r->daemon->ending, err) : memory(err);
 
 	if (rc == 0)
 		rc = fsd_peer_actable(&r->peer, err);
@@ -177,7 +170,7 @@ int fsd_api_apply(struct fsd_request *r, struct orch_json **out, struct orch_err
 	    .as_peer = fsd_peer_actable(&r->peer, NULL) == 0, .parent = "mine"};
 	orch_auto(json) struct orch_json *json = fsd_task_json(r, "apply", t.as_peer);
 	struct fsd_task task = {.json = json};
-	int rc = json ? refuse_when_stopping(r, err) : memory(err);
+	int rc = json ? fsd_ending_check(&r->daemon->ending, err) : memory(err);
 
 	if (rc == 0)
 		rc = parse_target(r, &t, err);

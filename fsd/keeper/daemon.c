@@ -24,15 +24,17 @@
 #include "worker.h"
 #include "ws_mount.h"
 
-#define MODULE "keeper"
+#define MODULE	    "keeper"
+#define HANDLERS_MS 10000 /* what a handler may take besides its mount */
 
-void fsd_daemon_stop(struct fsd_daemon *d)
+bool fsd_daemon_end(struct fsd_daemon *d, enum fsd_end how)
 {
 	uint64_t one = 1;
 
-	d->stopping = true;
-	if (write(d->stop_fd, &one, sizeof(one)) < 0)
-		return; /* full: asked already */
+	if (!fsd_ending_decide(&d->ending, how))
+		return false;
+	/* It can only fail when it is full: asked already. */
+	return write(d->stop_fd, &one, sizeof(one)) == sizeof(one) || errno == EAGAIN;
 }
 
 char *fsd_daemon_program(struct orch_err *err)
@@ -152,6 +154,7 @@ static int serve(struct fsd_daemon *d, int listen_fd, struct orch_err *err)
 
 	if (rc < 0)
 		return rc;
+	fsd_listen_look(d->settings->socket, &d->socket_file);
 	rc = fsd_http_start(&http, &d->http, err);
 	if (rc < 0)
 		orch_fd_close(http.listen_fd);
@@ -227,14 +230,15 @@ static void say_ready(int fd)
 static int shut_down(struct fsd_daemon *d, struct fsd_watch *watch, bool own_socket)
 {
 	orch_auto(fd) int listener = -1;
+	bool replace = !fsd_ending_decide(&d->ending, FSD_END_STOP);
 
-	d->stopping = true;
-	if (!d->replace && own_socket)
-		unlink(d->settings->socket);
-	listener = fsd_http_stop(d->http);
+	if (!replace && own_socket)
+		fsd_listen_remove(d->settings->socket, &d->socket_file);
+	listener =
+	    fsd_http_stop(d->http, replace ? d->settings->mount_timeout_s * 1000 + HANDLERS_MS : 0);
 	d->http = NULL;
 	fsd_watch_stop(watch);
-	if (!d->replace) {
+	if (!replace) {
 		unmount_idle(d);
 		return 0;
 	}
@@ -252,11 +256,14 @@ static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, int listen_fd,
 	int rc = open_parts(d, ready_fd >= 0, err);
 
 	if (rc == 0)
-		rc = fsd_watch_start(d, &watch, err);
-	if (rc == 0)
 		rc = serve(d, listen_fd, err);
+	if (rc == 0)
+		rc = fsd_watch_start(d, &watch, err);
 	if (rc < 0) {
-		fsd_watch_stop(watch);
+		orch_fd_close(fsd_http_stop(d->http, 0));
+		d->http = NULL;
+		if (own_socket)
+			fsd_listen_remove(d->settings->socket, &d->socket_file);
 		return rc;
 	}
 	orch_log(ORCH_LOG_INFO, MODULE, "started", "pid=%d store=%s socket=%s us=%llu",

@@ -2,10 +2,11 @@
 #ifndef FSD_KEEPER_DAEMON_H
 #define FSD_KEEPER_DAEMON_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include "cache/store.h"
+#include "ending.h"
 #include "http_server.h"
+#include "listen.h"
 #include "settings.h"
 
 struct fsd_registry;
@@ -21,12 +22,12 @@ struct fsd_daemon {
 	struct fsd_jobs *jobs;	       /* that run in workspaces */
 	struct fsd_workers *workers;
 	int64_t started_wall_ns;
-	char *run_dir;	      /* folder of the control socket */
-	char *mounts;	      /* real path of the setting's folder */
-	int listen_fd;	      /* for a successor, once the server has ended; else -1 */
-	int stop_fd;	      /* eventfd: somebody asked for the end */
-	atomic_bool replace;  /* the end is for a successor: see FSD_DAEMON_REPLACE */
-	atomic_bool stopping; /* no new workspaces, mounts and workers */
+	char *run_dir;			    /* folder of the control socket */
+	char *mounts;			    /* real path of the setting's folder */
+	struct fsd_listen_file socket_file; /* once it serves */
+	int listen_fd;		  /* for a successor, once the server has ended; else -1 */
+	int stop_fd;		  /* eventfd: somebody asked for the end */
+	struct fsd_ending ending; /* what may still begin, and how it ends */
 };
 
 /* fsd_daemon_run's way to say: execute the program again. *out_listen_fd, the caller's, is for
@@ -39,8 +40,8 @@ struct fsd_daemon {
 int fsd_daemon_run(const struct fsd_settings *s, int ready_fd, int *out_listen_fd,
     struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
 
-/* Asks for the end; returns at once. */
-void fsd_daemon_stop(struct fsd_daemon *d) ORCH_NONNULL(1);
+/* Asks for that end; returns at once. False: another one was decided before. */
+bool fsd_daemon_end(struct fsd_daemon *d, enum fsd_end how) ORCH_NONNULL(1) ORCH_WUR;
 /* The program that would be executed: this one's path, where a newer one may lie now. malloc'd. */
 char *fsd_daemon_program(struct orch_err *err) ORCH_WUR;
 

@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "daemon.h"
 #include "events.h"
 #include "url.h"
 
@@ -60,7 +61,8 @@ struct fsd_http {
 	pthread_mutex_t lock;
 	struct exchange *exchanges; /* guarded by lock, as all below */
 	struct fsd_http_stat stat;
-	bool stopping;
+	bool stopping;		/* new exchanges are cancelled */
+	bool ending;		/* connections end with their answer */
 	pthread_cond_t drained; /* exchanges became empty */
 };
 
@@ -164,18 +166,23 @@ static enum MHD_Result queue(
 {
 	struct MHD_Response *r;
 	enum MHD_Result ok;
+	bool ending;
 
 	if (body->failed)
 		return MHD_NO;
-	if (status >= 500) {
-		pthread_mutex_lock(&x->http->lock);
-		x->http->stat.errors++;
-		pthread_mutex_unlock(&x->http->lock);
-	}
+	pthread_mutex_lock(&x->http->lock);
+	x->http->stat.errors += status >= 500;
+	ending = x->http->ending;
+	pthread_mutex_unlock(&x->http->lock);
 	r = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
 	if (!r)
 		return MHD_NO;
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	/* A client that keeps the connection would lose its next request. */
+	if (ending)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+	if (status == 503)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	if (allow && *allow)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow);
 	ok = MHD_queue_response(x->connection, status, r);
@@ -233,11 +240,19 @@ static void stream_end(struct exchange *x)
 	fsd_events_end(x->events, rc == 0 && !b.failed ? b.data : NULL, b.len);
 }
 
+static void count_stream(struct fsd_http *h, int by)
+{
+	pthread_mutex_lock(&h->lock);
+	h->stat.streams += (unsigned)by;
+	pthread_mutex_unlock(&h->lock);
+}
+
 static void *stream_thread(void *arg)
 {
 	struct exchange *x = arg;
 
 	x->rc = x->route->handler(&x->request, &x->answer, &x->err);
+	count_stream(x->http, -1);
 	stream_end(x);
 	return NULL;
 }
@@ -309,14 +324,27 @@ static bool make_events(struct exchange *x)
 	return e != NULL;
 }
 
+/* Counted before it asks, so that who waits for all streams to end overlooks none. */
+static int start_stream(struct exchange *x)
+{
+	int rc;
+
+	count_stream(x->http, 1);
+	rc = fsd_ending_check_stream(&x->http->config.daemon->ending, &x->err);
+	if (rc == 0 && (!make_events(x) || pthread_create(&x->thread, NULL, stream_thread, x) != 0))
+		rc = orch_err_set(&x->err, ENOMEM, "no memory for another stream");
+	if (rc < 0)
+		count_stream(x->http, -1);
+	else
+		x->has_thread = true;
+	return rc;
+}
+
 /* Starts the handler and waits for its first line or its end. */
 static enum MHD_Result run_stream(struct exchange *x)
 {
-	if (!make_events(x) || pthread_create(&x->thread, NULL, stream_thread, x) != 0) {
-		orch_err_set(&x->err, ENOMEM, "no memory for another stream");
+	if (start_stream(x) < 0)
 		return queue_error(x, 503, &x->err, NULL);
-	}
-	x->has_thread = true;
 	for (;;) {
 		struct pollfd p = {.fd = fsd_events_wake_fd(x->events), .events = POLLIN};
 
@@ -582,28 +610,36 @@ static void drain_silent(struct fsd_http *h)
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* Cancelled handlers still get to tell so: waits for their answers to be sent. */
-static void drain(struct fsd_http *h)
+static void wait_drained(struct fsd_http *h, uint64_t ms)
 {
-	struct timespec until = orch_ns_timespec((int64_t)orch_deadline_in_ms(DRAIN_MS));
+	struct timespec until = orch_ns_timespec((int64_t)orch_deadline_in_ms(ms));
 
+	while (h->exchanges && pthread_cond_timedwait(&h->drained, &h->lock, &until) != ETIMEDOUT)
+		;
+}
+
+/* Cancelled handlers still get to tell so: waits for their answers to be sent. */
+static void drain(struct fsd_http *h, uint64_t patience_ms)
+{
 	pthread_mutex_lock(&h->lock);
+	h->ending = true;
+	if (patience_ms)
+		wait_drained(h, patience_ms);
 	h->stopping = true;
 	for (struct exchange *x = h->exchanges; x; x = x->next)
 		exchange_cancel(x);
-	while (h->exchanges && pthread_cond_timedwait(&h->drained, &h->lock, &until) != ETIMEDOUT)
-		;
+	wait_drained(h, DRAIN_MS);
 	pthread_mutex_unlock(&h->lock);
 }
 
-int fsd_http_stop(struct fsd_http *h)
+int fsd_http_stop(struct fsd_http *h, uint64_t patience_ms)
 {
 	MHD_socket listener;
 
 	if (!h)
 		return -1;
 	listener = MHD_quiesce_daemon(h->mhd);
-	drain(h);
+	drain(h, patience_ms);
 	drain_silent(h);
 	MHD_stop_daemon(h->mhd);
 	pthread_cond_destroy(&h->drained);

@@ -22,13 +22,15 @@ struct fsd_http_config {
 
 int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
-/* No new connections; running requests are cancelled; returns when their handlers have. The
- * listening socket, still listening, is the caller's again: its number, or -1. h NULL: -1. */
-int fsd_http_stop(struct fsd_http *h) ORCH_WUR;
+/* No new connections; running requests are cancelled, those that are still running after patience_ms;
+ * returns when their handlers have. The listening socket, still listening, is the caller's again: its
+ * number, or -1. h NULL: -1. */
+int fsd_http_stop(struct fsd_http *h, uint64_t patience_ms) ORCH_WUR;
 
 struct fsd_http_stat {
 	uint64_t requests, errors; /* so far; errors: answers of 5xx */
 	unsigned connections;	   /* now */
+	unsigned streams;	   /* whose handler runs now */
 	uint64_t last_ns;	   /* monotonic: when a connection last was open */
 };
 void fsd_http_stat(struct fsd_http *h, struct fsd_http_stat *out) ORCH_NONNULL(1, 2);

@@ -128,6 +128,29 @@ int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_er
 	return 0;
 }
 
+void fsd_listen_look(const char *path, struct fsd_listen_file *out)
+{
+	struct stat st;
+
+	*out = (struct fsd_listen_file){0};
+	if (lstat(path, &st) == 0)
+		*out = (struct fsd_listen_file){.dev = st.st_dev, .ino = st.st_ino};
+}
+
+bool fsd_listen_is(const char *path, const struct fsd_listen_file *f)
+{
+	struct fsd_listen_file now;
+
+	fsd_listen_look(path, &now);
+	return f->ino && now.dev == f->dev && now.ino == f->ino;
+}
+
+void fsd_listen_remove(const char *path, const struct fsd_listen_file *f)
+{
+	if (fsd_listen_is(path, f))
+		unlink(path);
+}
+
 /* ---- sockets that were handed over: sd_listen_fds(3), without its library ---- */
 
 #define INHERITED_FD 3

@@ -3,6 +3,7 @@
 #define FSD_KEEPER_LISTEN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "core/err.h"
 
 struct fsd_listen_spec {
@@ -17,6 +18,14 @@ int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err)
 /* Makes the folder and the socket, mode 0660, listening. *out_fd is the caller's. */
 int fsd_listen_open(const struct fsd_listen_spec *s, int *out_fd, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Which file a socket has; *out all zero: none. Somebody may have removed it, or put his own there. */
+struct fsd_listen_file {
+	uint64_t dev, ino;
+};
+void fsd_listen_look(const char *path, struct fsd_listen_file *out) ORCH_NONNULL(1, 2);
+bool fsd_listen_is(const char *path, const struct fsd_listen_file *f) ORCH_NONNULL(1, 2);
+/* Only that one. */
+void fsd_listen_remove(const char *path, const struct fsd_listen_file *f) ORCH_NONNULL(1, 2);
 /* A listening socket on s->path that was handed over: by systemd (LISTEN_FDS) or by this program
  * when it replaced itself. 1: *out_fd is the caller's, *out_ours tells whether the file is ours to
  * remove; 0: none was; -EINVAL: one for another path. Takes the variables out of the environment;

@@ -15,6 +15,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/api_workspace.c \
 	%D%/background.c %D%/background.h \
 	%D%/daemon.c %D%/daemon.h \
+	%D%/ending.c %D%/ending.h \
 	%D%/entry_json.c %D%/entry_json.h \
 	%D%/events.c %D%/events.h \
 	%D%/expect.c %D%/expect.h \

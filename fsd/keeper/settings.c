@@ -438,6 +438,7 @@ int fsd_settings_load(struct fsd_settings *s, int argc, char *const *argv, struc
 	bool given;
 	int rc = defaults(s, err);
 
+	s->argv = argv;
 	if (rc == 0)
 		rc = each_flag(s, argc, argv, "config", err);
 	if (rc < 0)

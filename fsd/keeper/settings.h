@@ -30,6 +30,7 @@ struct fsd_settings {
 	bool passthrough;
 	bool background;
 	bool help, version;
+	char *const *argv; /* what this was read from; borrowed, ends with NULL */
 };
 
 /* Fills s from the defaults of this user, the file and argv. -EINVAL with one clear line: unknown

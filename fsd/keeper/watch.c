@@ -24,7 +24,23 @@ struct fsd_watch {
 	struct fsd_daemon *daemon;
 	int stop_fd;
 	pthread_t thread;
+	bool socket_lost; /* told already */
 };
+
+/* Clients can't find us then, and a second daemon is refused by the store. Mounts go on. */
+static void look_at_socket(struct fsd_watch *w)
+{
+	struct fsd_daemon *d = w->daemon;
+
+	if (w->socket_lost || fsd_listen_is(d->settings->socket, &d->socket_file) ||
+	    fsd_ending_check(&d->ending, NULL) < 0)
+		return;
+	w->socket_lost = true;
+	orch_log(ORCH_LOG_WARN, "keeper", "socket-lost", "socket=%s pid=%d reason=%s",
+	    d->settings->socket, (int)getpid(),
+	    "its file was removed or replaced, nobody can connect; end this process with SIGTERM "
+	    "and start again, mounts in use go on");
+}
 
 static void look_at(struct fsd_daemon *d, const char *name)
 {
@@ -63,8 +79,10 @@ static void *run(void *arg)
 	struct fsd_watch *w = arg;
 	struct pollfd p = {.fd = w->stop_fd, .events = POLLIN};
 
-	while (poll(&p, 1, LOOK_MS) <= 0)
+	while (poll(&p, 1, LOOK_MS) <= 0) {
 		look(w->daemon);
+		look_at_socket(w);
+	}
 	return NULL;
 }
 

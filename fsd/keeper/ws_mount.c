@@ -195,11 +195,10 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
     struct fsd_request *r, struct orch_err *err)
 {
 	uint64_t begin = orch_clock_ns();
-	int rc;
+	int rc = fsd_ending_check(&d->ending, err);
 
-	if (d->stopping)
-		return orch_err_set(err, ESHUTDOWN, "the daemon is stopping");
-	rc = fsd_ws_check_end(d, rec, err);
+	if (rc == 0)
+		rc = fsd_ws_check_end(d, rec, err);
 	if (rc == 0)
 		rc = prepare(d, ws, rec, err);
 	if (rc == 0)

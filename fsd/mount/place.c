@@ -68,8 +68,8 @@ static int make(const struct mnt_place_spec *s, int fuse_fd)
 	return r < 0 ? -errno : r;
 }
 
-int mnt_place_mount(const struct mnt_place_spec *s, int *out_fuse_fd, uint64_t *out_id,
-    struct orch_err *err)
+int mnt_place_mount(
+    const struct mnt_place_spec *s, int *out_fuse_fd, uint64_t *out_id, struct orch_err *err)
 {
 	orch_auto(fd) int fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	orch_auto(fd) int mount = -1;

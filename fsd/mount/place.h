@@ -11,7 +11,7 @@
 #include "core/err.h"
 
 struct mnt_place_spec {
-	int folder; /* O_PATH is enough; borrowed */
+	int folder;	    /* O_PATH is enough; borrowed */
 	const char *source; /* what /proc/mounts shows; no other mount's */
 	bool allow_other, read_only;
 };

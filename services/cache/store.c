@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,9 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
+
+#define OWNER_LOOKS   50
+#define OWNER_LOOK_MS 10
 
 static const struct {
 	const char *name;
@@ -81,14 +86,32 @@ static int open_root(struct cas_store *s, unsigned flags, struct orch_err *err)
 	return check_root(s, err);
 }
 
+/* Of a living process; 0: the file does not tell. */
+static pid_t read_owner(const struct cas_store *s)
+{
+	char text[24] = "";
+	long pid;
+
+	if (pread(s->lock_fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	pid = strtol(text, NULL, 10);
+	if (pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
+		return 0;
+	return (pid_t)pid;
+}
+
+/* Who has just got the lock writes his number a moment later; until then an earlier one's is there. */
 static int lock_is_taken(struct cas_store *s, struct orch_err *err)
 {
-	char pid[24] = "";
-	ssize_t n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
+	pid_t pid = read_owner(s);
 
-	pid[n > 0 ? n : 0] = '\0';
-	pid[strspn(pid, "0123456789")] = '\0';
-	return orch_err_set(err, EBUSY, "another keeper has it: pid %s", pid[0] ? pid : "unknown");
+	for (int i = 0; !pid && i < OWNER_LOOKS; i++) {
+		(void)poll(NULL, 0, OWNER_LOOK_MS);
+		pid = read_owner(s);
+	}
+	if (!pid)
+		return orch_err_set(err, EBUSY, "another keeper has it: pid unknown");
+	return orch_err_set(err, EBUSY, "another keeper has it: pid %d", (int)pid);
 }
 
 /* The lock lasts as long as lock_fd, which no other program inherits. */
@@ -213,6 +236,13 @@ static int check_mode(struct cas_store *s, struct orch_err *err)
 		return orch_err_set(err, EACCES,
 		    "others may write into it (mode %04o): chmod 700 it",
 		    (unsigned)st.st_mode & 07777);
+	if (!(st.st_mode & 055))
+		return 0;
+	/* Everybody's files are in there, and readable: only this folder keeps others out. */
+	if (fchmod(s->root_fd, 0700) < 0)
+		return orch_err_sys(err, errno, "chmod");
+	orch_log(ORCH_LOG_WARN, "cache", "store-was-open", "store=%s mode=%04o", s->path,
+	    (unsigned)st.st_mode & 07777);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ dist_check_SCRIPTS += %D%/test_programs.py
 dist_check_SCRIPTS += %D%/test_race.py
 dist_check_SCRIPTS += %D%/test_seal.py
 dist_check_SCRIPTS += %D%/test_keeper.py
+dist_check_SCRIPTS += %D%/test_keeper_life.py
 dist_check_SCRIPTS += %D%/test_keeper_seal.py
 dist_check_SCRIPTS += %D%/test_fidelity.py
 dist_check_SCRIPTS += %D%/test_workspace_verbs.py

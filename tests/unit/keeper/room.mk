@@ -1,4 +1,6 @@
 # Tests of this folder, see docs/testing.md.
+check_PROGRAMS += %D%/test-ending
+%C%_test_ending_LDADD = $(TEST_LIBS) $(KEEPER_LIBS)
 check_PROGRAMS += %D%/test-events
 %C%_test_events_LDADD = $(TEST_LIBS) $(KEEPER_LIBS)
 check_PROGRAMS += %D%/test-request

@@ -1,0 +1,461 @@
+"""Upgrades, ends and starts of the keeper under load, and what it does when its surroundings change."""
+from orchtest import *
+import socket
+
+UPGRADES = int(os.environ.get("ORCH_UPGRADES", "6"))
+CYCLES = int(os.environ.get("ORCH_KEEPER_CYCLES", "60"))
+
+
+def lines(r):
+    return [json.loads(x) for x in r.body.split(b"\n") if x]
+
+
+def started(t, d=None, files=None):
+    d = d or t.daemon()
+    d.start()
+    r = d.http("POST", "/v1/snapshots/import", {"dir": t.tree(files or {"a": "one", "d/b": "two"}), "ref": "main"})
+    t.ok(b'"result"' in r.body, str(r))
+    return d
+
+
+def info(d):
+    return d.http("GET", "/v1/daemon").json()
+
+
+def create(t, d, name, **body):
+    r = d.http("POST", "/v1/workspaces", dict({"name": name, "from": "main"}, **body))
+    t.eq(r.status, 200, str(r))
+    return r.json()
+
+
+def own_tree(t):
+    """Programs of this build in a folder of the test, laid out as an installation, to be replaced at will."""
+    root = t.dir("prefix")
+    for name in ("bin", "mount", "worker"):
+        os.mkdir(root + "/" + name)
+    for name, place in (("orch-fsd", "bin"), ("orch-mount", "mount"), ("orch-worker", "worker")):
+        shutil.copy2(program(name), root + "/" + place)
+    return root
+
+
+class OwnDaemon:
+    """A daemon that runs the copy: Daemon starts program("orch-fsd"), so its argv is exchanged."""
+
+    def __new__(cls, t, root, args=()):
+        # sh -c 'shift; exec COPY "$@"' keeps the pid.
+        return t.daemon(args, wrap=["sh", "-c", 'shift; exec "$0" "$@"', root + "/bin/orch-fsd"])
+
+
+def put_program(root, text=None, source=None):
+    """Renames a new program over the running one."""
+    new = root + "/bin/new"
+    if source:
+        shutil.copy2(source, new)
+    else:
+        with open(new, "w") as f:
+            f.write(text)
+        os.chmod(new, 0o755)
+    os.rename(new, root + "/bin/orch-fsd")
+
+
+def slow_import(t, d, gib=40):
+    """Starts an import that takes long, and returns when its worker runs."""
+    folder = t.dir("slow%d" % len(os.listdir(t.tmp)))
+    with open(folder + "/f", "wb") as f:
+        f.truncate(gib << 30)
+    before = info(d)["workers"]
+    p = t.start(["curl", "-sS", "--unix-socket", d.socket, "http://orch/v1/snapshots/import", "-d",
+                 json.dumps({"dir": folder, "ref": "slow"})], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_until(lambda: info(d)["workers"] > before, what="the worker")
+    return p
+
+
+class Load:
+    """Threads that work until told to stop; what goes wrong is kept."""
+
+    def __init__(self, t):
+        self.t, self.wrong, self.done, self.counts = t, [], threading.Event(), {}
+        self.threads = []
+
+    def add(self, name, step):
+        def run():
+            n = 0
+            while not self.done.is_set():
+                try:
+                    step(n)
+                    n += 1
+                except Exception as e:  # noqa: BLE001
+                    self.wrong.append("%s: %r" % (name, e))
+                    break
+                self.counts[name] = n
+        x = threading.Thread(target=run, daemon=True)
+        self.threads.append(x)
+        x.start()
+
+    def end(self):
+        self.done.set()
+        for x in self.threads:
+            x.join(60)
+        self.t.eq(self.wrong, [])
+        for name, n in self.counts.items():
+            self.t.ok(n > 0, "no %s was done" % name)
+        print("# %s" % self.counts)
+
+
+@test(needs="fuse", timeout=400)
+def upgrades_under_load(t):
+    """File operations, requests, imports and commits go on over many upgrades, also to another program."""
+    root = own_tree(t)
+    d = started(t, OwnDaemon(t, root))
+    w = create(t, d, "w")
+    source = t.tree({"%d/%d" % (a, b): "%d-%d" % (a, b) for a in range(10) for b in range(20)})
+    load = Load(t)
+
+    def files(n):
+        path = "%s/f%d" % (w["path"], n % 50)
+        with open(path, "w") as f:
+            f.write(str(n))
+        with open(path) as f:
+            t.eq(f.read(), str(n))
+        if n % 7 == 0:
+            os.unlink(path)
+
+    def again(method, path, body=None):
+        """Whoever does not use orch-shim asks again as the answer says."""
+        while True:
+            r = d.http(method, path, body)
+            if r.status != 503 or b'"EAGAIN"' not in r.body:
+                return r
+            t.eq(r.headers.get("Retry-After"), "1")
+            time.sleep(0.02)
+
+    def requests(n):
+        t.eq(again("GET", "/v1/daemon").status, 200)
+        name = "x%d" % n
+        r = again("POST", "/v1/workspaces", {"name": name, "from": "main", "mount": n % 3 == 0})
+        t.eq(r.status, 200, str(r))
+        t.eq(again("DELETE", "/v1/workspaces/" + name).status, 200)
+
+    def imports(n):
+        with open("%s/0/0" % source, "w") as f:
+            f.write(str(n))
+        r = lines(again("POST", "/v1/snapshots/import", {"dir": source, "ref": "stream"}))
+        t.ok("result" in r[-1], str(r[-1]))
+
+    def commits(_n):
+        r = d.shim("workspace", "commit", "w", "--ref", "w", status=None)
+        t.eq(r.status, 0, str(r))
+    for step in (files, requests, imports, commits):
+        load.add(step.__name__, step)
+    pid = info(d)["pid"]
+    for n in range(UPGRADES):
+        before = info(d)["started"]
+        if n % 2:
+            put_program(root, source=program("orch-fsd"))
+        r = d.shim("daemon", "upgrade", timeout=120)
+        t.eq((info(d)["pid"], info(d)["started"] != before), (pid, True), str(r))
+        t.eq(d.http("GET", "/v1/workspaces/w").json()["pid"], w["pid"])
+        seen = {k: v for k, v in load.counts.items()}
+        wait_until(lambda: load.wrong or all(load.counts.get(k, 0) > seen.get(k, 0) for k in ("files", "requests", "imports", "commits")),
+                   timeout=60, what="the load after an upgrade")
+    load.end()
+    t.eq(len([x for x in os.listdir("/proc/%d/fd" % pid)]) < 60, True, "descriptors were lost to the successors")
+    with open("/proc/%d/cmdline" % pid) as f:
+        t.ok(f.read().split("\0").count("--foreground") <= 2, "the command line grows")
+    r = lines(d.http("POST", "/v1/store/verify"))[-1]
+    t.eq(r["result"]["bad_count"], 0)
+    r = d.http("DELETE", "/v1/workspaces/w")
+    t.eq(r.status, 200, str(r))
+    t.eq(d.http("GET", "/v1/workspaces").json()["workspaces"], [])
+    t.eq(d.stop(), 0)
+    t.eq((os.listdir(d.store + "/tmp"), os.listdir(d.store + "/layers")), ([], []))
+
+
+@test(needs="fuse", timeout=240)
+def an_upgrade_waits_for_streams_and_refuses_no_mount(t):
+    d = started(t)
+    p = slow_import(t, d)
+    before = info(d)["started"]
+    answers = []
+    x = threading.Thread(target=lambda: answers.append(d.http("POST", "/v1/daemon/upgrade", timeout=200)))
+    x.start()
+    source = t.tree({"n": "1"})
+    wait_until(lambda: d.http("POST", "/v1/snapshots/import", {"dir": source}).status == 503, what="the upgrade to wait")
+    r = d.http("POST", "/v1/snapshots/import", {"dir": source})
+    t.eq((r.json()["error"]["code"], r.headers.get("Retry-After")), ("EAGAIN", "1"))
+    r = d.http("POST", "/v1/daemon/upgrade")
+    t.eq((r.status, r.json()["error"]["code"]), (409, "EBUSY"))
+    w = create(t, d, "w")
+    t.eq(open(w["path"] + "/a").read(), "one")
+    shim = t.start(["orch-shim", "snapshot", "import", source, "--ref", "patient"], env={"ORCH_SOCKET": d.socket},
+                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    t.eq((answers, p.poll()), ([], None))
+    p.terminate()  # the import is cancelled
+    p.wait()
+    x.join(60)
+    t.eq([r.status for r in answers], [200], str(answers[0]))
+    wait_until(lambda: info(d)["started"] != before, what="the successor")
+    t.eq(shim.wait(60), 0, "orch-shim did not wait")
+    t.eq(d.http("GET", "/v1/refs/patient").status, 200)
+    t.eq(d.http("GET", "/v1/workspaces/w").json()["pid"], w["pid"])
+    t.eq(os.listdir(d.store + "/tmp"), [])
+
+
+@test(timeout=240)
+def an_upgrade_that_is_given_up_changes_nothing(t):
+    d = started(t)
+    p = slow_import(t, d)
+    before = info(d)["started"]
+    u = t.start(["curl", "-sS", "--unix-socket", d.socket, "-X", "POST", "http://orch/v1/daemon/upgrade"])
+    source = t.tree({"n": "1"})
+    wait_until(lambda: d.http("POST", "/v1/snapshots/import", {"dir": source}).status == 503, what="the upgrade to wait")
+    u.kill()
+    u.wait()
+    wait_until(lambda: d.http("POST", "/v1/snapshots/import", {"dir": source}).status == 200, what="imports again")
+    # A stop comes before an upgrade that waits.
+    answers = []
+    x = threading.Thread(target=lambda: answers.append(d.http("POST", "/v1/daemon/upgrade", timeout=100)))
+    x.start()
+    wait_until(lambda: d.http("POST", "/v1/snapshots/import", {"dir": source}).status == 503, what="the upgrade to wait")
+    t.eq((info(d)["started"], p.poll()), (before, None))
+    t.eq(d.http("POST", "/v1/daemon/stop").status, 200)
+    x.join(60)
+    t.ok(answers[0].status in (499, 503), str(answers[0]))
+    t.eq(d.process.wait(30), 0)
+    d.process = None
+    t.match(p.communicate(timeout=30)[0].decode(), "ECANCELLED")
+    t.eq((os.listdir(d.store + "/tmp"), os.path.exists(d.socket)), ([], False))
+
+
+@test(needs="fuse", timeout=120)
+def a_program_that_can_not_follow_is_refused(t):
+    root = own_tree(t)
+    d = started(t, OwnDaemon(t, root, ["--workers-max", "3"]))
+    w = create(t, d, "w")
+    before = info(d)
+
+    def refused(want):
+        r = d.http("POST", "/v1/daemon/upgrade")
+        t.ok(r.status >= 400, str(r))
+        t.match(r.json()["error"]["message"], want)
+        t.eq((info(d)["started"], info(d)["pid"]), (before["started"], before["pid"]))
+        r = d.shim("daemon", "upgrade", status=None)
+        t.ok(r.status in (1, 3), str(r))
+        t.match(r.stderr, want)
+    put_program(root, "garbage\0" * 100)
+    refused("does not start")
+    put_program(root, "#!/bin/sh\necho 'orch-fsd 9'; exit 3\n")
+    refused("does not start")
+    put_program(root, "#!/bin/sh\necho other 1.0\n")
+    refused("is not orch-fsd")
+    put_program(root, "#!/bin/sh\nfor a; do test \"$a\" != --workers-max || { echo \"unknown option '$a'\" >&2; exit 2; }; done\necho orch-fsd 9\n")
+    refused("unknown option '--workers-max'")
+    os.unlink(root + "/bin/orch-fsd")
+    refused("orch-fsd")
+    put_program(root, source=program("orch-fsd"))
+    d.shim("daemon", "upgrade")
+    t.eq(info(d)["pid"], before["pid"])
+    t.eq(d.http("GET", "/v1/workspaces/w").json()["pid"], w["pid"])
+
+
+@test(needs="fuse", timeout=120)
+def the_old_program_goes_on_when_the_new_can_not_be_executed(t):
+    """It passed its trial, but is gone or can't be executed a moment later."""
+    root = own_tree(t)
+    d = started(t, OwnDaemon(t, root))
+    w = create(t, d, "w")
+    before = info(d)
+    put_program(root, "#!/bin/sh\nrm -f '%s/bin/orch-fsd'\necho orch-fsd 9\n" % root)
+    t.eq(d.http("POST", "/v1/daemon/upgrade").status, 200)
+    d.allow_errors("event=replace ")
+    wait_until(lambda: info(d)["started"] != before["started"], what="the old program anew")
+    t.eq((info(d)["pid"], info(d)["version"]), (before["pid"], before["version"]))
+    t.eq(d.http("GET", "/v1/workspaces/w").json()["pid"], w["pid"])
+    create(t, d, "x")
+    put_program(root, source=program("orch-fsd"))
+    d.shim("daemon", "upgrade")
+    t.eq(info(d)["mounts_alive"], 2)
+
+
+@test(needs="fuse", timeout=240)
+def a_stop_cancels_what_runs(t):
+    for how in ("SIGTERM", "twice", "SIGINT", "force"):
+        d = started(t, t.daemon(store=t.path("store")))
+        w = create(t, d, how)
+        with open(w["path"] + "/f", "w") as f:
+            f.write("x" * 1000)
+        p = slow_import(t, d)
+        if how == "force":
+            d.shim("daemon", "stop", "--force")
+        else:
+            d.process.send_signal(signal.SIGINT if how == "SIGINT" else signal.SIGTERM)
+            if how == "twice":
+                d.process.send_signal(signal.SIGTERM)
+        t.match(p.communicate(timeout=60)[0].decode(), "ECANCELLED", how)
+        t.eq(d.process.wait(30), 0, how)
+        d.process = None
+        t.eq((os.listdir(d.store + "/tmp"), d.pids("orch-worker"), d.pids("orch-mount"), os.path.exists(d.socket)),
+             ([], [], [], False), how)
+        d.start()
+        t.eq(d.http("GET", "/v1/refs/slow").status, 404)
+        w = d.http("POST", "/v1/workspaces/%s/mount" % how).json()
+        t.eq(os.path.getsize(w["path"] + "/f"), 1000)
+        d.http("DELETE", "/v1/workspaces/" + how)
+        t.eq(d.stop(), 0)
+
+
+@test(needs="fuse")
+def other_signals_change_nothing(t):
+    d = started(t)
+    w = create(t, d, "w")
+    for sig in (signal.SIGHUP, signal.SIGPIPE):
+        d.process.send_signal(sig)
+        os.kill(w["pid"], sig)
+    t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status, 200)
+    t.eq(open(w["path"] + "/a").read(), "one")
+    # A client that goes away while it is answered.
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(d.socket)
+    s.sendall(b"GET /v1/snapshots HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+    s.close()
+    t.ok(d.answers())
+
+
+@test
+def commands_of_the_daemon(t):
+    d = t.daemon()
+    r = d.shim("daemon", "stop", status=3)
+    t.match(r.stderr, "no daemon answers on %s" % d.socket)
+    started(t, d)
+    want = {"version", "pid", "uid", "store", "store_id", "mounts", "socket", "started", "mounts_alive", "workers", "exit_idle_s"}
+    t.eq(set(d.shim("daemon", "status", "--json").json()), want)
+    text = d.shim("daemon", "status").stdout
+    for name in want:
+        t.match(text, r"(?m)^%s\b" % name)
+    t.match(text, r"(?m)^pid\s+%d$" % d.process.pid)
+    d.kill()
+    for command in ("stop", "status", "upgrade"):  # the socket is stale
+        t.match(d.shim("daemon", command, status=3).stderr, "no daemon answers")
+    d.start()
+    d.shim("daemon", "stop")
+    t.eq(d.process.wait(20), 0)
+    d.process = None
+
+
+@test(timeout=120)
+def of_ten_starts_one_wins(t):
+    for n in range(3):
+        d = t.daemon(store=t.path("store"))
+        argv = ["orch-fsd", "--store", d.store, "--mounts", d.mounts, "--background"]
+        both = n % 2 == 0
+        starts = [t.start(argv + ["--socket", d.socket if both else "%s.%d" % (d.socket, k)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                  for k in range(10)]
+        said = [(p.communicate(timeout=60)[0].decode(), p.returncode) for p in starts]
+        won = [x for x in said if x[1] == 0]
+        t.eq(len(won), 1, str(said))
+        t.eq(won[0][0], "")
+        pids = d.pids("orch-fsd")
+        t.eq(len(pids), 1)
+        for text, status in said:
+            if status:
+                t.match(text, r"^orch-fsd: .*(another keeper has it: pid %d|another daemon answers on)[^\n]*\n$" % pids[0])
+        left = [x for x in os.listdir(t.tmp) if x.startswith("s") and not x.startswith("store")]
+        t.eq(len(left), 1, "sockets of the losers: %s" % left)
+        os.kill(pids[0], signal.SIGTERM)
+        wait_until(lambda: not d.pids("orch-fsd"), what="its end")
+
+
+@test(needs="fuse")
+def a_lost_socket_is_told(t):
+    d = started(t)
+    w = create(t, d, "w")
+    f = open(w["path"] + "/a")
+    os.unlink(d.socket)
+    wait_until(lambda: "event=socket-lost" in d.log(), what="the watcher")
+    other = t.daemon(name="2")
+    other.socket = d.socket
+    other.start()  # a store of its own: nothing to say against it
+    t.eq(d.stop(), 0)
+    t.ok(other.answers(), "the socket of another daemon was removed")
+    t.eq(other.stop(), 0)
+    t.eq(d.log().count("socket-lost"), 1)
+    d.start()
+    t.eq(d.http("GET", "/v1/workspaces/w").json()["pid"], w["pid"])
+    f.close()
+
+
+@test(needs="fuse")
+def a_store_that_is_moved_goes_on(t):
+    d = started(t)
+    w = create(t, d, "w")
+    moved = t.path("moved")
+    os.rename(d.store, moved)
+    with open(w["path"] + "/new", "w") as f:
+        f.write("x")
+    t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status in (200, 404, 500), True)
+    t.eq(t.run(["orch-fsd", "--store", moved, "--socket", t.path("s2"), "--mounts", t.path("mnt2"), "--background"], status=1)
+         .stderr.count("another keeper has it: pid %d" % d.process.pid), 1)
+    os.rename(moved, d.store)
+    t.eq(open(w["path"] + "/new").read(), "x")
+    t.eq(lines(d.http("POST", "/v1/workspaces/w/commit", {"ref": "r"}))[-1].get("error"), None)
+
+
+@test(needs="root")
+def a_start_that_fails_says_why_and_leaves_nothing(t):
+    small = t.dir("small")
+    t.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=4", "none", small])
+    t.finally_(lambda: subprocess.run(["umount", "-l", small], check=False))
+    while True:  # no inode is left
+        try:
+            open("%s/%d" % (small, len(os.listdir(small))), "x").close()
+        except OSError:
+            break
+    base = ["orch-fsd", "--store", t.path("st"), "--mounts", t.path("mn"), "--background"]
+    r = t.run(base + ["--socket", small + "/run/s"], status=1)
+    t.match(r.stderr, r"^orch-fsd: .*%s.*No space left on device\n$" % small)
+    t.run(["mount", "-o", "remount,ro", small])
+    r = t.run(base + ["--socket", small + "/run/s"], status=1)
+    t.match(r.stderr, r"^orch-fsd: .*Read-only file system\n$")
+    r = t.run(base + ["--socket", t.path("s"), "--log-file", small + "/log"], status=1)
+    t.match(r.stderr, r"^orch-fsd: .*%s/log.*Read-only file system\n$" % small)
+    t.ok(not os.path.exists(t.path("s")), "a socket is left")
+    t.eq(t.daemon().pids("orch-fsd"), [])
+    d = t.daemon(store=t.path("st"))
+    d.mounts = t.path("mn")
+    d.start()  # what the failures left of the store is good
+    t.eq(d.stop(), 0)
+
+
+def resources(pid):
+    status = dict(re.findall(r"^(\w+):\s+(\d+)", open("/proc/%d/status" % pid).read(), re.M))
+    return len(os.listdir("/proc/%d/fd" % pid)), int(status["Threads"]), int(status["VmRSS"])
+
+
+@test(needs="fuse", timeout=400)
+def cycles_cost_the_keeper_nothing(t):
+    d = started(t)
+    pid = d.process.pid
+
+    def cycle(n):
+        w = create(t, d, "w")
+        with open(w["path"] + "/f", "w") as f:
+            f.write(str(n))
+        t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f", "mount": n % 2 == 0}).status, 200)
+        if n % 5 == 0:
+            t.ok("result" in lines(d.http("POST", "/v1/workspaces/w/commit", {"ref": "r"}))[-1])
+        for name in ("w", "f"):
+            t.eq(d.http("DELETE", "/v1/workspaces/" + name).status, 200)
+    for n in range(CYCLES // 3):  # what grows once: arenas, caches
+        cycle(n)
+    fds, threads, rss = resources(pid)
+    for n in range(CYCLES):
+        cycle(n)
+    wait_until(lambda: resources(pid)[0] <= fds and resources(pid)[1] <= threads, what="descriptors and threads as before: %s"
+               % str((fds, threads)))
+    after = resources(pid)
+    print("# descriptors %d, threads %d, %d KiB -> %s" % (fds, threads, rss, after))
+    t.ok(after[2] <= rss + 4096 + 40 * CYCLES, "memory grew from %d to %d KiB in %d cycles" % (rss, after[2], CYCLES))
+    t.eq((os.listdir(d.store + "/layers"), os.listdir(t.path("m")), d.pids("orch-mount"), d.pids("orch-worker")), ([], [], [], []))
+
+
+main()
