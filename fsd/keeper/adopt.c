@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "cache/layer.h"
 #include "cache/record.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/path.h"
 #include "layers.h"
 #include "mount_process.h"
 #include "mountpoint.h"
@@ -162,11 +164,44 @@ static int on_record(
 	return 0;
 }
 
+static bool is_deaf(const char *path)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	int fd = orch_sock_connect(path, SOCK_SEQPACKET, &err);
+
+	orch_fd_close(fd);
+	return fd == -ECONNREFUSED;
+}
+
+/* Files of sockets on which nobody listens any more: of mount processes that were killed and whose
+ * workspace is gone, too. Another store's keeper may use the same folder. */
+static void sweep_sockets(struct fsd_daemon *d)
+{
+	orch_auto(free) char *folder = orch_path_join(d->run_dir, "m");
+	DIR *dir = folder ? opendir(folder) : NULL;
+	char prefix[16];
+	int n = snprintf(prefix, sizeof(prefix), "%.8s-", cas_store_id(d->store));
+
+	if (!dir)
+		return;
+	for (struct dirent *e; (e = readdir(dir));) {
+		orch_auto(free) char *path = NULL;
+
+		if (strncmp(e->d_name, prefix, (size_t)n) != 0)
+			continue;
+		path = orch_path_join(folder, e->d_name);
+		if (path && is_deaf(path))
+			unlink(path);
+	}
+	closedir(dir);
+}
+
 int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
 {
 	size_t swept = 0;
 	int rc = cas_record_list(d->store, CAS_NS_WORKSPACE, on_record, d, err);
 
+	sweep_sockets(d);
 	if (rc == 0)
 		rc = cas_layer_sweep(d->store, &swept, err);
 	if (rc == 0 && swept)

@@ -1,5 +1,6 @@
 """Upgrades, ends and starts of the keeper under load, and what it does when its surroundings change."""
 from orchtest import *
+import orchtest
 import socket
 
 UPGRADES = int(os.environ.get("ORCH_UPGRADES", "6"))
@@ -424,6 +425,143 @@ def a_start_that_fails_says_why_and_leaves_nothing(t):
     d.mounts = t.path("mn")
     d.start()  # what the failures left of the store is good
     t.eq(d.stop(), 0)
+
+
+def take_pid(t, pid):
+    """A process of nobody's that has this number; None when another was faster too often."""
+    for _ in range(2000):
+        try:
+            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+                f.write(str(pid - 1))
+        except OSError:
+            return None
+        p = t.start(["sleep", "1000"])
+        if p.pid == pid:
+            return p
+        p.kill()
+        p.wait()
+    return None
+
+
+def tree(root):
+    out = {}
+    for folder, dirs, files in os.walk(root):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as f:
+                st = os.fstat(f.fileno())
+                out[os.path.relpath(os.path.join(folder, name), root)] = (f.read(), st.st_mode, st.st_ino, st.st_mtime_ns)
+        out.update({os.path.relpath(os.path.join(folder, name), root): None for name in dirs})
+    return out
+
+
+def crash(t, d):
+    """All that a reboot ends: processes and mounts. What lies in the store and in <run> stays."""
+    slow_import(t, d).kill()
+    pids = d.pids("orch-fsd") + d.pids("orch-mount") + d.pids("orch-worker")
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    d.process.wait()
+    d.process = None
+    wait_until(lambda: not d.pids("orch-mount") and not d.pids("orch-worker"), what="the end of everything")
+    for point, _minor, _kind in orchtest._mounts_below(t.tmp):
+        t.run(["umount", "-l", point])
+
+
+def prepare_crash(t, d):
+    """Three workspaces, one at a given place, one a fork, with content of their own; what they look like."""
+    place = t.dir("place")
+    for body in ({"name": "w"}, {"name": "at", "at": place}):
+        w = create(t, d, body.pop("name"), **body)
+        for n in range(30):
+            with open("%s/f%d" % (w["path"], n), "w") as f:
+                f.write("%d" % n * 100)
+        os.unlink(w["path"] + "/a")
+        os.rename(w["path"] + "/f1", w["path"] + "/d/moved")
+    t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status, 200)
+    with open(d.mounts + "/f/own", "w") as f:
+        f.write("of the fork")
+    return {w["name"]: (w, tree(w["path"])) for w in d.http("GET", "/v1/workspaces").json()["workspaces"]}
+
+
+def mounted_again(t, d, before, view, error):
+    for name, (was, content) in before.items():
+        w = d.http("GET", "/v1/workspaces/" + name).json()
+        t.eq((w["state"], w["path"]), ("created", was["path"]))
+        t.match(w["error"], error)
+    for name, (was, content) in before.items():
+        r = d.http("POST", "/v1/workspaces/%s/mount" % name)
+        t.eq(r.status, 200, str(r))
+        t.ok("error" not in r.json(), str(r))
+        t.eq(tree(view + was["path"]), content, name)
+
+
+@test(needs="fuse root", timeout=240)
+def after_a_reboot_nothing_is_taken_for_ours(t):
+    """The store is what the power cut left; the boot id is another; all pids and the places are other people's."""
+    d = started(t)
+    before = prepare_crash(t, d)
+    crash(t, d)
+    store_id = info_of_store(d)
+    # What else may lie about.
+    os.makedirs(d.store + "/tmp/1234/objects")
+    os.makedirs(d.store + "/layers/999.new/spool")
+    for name in ("%s-999.sock" % store_id[:8], "00000000-1.sock"):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.bind(t.path("m", name))
+        s.close()
+    open(d.socket + ".lock", "w").close()
+    shutil.rmtree(d.mounts)  # it lies in /run
+    foreign = [x for x in (take_pid(t, was["pid"]) for was, _ in before.values()) if x]
+    t.ok(foreign, "no pid could be taken")
+    print("# %d of %d pids are another's" % (len(foreign), len(before)))
+    place = before["at"][0]["path"]
+    other = t.daemon(name="2")  # another daemon has its workspace of the same name there now
+    started(t, other)
+    with open(t.path("boot"), "w") as f:
+        f.write("11111111-2222-3333-4444-555555555555\n")
+    w = create(t, other, "at", at=place)
+    setup = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+    d.wrap = ["unshare", "-m", "--propagation", "private", "sh", "-c", setup, t.path("boot")]
+    d.start()
+    t.eq(open(place + "/a").read(), "one", "a foreign mount was taken away")
+    view = "/proc/%d/root" % d.process.pid
+    t.eq(open(view + place + "/a").read(), "one", "a foreign mount was taken away")
+    t.eq([p.poll() for p in foreign], [None] * len(foreign), "a foreign process was ended")
+    t.eq(d.http("POST", "/v1/workspaces/at/mount").json()["error"]["code"] in ("EBUSY", "ENOTEMPTY"), True)
+    t.run(["nsenter", "-t", str(d.process.pid), "-m", "umount", "-l", place])
+    t.eq(other.http("DELETE", "/v1/workspaces/at").status, 200)
+    left = sorted(os.listdir(t.path("m")))
+    t.eq(left, ["00000000-1.sock"], "sockets")
+    t.eq((os.listdir(d.store + "/tmp"), [x for x in os.listdir(d.store + "/layers") if not x.isdigit()]), ([], []))
+    mounted_again(t, d, before, view, "the machine was started again")
+    t.eq([p.poll() for p in foreign], [None] * len(foreign), "a foreign process was ended")
+    t.eq(lines(d.http("POST", "/v1/store/verify"))[-1]["result"]["bad_count"], 0)
+    for name in before:
+        t.eq(d.http("DELETE", "/v1/workspaces/" + name).status, 200)
+    t.eq(os.listdir(d.store + "/layers"), [])
+    t.eq(d.stop(), 0)
+
+
+def info_of_store(d):
+    with open(d.store + "/FORMAT") as f:
+        return re.search(r"(?m)^(?:id|store)\W+([0-9a-f-]{8,})", f.read()).group(1)
+
+
+@test(needs="fuse root", timeout=240)
+def a_pid_that_is_another_process_now_is_left_alone(t):
+    """The same boot: the mount processes were killed, and their numbers given to others."""
+    d = started(t)
+    before = prepare_crash(t, d)
+    crash(t, d)
+    foreign = [x for x in (take_pid(t, was["pid"]) for was, _ in before.values()) if x]
+    t.ok(foreign, "no pid could be taken")
+    d.start()
+    mounted_again(t, d, before, "", "has ended")
+    for name in before:
+        t.eq(d.http("DELETE", "/v1/workspaces/%s?force=1" % name).status, 200)
+    t.eq([p.poll() for p in foreign], [None] * len(foreign), "a foreign process was ended")
+    t.eq(os.listdir(t.path("m")), [])
 
 
 def resources(pid):
