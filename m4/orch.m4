@@ -41,6 +41,18 @@ AC_DEFUN([ORCH_ARG_SWITCHES], [
 			[libfuse 3: installed below PATH; the static one that scripts/bootstrap built; the system's @<:@bundled if it is there, else system@:>@])],
 		[], [with_fuse=auto])
 
+	AC_ARG_WITH([systemdsystemunitdir],
+		[AS_HELP_STRING([--with-systemdsystemunitdir=DIR],
+			[where the units of systemd are installed, no: nowhere @<:@PREFIX/lib/systemd/system@:>@])],
+		[], [with_systemdsystemunitdir='${prefix}/lib/systemd/system'])
+	AC_ARG_WITH([sysusersdir],
+		[AS_HELP_STRING([--with-sysusersdir=DIR],
+			[where the group of the socket is declared @<:@PREFIX/lib/sysusers.d@:>@])],
+		[], [with_sysusersdir='${prefix}/lib/sysusers.d'])
+	AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
+	AC_SUBST([sysusersdir], [$with_sysusersdir])
+	AM_CONDITIONAL([SYSTEMD_UNITS_WANTED], [test "x$with_systemdsystemunitdir" != xno])
+
 	AS_IF([test "x$enable_fault_injection" = xyes],
 		[AC_DEFINE([ORCH_FAULT_INJECTION], [1], [Compile the named points of failure.])])
 	AM_CONDITIONAL([FAULT_INJECTION], [test "x$enable_fault_injection" = xyes])

@@ -124,7 +124,7 @@ void shim_help_man(struct orch_buf *out)
 	const struct shim_command every = {.options = common};
 
 	orch_buf_add_str(out,
-	    ".TH ORCH\\-SHIM 1 \"\" \"orch " ORCH_VERSION "\"\n.SH NAME\n"
+	    ".TH ORCH\\-SHIM 1 2026-11-28 \"orch " ORCH_VERSION "\"\n.SH NAME\n"
 	    "orch\\-shim \\- builds in workspaces that are there at once\n"
 	    ".SH SYNOPSIS\n.B orch\\-shim\n.I COMMAND\n[options]\n.SH COMMANDS\n");
 	each_command(out, roff_command);

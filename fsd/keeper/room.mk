@@ -1,5 +1,3 @@
-EXTRA_DIST += deploy
-
 noinst_LIBRARIES += %D%/libkeeper.a
 %C%_libkeeper_a_SOURCES = \
 	%D%/adopt.c %D%/adopt.h \

@@ -6,6 +6,7 @@ dist_check_SCRIPTS += %D%/test_api_page.py
 dist_check_SCRIPTS += %D%/test_api_refs.py
 dist_check_SCRIPTS += %D%/test_api_hostile.py
 dist_check_SCRIPTS += %D%/test_settings.py
+dist_check_SCRIPTS += %D%/test_systemd.py
 dist_check_SCRIPTS += %D%/test_man.py
 dist_check_SCRIPTS += %D%/test_cli.py
 dist_check_SCRIPTS += %D%/test_cli_verbs.py

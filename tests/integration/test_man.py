@@ -28,6 +28,9 @@ def pages_are_well_formed(t):
         t.match(text, r"^\.SH NAME")
         if shutil.which("groff"):
             t.eq(t.run(["groff", "-man", "-Tutf8", "-ww", "-z", path]).stderr, "")
+        if shutil.which("mandoc"):
+            r = t.run(["mandoc", "-T", "lint", "-W", "warning", path], status=None)
+            t.eq((r.status, r.stdout + r.stderr), (0, ""))
 
 
 main()

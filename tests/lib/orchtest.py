@@ -171,6 +171,7 @@ FEATURES = {
     "no-faults": lambda: "built with --enable-fault-injection" if _config_has("ORCH_FAULT_INJECTION") else None,
     "strace": _tool("strace"),
     "git": _tool("git"),
+    "systemd-analyze": _tool("systemd-analyze"),
     "git-lfs": _tool("git-lfs"),
     "gcc": _tool("gcc"),
     "make": _tool("make"),
