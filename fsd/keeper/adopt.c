@@ -100,8 +100,8 @@ static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
 	}
 }
 
-static int adopt_one(struct fsd_daemon *d, const char *key, const struct orch_json *value,
-    struct orch_err *err)
+static int adopt_one(
+    struct fsd_daemon *d, const char *key, const struct orch_json *value, struct orch_err *err)
 {
 	struct fsd_ws_record rec, stored;
 	struct fsd_ws *ws;

@@ -80,8 +80,8 @@ static int last_change(
 		if (rc < 0)
 			return rc;
 		if (x.head.parent >= id) /* numbers rise */
-			return orch_err_set(err, ORCH_ECORRUPT,
-			    "layer %llu stands on a newer one", (unsigned long long)id);
+			return orch_err_set(err, ORCH_ECORRUPT, "layer %llu stands on a newer one",
+			    (unsigned long long)id);
 		if (x.seq > *out)
 			*out = x.seq;
 		id = x.head.parent;
@@ -106,8 +106,7 @@ int fsd_ws_check_end(struct fsd_daemon *d, const struct fsd_ws_record *rec, stru
 	return orch_err_set(err, ORCH_ECORRUPT,
 	    "layer %llu ends with change %llu, but change %llu was answered: the end of its log is "
 	    "missing; `store verify --repair` lets the workspace go on without",
-	    (unsigned long long)rec->layer, (unsigned long long)last,
-	    (unsigned long long)rec->seq);
+	    (unsigned long long)rec->layer, (unsigned long long)last, (unsigned long long)rec->seq);
 }
 
 /* ---- verify */
@@ -137,7 +136,8 @@ static void mend_record(struct fsd_daemon *d, struct fsd_ws *ws, struct cas_reco
 	if (rc > 0)
 		rc = fsd_ws_save(d->registry, ws, &rec, &err) < 0 ? -1 : 1;
 	if (rc > 0)
-		say_mended(out, again ? "it was made again from its layers" : "it was written again");
+		say_mended(
+		    out, again ? "it was made again from its layers" : "it was written again");
 }
 
 static void verify_damaged(

@@ -17,7 +17,8 @@ enum fsd_ws_state {
 	FSD_WS_DAMAGED, /* its record can't be read: only name and error mean anything. Never stored */
 };
 /* What becomes of a damaged one. */
-#define FSD_WS_MEND "`store verify --repair` makes it again from its layers, `workspace drop` gives it up"
+#define FSD_WS_MEND \
+	"`store verify --repair` makes it again from its layers, `workspace drop` gives it up"
 const char *fsd_ws_state_name(enum fsd_ws_state s);
 
 struct fsd_ws_record {

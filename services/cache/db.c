@@ -301,9 +301,9 @@ static int read_commits(struct cas_db *db, struct orch_err *err)
 	else /* the count alone is damaged: it can't tell that others are missing; the next commit mends it */
 		db->commits = read_mark(db);
 	rocksdb_free(v);
-	return r == -ORCH_EFORMAT ? orch_err_set(err, ORCH_EFORMAT,
-					"database: it was written by a newer orch")
-				  : 0;
+	return r == -ORCH_EFORMAT
+		   ? orch_err_set(err, ORCH_EFORMAT, "database: it was written by a newer orch")
+		   : 0;
 }
 
 static int check_commits(struct cas_db *db, struct orch_err *err)

@@ -73,6 +73,10 @@ static int place_locked(
 		return r;
 	*out_number = count ? v[count - 1] + 1 : 1;
 	free(v);
+	/* the last one may have gone: who has it mapped must not take another for it */
+	if (*out_number <= s->pack_last)
+		*out_number = s->pack_last + 1;
+	s->pack_last = *out_number;
 	snprintf(to, sizeof(to), "%" PRIu64, *out_number);
 	r = orch_rename(dirfd, name, s->packs_fd, to, RENAME_NOREPLACE);
 	if (r == 0)

@@ -271,8 +271,8 @@ static int restore_format(struct cas_store *s, struct cas_format *out)
 	if (r == 0)
 		r = cas_format_save(s->root_fd, out, &err);
 	if (r == 0)
-		orch_log(ORCH_LOG_WARN, "cache", "format-restored",
-		    "store=%s reason=%s", s->path, "FORMAT was damaged or missing");
+		orch_log(ORCH_LOG_WARN, "cache", "format-restored", "store=%s reason=%s", s->path,
+		    "FORMAT was damaged or missing");
 	return r;
 }
 

@@ -28,6 +28,7 @@ struct cas_store {
 	/* Taken in this order when both are needed; held over database writes, never over a call
 	 * out of this room. */
 	pthread_mutex_t pack_lock; /* numbers and merging of packs */
+	uint64_t pack_last;	   /* the last number that was given out since the start */
 	pthread_mutex_t
 	    change_lock; /* refs, snapshot records, keeper's records, counters, layers */
 	struct cas_counters counters;
@@ -60,7 +61,8 @@ int cas_format_save(int root_fd, const struct cas_format *f, struct orch_err *er
 int cas_format_load(int root_fd, struct cas_format *out, struct orch_err *err) ORCH_WUR;
 /* A copy in the database: what every fingerprint depends on must not hang on one small file. Written
  * when it is not there or differs. */
-int cas_format_remember(struct cas_db *db, const struct cas_format *f, struct orch_err *err) ORCH_WUR;
+int cas_format_remember(
+    struct cas_db *db, const struct cas_format *f, struct orch_err *err) ORCH_WUR;
 int cas_format_recall(struct cas_db *db, struct cas_format *out, struct orch_err *err) ORCH_WUR;
 int cas_format_parse(
     const char *text, size_t len, struct cas_format *out, struct orch_err *err) ORCH_WUR;

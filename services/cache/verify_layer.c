@@ -96,8 +96,8 @@ static int nodes_there(struct layers *l, const struct fmt_overlay *o, struct orc
 	return r;
 }
 
-static int look(struct layers *l, const struct cas_layer *x, struct view_log *log,
-    struct orch_err *why)
+static int look(
+    struct layers *l, const struct cas_layer *x, struct view_log *log, struct orch_err *why)
 {
 	struct fmt_overlay *o = fmt_overlay_new();
 	orch_auto(fd) int fd = -1;
@@ -140,13 +140,14 @@ static int check_parent(struct layers *l, const struct view_log *log, struct orc
 		if (cas_layer_get(l->v->s, id, &again, NULL) == 0 && !again.sealed)
 			return orch_err_set(why, ORCH_ECORRUPT,
 			    "layer %" PRIu64 ", on which it stands, is not sealed: the end of its "
-			    "log is missing", id);
+			    "log is missing",
+			    id);
 	}
 	return 0;
 }
 
-static int check_snapshot(struct layers *l, const struct orch_digest *id, bool *out_repaired,
-    struct orch_err *why)
+static int check_snapshot(
+    struct layers *l, const struct orch_digest *id, bool *out_repaired, struct orch_err *why)
 {
 	char hex[ORCH_DIGEST_HEX + 1];
 
@@ -157,14 +158,30 @@ static int check_snapshot(struct layers *l, const struct orch_digest *id, bool *
 	return orch_err_set(why, ORCH_ECORRUPT, "snapshot %s is not there", hex);
 }
 
-/* What was never made holds nothing. */
-static bool repair_layer(struct layers *l, const struct cas_layer *x)
+/* A newer one that can't be read may stand on it. */
+static bool may_be_needed(const struct layers *l, const struct cas_layer *x)
 {
-	return l->v->spec->repair && x->unmade && x->records == 0 && x->children == 0 &&
-	       cas_layer_remove(l->v->s, x->id, NULL) == 0;
+	for (size_t i = 0; i < l->count; i++)
+		if (l->v_layer[i].id > x->id && l->v_layer[i].status < 0 && !l->v_layer[i].unmade)
+			return true;
+	return x->records > 0 || x->children > 0;
 }
 
-static int check_layer(struct layers *l, const struct cas_layer *x)
+/* What nothing names: one that was never made holds nothing, another is put out of the way. */
+static bool repair_layer(struct layers *l, const struct cas_layer *x)
+{
+	char name[24], as[40];
+
+	if (!l->v->spec->repair || may_be_needed(l, x))
+		return false;
+	if (x->unmade)
+		return cas_layer_remove(l->v->s, x->id, NULL) == 0;
+	snprintf(name, sizeof(name), "%" PRIu64, x->id);
+	snprintf(as, sizeof(as), "layer-%s", name);
+	return verify_move_away(l->v, l->v->s->layers_fd, name, as, NULL) == 0;
+}
+
+static int check_layer(struct layers *l, struct cas_layer *x)
 {
 	struct orch_err why = ORCH_ERR_INIT;
 	struct view_log log = {0};
@@ -189,7 +206,9 @@ static int check_layer(struct layers *l, const struct cas_layer *x)
 	if (r == 0)
 		return verify_done(l->v, log.total);
 	snprintf(name, sizeof(name), "%" PRIu64, x->id);
-	return verify_bad(l->v, CAS_BAD_LAYER, name, why.msg, repaired || repair_layer(l, x));
+	if (!repaired && repair_layer(l, x))
+		repaired = x->unmade = true; /* it is in nobody's way any more */
+	return verify_bad(l->v, CAS_BAD_LAYER, name, why.msg, repaired);
 }
 
 static int see_unfinished(void *priv, const char *name, bool removed)
@@ -230,7 +249,7 @@ int verify_layers(struct verify *v, struct orch_err *err)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < l.count; i++)
+	for (size_t i = l.count; r == 0 && i-- > 0;) /* what stands on others comes first */
 		r = check_layer(&l, &l.v_layer[i]);
 	if (r == 0)
 		r = cas_layer_each_unfinished(v->s, v->spec->repair, see_unfinished, v, err);

@@ -35,7 +35,7 @@ int verify_counters(struct verify *v, struct orch_err *err);  /* verify_object.c
 int verify_snapshots(struct verify *v, struct orch_err *err); /* verify_snapshot.c */
 int verify_database(struct verify *v, struct orch_err *err);  /* verify_names.c */
 int verify_refs(struct verify *v, struct orch_err *err);      /* verify_names.c */
-int verify_layers(struct verify *v, struct orch_err *err); /* verify_layer.c */
+int verify_layers(struct verify *v, struct orch_err *err);    /* verify_layer.c */
 
 /* verify_mend.c: true when it is mended. */
 /* A record of the database that can't be believed: made again from what it was made of, or removed

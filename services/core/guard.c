@@ -11,7 +11,8 @@
 
 #define CHUNK_SLOTS 256
 
-struct orch_guard { /* a slot; its memory is never freed, so the handler may look at it at any time */
+struct
+    orch_guard { /* a slot; its memory is never freed, so the handler may look at it at any time */
 	atomic_uintptr_t begin; /* 0: free. Set last, cleared first */
 	atomic_size_t len;
 	atomic_int prot;

@@ -151,21 +151,44 @@ static int match_parent(struct import *im, const struct orch_digest *id, struct 
 	return r;
 }
 
+static void forget_numbers(struct import_dir *d)
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct import_node *n = &d->nodes[i];
+
+		n->ino = 0;
+		if (n->group)
+			n->group->ino = 0;
+		if (n->type == FMT_DIR && !(n->flags & IMPORT_GONE))
+			forget_numbers(n->dir);
+	}
+}
+
+/* A parent that is damaged keeps nobody from importing the source again, which is what heals it: the
+ * lineage begins anew, so that a first import becomes the very snapshot that it was. */
+static int begin_anew(struct import *im, const struct orch_err *why)
+{
+	sync_task_warn(im->task,
+	    "all files get new inode numbers: the parent snapshot is damaged: %s", why->msg);
+	forget_numbers(im->root.dir);
+	im->next_ino = FMT_ROOT_INO + 1;
+	return 0;
+}
+
 int import_lineage(struct import *im, struct orch_err *err)
 {
-	int r;
+	struct orch_err why = ORCH_ERR_INIT;
+	int r = 0;
 
 	im->root.ino = FMT_ROOT_INO;
 	im->next_ino = FMT_ROOT_INO + 1;
-	if (im->spec->parent) {
-		r = match_parent(im, im->spec->parent, err);
-		if (r < 0) {
-			if (err && !err->code)
-				orch_err_sys(err, -r, "number the files");
-			orch_err_wrap(err, "parent snapshot");
-			return r;
-		}
-	}
+	if (im->spec->parent)
+		r = match_parent(im, im->spec->parent, &why);
+	if (r == -ORCH_ECORRUPT || r == -ENOENT)
+		r = begin_anew(im, &why);
+	if (r < 0)
+		return why.code ? orch_err_set(err, -r, "parent snapshot: %s", why.msg)
+				: orch_err_sys(err, -r, "parent snapshot: number the files");
 	number_dir(im, im->root.dir);
 	return 0;
 }

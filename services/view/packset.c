@@ -24,7 +24,11 @@
 #define MTIME_SLACK_NS INT64_C(100000000)
 
 struct mapped {
-	uint64_t n; /* the pack's name */
+	uint64_t n; /* the pack's name; two may have had it, one after the other */
+	struct timespec mtime;
+	ino_t ino;
+	off_t size;
+	bool listed; /* it was there when the folder was listed last */
 	struct orch_map map;
 	struct fmt_pack pack;
 	int broken; /* -errno: it can't be used; kept, so that it is not opened again and again */
@@ -119,6 +123,12 @@ static int pack_slot(struct view_packset *s, size_t place, struct orch_err *err)
 	return 0;
 }
 
+static bool is_same(const struct mapped *m, const struct stat *st)
+{
+	return m->ino == st->st_ino && m->size == st->st_size &&
+	       orch_timespec_ns(&m->mtime) == orch_timespec_ns(&st->st_mtim);
+}
+
 /* Whether the failure is the file's own, and will be there the next time. */
 static bool is_its_own(int r)
 {
@@ -129,14 +139,23 @@ static bool is_its_own(int r)
  * 1: it is gone already; what it held lies in a newer one, which this listing may have missed. */
 static int pack_add(struct view_packset *s, const char *name, uint64_t n, struct orch_err *err)
 {
-	struct mapped m = {.n = n};
+	struct mapped m = {.n = n, .listed = true};
+	struct stat st;
 	size_t place;
 	bool found;
 	int r;
 
+	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 1 : orch_err_sys(err, errno, "pack %s", name);
 	place = pack_place(s, n, &found);
-	if (found)
-		return 0;
+	for (size_t i = place; i < s->count && s->v[i].n == n; i++)
+		if (is_same(&s->v[i], &st)) {
+			s->v[i].listed = true;
+			return 0;
+		}
+	m.ino = st.st_ino;
+	m.size = st.st_size;
+	m.mtime = st.st_mtim;
 	r = orch_map_open(s->dirfd, name, &m.map, err);
 	if (r == -ENOENT)
 		return 1;
@@ -170,6 +189,8 @@ static int packs_list_once(struct view_packset *s, struct orch_err *err)
 		orch_fd_close(fd);
 		return r;
 	}
+	for (size_t i = 0; i < s->count; i++)
+		s->v[i].listed = false;
 	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
 		if (pack_name(e->d_name, &n))
 			r = pack_add(s, e->d_name, n, err);
@@ -243,14 +264,14 @@ static int ask_pack(const struct mapped *m, struct query *q, struct orch_err *er
 {
 	int r;
 
-	if (m->broken < 0)
-		return pack_broken(m, err);
+	if (m->broken < 0) /* one that was put out of the way says nothing any more */
+		return m->listed ? pack_broken(m, err) : -ENOENT;
 	if (q->only_index)
 		r = fmt_pack_has(&m->pack, q->kind, q->digest) ? 0 : -ENOENT;
 	else
 		r = fmt_pack_find(&m->pack, q->kind, q->digest, &q->rec, err);
 	/* what is whole in it is served; what is not found in it may have been in it */
-	if (r == -ENOENT && orch_map_broken(&m->map))
+	if (r == -ENOENT && m->listed && orch_map_broken(&m->map))
 		return orch_err_set(err, ORCH_ECORRUPT,
 		    "pack %llu was cut or can't be read any more", (unsigned long long)m->n);
 	if (r < 0 && r != -ENOENT)

@@ -118,8 +118,8 @@ static void damage(struct tool *t, const char *how, const char *key, const char 
 int main(int argc, char **argv)
 {
 	rocksdb_options_t *o = rocksdb_options_create();
-	struct tool t = {.reads = rocksdb_readoptions_create(),
-	    .writes = rocksdb_writeoptions_create()};
+	struct tool t = {
+	    .reads = rocksdb_readoptions_create(), .writes = rocksdb_writeoptions_create()};
 	char *msg = NULL;
 
 	if (argc < 3)

@@ -184,6 +184,13 @@ static void test_packs_come(void **state)
 	assert_int_equal(find(s, "d", &err), -ENOENT);
 	assert_int_equal(unlinkat(p.fd, "1", 0), 0); /* replaced: its bytes live on */
 	assert_int_equal(find(s, "a", &err), 0);
+	pack_put(p.fd, "1", "another of that name");
+	assert_int_equal(find(s, "another of that name", &err), 0);
+	assert_int_equal(find(s, "a", &err), 0);
+	file_put(p.fd, "20", "rubbish", 7); /* what is put out of the way says nothing any more */
+	assert_int_equal(find(s, "nowhere", &err), -ORCH_ECORRUPT);
+	assert_int_equal(unlinkat(p.fd, "20", 0), 0);
+	assert_int_equal(find(s, "nowhere", &err), -ENOENT);
 	view_packset_free(s);
 	place_free(&p);
 }
