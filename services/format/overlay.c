@@ -787,6 +787,8 @@ int fmt_overlay_dump(const struct fmt_overlay *o, const struct fmt_layer_head *h
 	orch_buf_init(&d.buf, FMT_TXN_MAX);
 	rec.head.checkpoint = true;
 	r = dump_add(&d, &rec);
+	if (r == 0)
+		r = dump_flush(&d); /* alone: who wants to know the head need not read the rest */
 	if (r == 0) {
 		rec = (struct fmt_layer_record){
 		    .kind = FMT_LAYER_COUNTERS, .counters = {o->next_ino, o->next_spool}};

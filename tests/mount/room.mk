@@ -2,11 +2,12 @@
 noinst_PROGRAMS += %D%/mount-tool
 %C%_mount_tool_SOURCES = %D%/mount-tool.c
 %C%_mount_tool_LDADD = $(VIEW_LIBS)
-EXTRA_DIST += %D%/mountlib.py %D%/model.py
+EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/keeper_api.py
 dist_check_SCRIPTS += %D%/test_control.py
 dist_check_SCRIPTS += %D%/test_faults.py
 dist_check_SCRIPTS += %D%/test_files.py
 dist_check_SCRIPTS += %D%/test_folders.py
+dist_check_SCRIPTS += %D%/test_fork_load.py
 dist_check_SCRIPTS += %D%/test_kill.py
 dist_check_SCRIPTS += %D%/test_model.py
 dist_check_SCRIPTS += %D%/test_programs.py

@@ -331,6 +331,76 @@ static void test_creation_is_whole_or_not(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
+static void test_what_is_read_stays(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL), c = make(f, b, NULL), kept;
+	struct cas_layer x;
+	size_t count;
+
+	FX_OK(cas_layer_pin(f->s, b, &err), &err);
+	FX_OK(cas_layer_pin(f->s, b, &err), &err);
+	assert_int_equal(cas_layer_remove_chain(f->s, c, &kept, &err), -EBUSY);
+	assert_int_equal(kept, b);
+	assert_int_equal(cas_layer_get(f->s, c, &x, NULL), -ENOENT);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 0);
+	cas_layer_unpin(f->s, b);
+	assert_int_equal(cas_layer_remove(f->s, b, &err), -EBUSY);
+	cas_layer_unpin(f->s, b);
+	use(f, "one", a);
+	assert_int_equal(cas_layer_remove_chain(f->s, b, &kept, &err), -EBUSY);
+	assert_int_equal(kept, a);
+	assert_int_equal(cas_layer_head(f->s, b, &x, NULL), -ENOENT);
+	FX_OK(cas_layer_head(f->s, a, &x, NULL), NULL);
+	FX_OK(cas_record_remove(f->s, "workspace", "one", NULL), NULL);
+	FX_OK(cas_layer_remove_chain(f->s, a, &kept, &err), &err);
+	assert_int_equal(kept, 0);
+	assert_int_equal(cas_layer_head(f->s, a, &x, NULL), -ENOENT);
+	FX_OK(cas_layer_remove_chain(f->s, a, &kept, &err), &err);
+}
+
+/* As a mount process may have written it: the head in one frame with much else. */
+static void test_a_head_in_a_large_frame(void **state)
+{
+	struct fx *f = *state;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL);
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_HEAD,
+	    .head = {.layer = b,
+		.parent = a,
+		.segment = 2,
+		.next_ino = 9,
+		.seq = 1,
+		.checkpoint = true}};
+	struct orch_buf frame = ORCH_BUF_INIT;
+	struct cas_layer x;
+	char path[400];
+	size_t at;
+	int fd;
+
+	snprintf(rec.head.workspace, sizeof(rec.head.workspace), "w");
+	FX_OK(fmt_txn_begin(&frame, 1, &at), NULL);
+	FX_OK(fmt_txn_add(&frame, &rec), NULL);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct fmt_layer_record gone = {.kind = FMT_LAYER_GONE, .ino = 100 + i};
+
+		FX_OK(fmt_txn_add(&frame, &gone), NULL);
+	}
+	FX_OK(fmt_txn_end(&frame, at), NULL);
+	snprintf(path, sizeof(path), "%s/layers/%d/log.2", f->store, (int)b);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	FX_OK(orch_fd_write_all(fd, frame.data, frame.len), NULL);
+	close(fd);
+	orch_buf_fini(&frame);
+	FX_OK(cas_layer_head(f->s, b, &x, NULL), NULL);
+	assert_int_equal(x.head.segment, 2);
+	assert_int_equal(x.head.parent, a);
+	assert_int_equal(cas_layer_remove(f->s, a, NULL), -EBUSY);
+	use(f, "one", a);
+	FX_OK(cas_layer_remove(f->s, b, NULL), NULL); /* it is not damaged */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +414,8 @@ int main(void)
 	    T(test_layer_without_log_keeps_nothing),
 	    T(test_unfinished_layer_is_swept),
 	    T(test_a_roll_that_was_cut_off),
+	    T(test_what_is_read_stays),
+	    T(test_a_head_in_a_large_frame),
 #ifdef ORCH_FAULT_INJECTION
 	    T(test_creation_is_whole_or_not),
 #endif
