@@ -112,7 +112,8 @@ static bool same_attributes(const struct fmt_node *a, const struct fmt_node *b)
 	       (a->type == FMT_DIR || (a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns));
 }
 
-/* Did the node's own attributes change? What was recorded again unchanged did not. */
+/* Did the node's own attributes change? What was recorded again unchanged did not: each record that is
+ * new enough is compared with the one below. */
 static bool attributes_changed(
     struct walk *w, uint64_t parent, const struct fmt_link *l, const struct fmt_node *now)
 {
@@ -122,8 +123,13 @@ static bool attributes_changed(
 	for (size_t k = w->ns->chain.strata_count; k-- > 0;) {
 		const struct fmt_node *n = fmt_overlay_node(w->ns->chain.strata[k], now->ino);
 
-		if (n && n != now)
-			return n->seq > w->since || !same_attributes(n, now);
+		if (!n || n == now)
+			continue;
+		if (!same_attributes(n, now))
+			return true;
+		if (n->seq <= w->since)
+			return false;
+		now = n;
 	}
 	if (!base_entry(w, parent, l, &base) || base.ino != now->ino)
 		return now->type != FMT_DIR;

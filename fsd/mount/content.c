@@ -296,8 +296,8 @@ void mnt_content_put(struct mnt_contents *cc, struct mnt_content *c)
 	pthread_mutex_lock(&cc->lock);
 	if (--c->refs == 0) {
 		idle_add(cc, c);
-		if (cc->idle > IDLE_MAX) {
-			victim = cc->oldest;
+		if (c->gone || cc->idle > IDLE_MAX) {
+			victim = c->gone ? c : cc->oldest;
 			unhook(cc, victim);
 		}
 	}
@@ -327,13 +327,46 @@ void mnt_contents_drop(struct mnt_contents *cc, const struct mnt_content_key *ke
 
 	pthread_mutex_lock(&cc->lock);
 	c = *find(cc, key);
-	if (c && c->refs == 0)
-		unhook(cc, c);
-	else
+	if (c && c->refs > 0) {
+		c->gone = true;
 		c = NULL;
+	}
+	if (c)
+		unhook(cc, c);
 	pthread_mutex_unlock(&cc->lock);
 	if (c)
 		destroy(cc, c);
+}
+
+/* The first idle one of the layer, unhooked. */
+static struct mnt_content *take_idle(struct mnt_contents *cc, uint64_t layer)
+{
+	struct mnt_content *c;
+
+	for (c = cc->oldest; c && c->key.layer != layer; c = c->newer)
+		;
+	if (c)
+		unhook(cc, c);
+	return c;
+}
+
+void mnt_contents_drop_layer(struct mnt_contents *cc, uint64_t layer)
+{
+	struct mnt_content *c;
+
+	pthread_mutex_lock(&cc->lock);
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (c = cc->table[i]; c; c = c->chain)
+			if (c->key.layer == layer && c->refs > 0)
+				c->gone = true;
+	pthread_mutex_unlock(&cc->lock);
+	do {
+		pthread_mutex_lock(&cc->lock);
+		c = take_idle(cc, layer);
+		pthread_mutex_unlock(&cc->lock);
+		if (c)
+			destroy(cc, c);
+	} while (c);
 }
 
 size_t mnt_contents_count(struct mnt_contents *cc)

@@ -26,6 +26,7 @@ struct mnt_content {
 	int fd;	     /* O_RDWR for private files */
 	int backing; /* the kernel's number for it; 0: not registered, read and written by us */
 	uint32_t refs;
+	bool gone; /* closed with the last reference: its file was removed, or its layer left */
 	struct mnt_content *chain;	   /* of the table */
 	struct mnt_content *older, *newer; /* of the list of idle ones */
 };
@@ -62,9 +63,11 @@ void mnt_content_put(struct mnt_contents *cc, struct mnt_content *c) ORCH_NONNUL
 /* The file has another place now (its layer was sealed); same descriptor, same registration. */
 void mnt_content_rekey(struct mnt_contents *cc, struct mnt_content *c, uint64_t layer, uint64_t id)
     ORCH_NONNULL(1, 2);
-/* Closes it if nobody uses it: its file is about to be removed, or to be sealed. */
+/* Closes it when nobody uses it any more: its file is about to be removed, or to be sealed. */
 void mnt_contents_drop(struct mnt_contents *cc, const struct mnt_content_key *key)
     ORCH_NONNULL(1, 2);
+/* The same of all of a layer. */
+void mnt_contents_drop_layer(struct mnt_contents *cc, uint64_t layer) ORCH_NONNULL(1);
 size_t mnt_contents_count(struct mnt_contents *cc) ORCH_NONNULL(1);
 
 void mnt_spool_name(uint64_t id, char out[24]) ORCH_NONNULL(2);

@@ -237,6 +237,8 @@ int mnt_file_install(struct mnt_ns *ns, struct mnt_node *n, struct mnt_content *
 		return r;
 	}
 	n->shared = false;
+	if (mnt_state_is_private(ns, &kept)) /* it was shared, or is truncated */
+		mnt_ns_doom(ns, &kept);
 	if (n->opens > 0 && n->bypass) {
 		supersede(ns, n);
 		free(n->own_memory);

@@ -103,7 +103,7 @@ static struct mnt_newtop_file *file_find(const struct mnt_newtop *t, const struc
 {
 	struct mnt_newtop_file key = {.ino = n->ino}, *f;
 
-	f = t->count == 0 ? NULL : bsearch(&key, t->files, t->count, sizeof(key), file_cmp);
+	f = t->sorted == 0 ? NULL : bsearch(&key, t->files, t->sorted, sizeof(key), file_cmp);
 	return f && f->layer == n->spool_layer && f->id == n->spool_id ? f : NULL;
 }
 
@@ -188,6 +188,7 @@ static int collect_files(struct mnt_newtop *t)
 			r = file_add(t, n);
 	if (t->count > 0)
 		qsort(t->files, t->count, sizeof(*t->files), file_cmp);
+	t->sorted = t->count;
 	free(reached.v);
 	return r;
 }
@@ -232,8 +233,11 @@ int mnt_newtop_prepare(struct mnt_newtop *t)
 	int r = 0;
 
 	t->state = fmt_overlay_new();
-	if (!t->state)
+	t->left = calloc(t->end, sizeof(*t->left));
+	if (!t->state || !t->left)
 		return -ENOMEM;
+	for (size_t i = t->first; i < t->end; i++)
+		t->left[i] = c->layers[i].id;
 	for (size_t k = t->from; r == 0 && k + 1 < c->strata_count; k++)
 		r = add_stratum(t, c->strata[k]);
 	if (r == 0 && fmt_overlay_node_count(t->state) > 0)
@@ -250,22 +254,20 @@ int mnt_newtop_prepare(struct mnt_newtop *t)
 static int move_file(struct mnt_newtop *t, struct fmt_node *n)
 {
 	struct mnt_newtop_file *f = file_find(t, n);
-	int r;
+	int r = 0;
 
 	if (!f) {
-		struct mnt_newtop_file one = {
-		    .ino = n->ino, .layer = n->spool_layer, .id = n->spool_id};
-
-		r = mnt_ns_new_spool(t->ns, &one.new_id);
+		r = file_add(t, n);
+		f = &t->files[t->count - 1];
 		if (r == 0)
-			r = give_name(t, &one);
+			r = mnt_ns_new_spool(t->ns, &f->new_id);
 		if (r == 0)
-			point_to(t, &one, n);
+			r = give_name(t, f);
 		t->ns->spool_dirty = true;
-		return r;
 	}
-	point_to(t, f, n);
-	return 0;
+	if (r == 0)
+		point_to(t, f, n);
+	return r;
 }
 
 int mnt_newtop_add(struct mnt_newtop *t, const struct fmt_node *n)
@@ -378,6 +380,9 @@ void mnt_newtop_fini(struct mnt_newtop *t, bool success)
 		(void)unlinkat(fd, name, 0);
 	}
 	mnt_ns_spool_give(ns);
+	for (size_t i = t->first; success && t->left && i < t->end; i++)
+		mnt_contents_drop_layer(ns->config.contents, t->left[i]);
+	free(t->left);
 	free(t->files);
 	if (!success)
 		fmt_overlay_free(t->state);

@@ -32,7 +32,9 @@ struct mnt_newtop {
 	struct fmt_overlay *state; /* the result */
 	struct mnt_newtop_file *files;
 	size_t count, cap;
-	size_t links; /* recorded entries, at least */
+	uint64_t *left; /* numbers of the layers that leave */
+	size_t sorted;	/* by number; behind these: what was found with the lock held */
+	size_t links;	/* recorded entries, at least */
 };
 
 /* Puts the sealed strata together and gives their private files second names, durably. Set ns, from,

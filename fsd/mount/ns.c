@@ -193,7 +193,7 @@ bool mnt_ns_reclaim(struct mnt_ns *ns)
 	return ns->remover && mnt_remover_flush(ns->remover);
 }
 
-static void doom(struct mnt_ns *ns, const struct fmt_node *state)
+void mnt_ns_doom(struct mnt_ns *ns, const struct fmt_node *state)
 {
 	if (ns->doomed_count == ns->doomed_cap) {
 		size_t cap = ns->doomed_cap ? ns->doomed_cap * 2 : 8;
@@ -243,7 +243,7 @@ static void bury(struct mnt_ns *ns, struct mnt_node *n)
 	mnt_txn_begin(ns);
 	mnt_txn_gone(ns, state.ino);
 	if (mnt_txn_commit(ns) == 0 && state.type == FMT_REG && mnt_state_is_private(ns, &state))
-		doom(ns, &state);
+		mnt_ns_doom(ns, &state);
 }
 
 void mnt_ns_settle(struct mnt_ns *ns, struct mnt_node *n)

@@ -70,6 +70,8 @@ struct mnt_node *mnt_ns_node(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1);
 struct mnt_node *mnt_ns_current(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);
 const struct fmt_node *mnt_ns_state(const struct mnt_ns *ns, const struct mnt_node *n)
     ORCH_NONNULL(1, 2);
+/* The private file is removed when the lock is given up: nothing names it any more. */
+void mnt_ns_doom(struct mnt_ns *ns, const struct fmt_node *state) ORCH_NONNULL(1, 2);
 /* Frees it, and parents that were kept for it, when nothing needs them any more. */
 void mnt_ns_settle(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1);
 uint32_t mnt_ns_id_in(uint32_t id, uint32_t owner);

@@ -2,6 +2,7 @@
 """Forks and commits of workspaces that are at work: while a commit hashes, under writers, in every order, through kills."""
 import http.client
 import random
+import socket
 
 from keeper_api import ask, changes, commit, create, drop, export, fork, layers, read, show, started, stream, verify, write
 from model import Model, compare, tree
@@ -249,7 +250,7 @@ def of_those_who_expect_the_same_one_wins(t):
 
 @test(needs="fuse", timeout=600)
 def many_forks_make_no_long_chain(t):
-    """ORCH_FORK_COUNT forks (140) with a change before each, then as many without."""
+    """ORCH_FORK_COUNT forks (140) with a change before each, then 40 without."""
     count = int(os.environ.get("ORCH_FORK_COUNT", "140"))
     d = started(t)
     w = create(t, d, "w")
@@ -270,16 +271,16 @@ def many_forks_make_no_long_chain(t):
         if n != count // 2:
             drop(t, d, "f%d" % n)
     before = layers(d)
-    for n in range(count):
+    for n in range(40):
         fork(t, d, "w", "g%d" % n, mount=False)
-    t.ok(layers(d) <= before + count + 1, "a fork of what did not change makes one layer, its own")
+    t.ok(layers(d) <= before + 41, "a fork of what did not change makes one layer, its own")
     t.ok(show(t, d, "w")["mount"]["layers"] <= 130)
     d.restart()
     w = ask(t, d, "POST", "/v1/workspaces/w/mount")
     write(w["path"] + "/after", "restart")
     made = commit(t, d, "w", ref="r")
     t.eq((made["rebased"], show(t, d, "w")["mount"]["layers"]), (True, 1))
-    g = ask(t, d, "POST", "/v1/workspaces/g%d/mount" % (count - 1))
+    g = ask(t, d, "POST", "/v1/workspaces/g39/mount")
     t.eq(read(g["path"] + "/n%d" % ((count - 1) % 50)), str(count - 1))
     for x in ask(t, d, "GET", "/v1/workspaces")["workspaces"]:
         drop(t, d, x["name"])

@@ -304,13 +304,16 @@ def a_commit_with_forks_since(t):
     os.link(m.mnt + "/in2", m.mnt + "/folder/in2 too")
     os.chmod(m.mnt + "/in1", 0o600)
     put(m.mnt + "/gone in 3", b"2" * 5000)
+    put(m.mnt + "/gone in 3, too", b"2" * 5000)
     put(m.mnt + "/both", b" and 2", "ab")
     os.unlink(m.mnt + "/a")
+    m.ok("seal", layer=3)
     held = open(m.mnt + "/gone in 3", "rb")
     reader = open(m.mnt + "/in2", "rb")
-    m.ok("seal", layer=3)
     f = fork(t, m, 2, 30)
     os.unlink(m.mnt + "/gone in 3")
+    os.unlink(m.mnt + "/gone in 3, too")
+    time.sleep(0.2)  # the kernel forgets it
     os.rename(m.mnt + "/dir/new2/deep", m.mnt + "/deep3")
     put(m.mnt + "/in1 changed in 3", b"3", "ab")
     os.unlink(m.mnt + "/dir/b")
@@ -331,6 +334,7 @@ def a_commit_with_forks_since(t):
     t.eq((get(m.mnt + "/folder/in2 too"), get(f.mnt + "/folder/in2 too")), (b"2 after", b"2"))
     held.close()
     writer.close()
+    wait_until(lambda: not deleted(m), what="no descriptor of a removed file: %s" % deleted(m))
     t.eq((tree(f.mnt), facts(f.mnt)), fork_before)
     f.umount()
     for x in (1, 2):
@@ -344,8 +348,51 @@ def a_commit_with_forks_since(t):
                what="the private files in use, and no others, in the spool: %s" % spool(m, 3))
 
 
+def deleted(m):
+    """Descriptors of files that are nowhere any more."""
+    folder = "/proc/%d/fd/" % m.process.pid
+    return [os.readlink(folder + n) for n in os.listdir(folder)
+            if stat.S_ISREG(os.stat(folder + n).st_mode) and os.stat(folder + n).st_nlink == 0]
+
+
 def get_or_none(path):
     return get(path) if os.path.isfile(path) and not os.path.islink(path) else None
+
+
+@test(needs="fuse root")
+def changes_through_forks_and_commits(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    put(m.mnt + "/in1", b"1")
+    os.chmod(m.mnt + "/old", 0o700)
+    m.ok("seal", layer=2)
+    _, seq1 = changes(m, 0)
+    os.chmod(m.mnt + "/dir", 0o711)
+    put(m.mnt + "/in2", b"2")
+    put(m.mnt + "/in1", b" in 2", "ab")
+    os.chmod(m.mnt + "/old/gone", 0o600)
+    m.ok("seal", layer=3)
+    _, seq2 = changes(m, seq1)
+    put(m.mnt + "/dir/new", b"3")
+    os.rename(m.mnt + "/in2", m.mnt + "/dir/in3")
+    os.unlink(m.mnt + "/old/moved")
+    want2 = {"dir/new": "created", "dir/in3": "created", "in2": "removed", "old/moved": "removed"}
+    want1 = dict(want2, **{"dir": "attributes", "in1": "modified", "old/gone": "attributes"})
+    for what in ("chain", "rebase", "flatten", "remount", "again"):
+        if what == "rebase":
+            m.ok("rebase", snapshot=commit(t, m, 1, 100), layer=1)
+        elif what == "flatten":
+            m.ok("seal", layer=4)
+            m.ok("seal", layer=5)
+            m.ok("flatten")
+            m.layer = 5
+        elif what == "remount":
+            m.remount(kill=True)
+        t.eq((changes(m, seq2)[0], changes(m, seq1)[0]), (want2, want1), what)
+    _, seq3 = changes(m, seq2)
+    t.ok(seq3 > seq2 > seq1)
+    put(m.mnt + "/dir/new", b"4")
+    t.eq(changes(m, seq3)[0], {"dir/new": "modified"})
 
 
 @test(needs="fuse root")
