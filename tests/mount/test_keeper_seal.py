@@ -91,6 +91,80 @@ def a_commit_and_the_workspace_goes_on(t):
     verify(t, d)
 
 
+@test(needs="fuse root")
+def a_commit_leaves_the_workspace_its_sockets_and_fifos(t):
+    """Snapshots do not hold them; a build that goes on does."""
+    import socket
+    d = started(t, {"a": "one", "d/e/b": "two", "gone/c": "x", "moved/c": "x", "left/c": "x"})
+    path = create(t, d, "w")["path"]
+    for name in ("d/e/fifo", "gone/fifo", "moved/fifo", "fifo", "renamed"):
+        os.mkfifo(path + "/" + name)
+    os.mkdir(path + "/fresh")
+    os.mknod(path + "/fresh/device", stat.S_IFCHR | 0o640, os.makedev(240, 3))
+    os.link(path + "/fifo", path + "/left/same")
+    s = socket.socket(socket.AF_UNIX)
+    os.chdir(path)
+    s.bind("fresh/s")
+    s.listen()
+    inode, b = os.stat(path + "/d/e/fifo").st_ino, os.urandom(3000000)
+    with open(path + "/big", "wb") as f:
+        f.write(b)
+    asked = threading.Thread(target=lambda: commit(t, d, "w", ref="one"))
+    before = show(t, d, "w")["layer"]
+    asked.start()
+    wait_until(lambda: os.listdir(d.store + "/layers") != [before], what="the seal")
+    shutil.rmtree(path + "/gone")  # perhaps before the rebase, perhaps after
+    os.rename(path + "/moved", path + "/d/moved")
+    os.rename(path + "/renamed", path + "/new")
+    asked.join()
+    for _ in range(2):
+        t.eq(sorted(os.listdir(path)), ["a", "big", "d", "fifo", "fresh", "left", "new"])
+        t.eq((sorted(os.listdir("d")), os.listdir("d/e"), sorted(os.listdir("d/moved")), sorted(os.listdir("left"))),
+             (["e", "moved"], ["b", "fifo"], ["c", "fifo"], ["c", "same"]))
+        t.eq((os.stat("d/e/fifo").st_ino, os.stat("fifo").st_nlink, os.stat("left/same").st_nlink), (inode, 2, 2))
+        t.eq(os.stat("fresh/device").st_rdev, os.makedev(240, 3))
+        c = socket.socket(socket.AF_UNIX)
+        c.connect("fresh/s")
+        c.close()
+        commit(t, d, "w", ref="two")
+    os.chdir("/")
+    s.close()
+    os.kill(show(t, d, "w")["pid"], signal.SIGKILL)
+    ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq((os.stat(path + "/d/e/fifo").st_ino, sorted(os.listdir(path + "/fresh"))), (inode, ["device", "s"]))
+    x = create(t, d, "x", **{"from": "two"})["path"]
+    t.eq((sorted(os.listdir(x)), os.listdir(x + "/fresh"), os.listdir(x + "/left")), (["a", "big", "d", "fresh", "left"], [], ["c"]))
+    for name in "wx":
+        drop(t, d, name)
+    t.eq(layers(d), 0)
+    verify(t, d)
+
+
+@test(needs="fuse")
+def layers_go_when_nothing_stands_on_them(t):
+    """Also when the top layer begins with a checkpoint larger than a page: what a rebase writes."""
+    d = started(t)
+    path = create(t, d, "w")["path"]
+    for i in range(3):
+        for k in range(200):
+            write(path + "/%d" % k, str(i))
+        fork(t, d, "w", "f", mount=False)
+        x = threading.Thread(target=lambda: commit(t, d, "w"))
+        x.start()
+        while x.is_alive():
+            for k in range(200):
+                os.chmod(path + "/%d" % k, 0o600 + i)
+        x.join()
+        for k in range(200):
+            os.chmod(path + "/%d" % k, 0o640 + i)
+        commit(t, d, "w")
+        drop(t, d, "f")
+        commit(t, d, "w")
+        t.eq(layers(d), 1)
+    drop(t, d, "w")
+    t.eq(layers(d), 0)
+
+
 @test(needs="fuse")
 def a_commit_of_what_is_not_mounted(t):
     d = started(t)

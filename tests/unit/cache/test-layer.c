@@ -97,6 +97,77 @@ static void seal(struct fx *f, uint64_t id, uint64_t successor)
 	orch_buf_fini(&b);
 }
 
+/* Adds `len` bytes as a segment of the log. */
+static void add_segment(struct fx *f, uint64_t id, int number, const void *p, size_t len)
+{
+	char path[400];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/layers/%d/log.%d", f->store, (int)id, number);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	FX_OK(orch_fd_write_all(fd, p, len), NULL);
+	close(fd);
+}
+
+static struct fmt_layer_record folder_record(uint64_t ino)
+{
+	return (struct fmt_layer_record){.kind = FMT_LAYER_NODE,
+	    .node = {.ino = ino, .type = FMT_DIR, .mode = 0755, .nlink = 1}};
+}
+
+/* A checkpoint of older programs: one frame of far more than a page holds the head and more. */
+static void test_a_large_first_frame_is_read(void **state)
+{
+	struct fx *f = *state;
+	uint64_t parent = make(f, 0, NULL), id = make(f, parent, NULL);
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_HEAD,
+	    .head = {.layer = id,
+		.parent = parent,
+		.segment = 2,
+		.next_ino = 9,
+		.seq = 3,
+		.checkpoint = true}};
+	struct orch_buf b = ORCH_BUF_INIT;
+	struct cas_layer *v;
+	size_t count, at;
+
+	FX_OK(fmt_txn_begin(&b, 3, &at), NULL);
+	FX_OK(fmt_txn_add(&b, &rec), NULL);
+	for (uint64_t i = 10; i < 300; i++) {
+		rec = folder_record(i);
+		FX_OK(fmt_txn_add(&b, &rec), NULL);
+	}
+	FX_OK(fmt_txn_end(&b, at), NULL);
+	assert_true(b.len > 8192);
+	add_segment(f, id, 2, b.data, b.len);
+	orch_buf_fini(&b);
+	FX_OK(cas_layer_list(f->s, 0, &v, &count, NULL), NULL);
+	assert_int_equal(count, 2);
+	assert_int_equal(v[1].status, 0);
+	assert_int_equal(v[1].head.segment, 2);
+	assert_int_equal(v[0].children, 1);
+	free(v);
+}
+
+/* Killed after it had made the file and before it had written the head. */
+static void test_a_segment_that_was_just_made_is_not_damage(void **state)
+{
+	static const uint8_t zeros[20000];
+	struct fx *f = *state;
+	uint64_t parent = make(f, 0, NULL), id = make(f, parent, NULL);
+	struct cas_layer x, *v;
+	size_t count;
+
+	add_segment(f, id, 2, zeros, sizeof(zeros));
+	FX_OK(cas_layer_get(f->s, id, &x, NULL), NULL);
+	assert_int_equal(x.head.parent, parent);
+	FX_OK(cas_layer_list(f->s, 0, &v, &count, NULL), NULL);
+	assert_int_equal(v[1].status, 0);
+	assert_int_equal(v[0].children, 1);
+	free(v);
+	assert_int_equal(cas_layer_remove(f->s, parent, NULL), -EBUSY);
+}
+
 static void test_list_counts_users(void **state)
 {
 	struct fx *f = *state;
@@ -406,6 +477,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(test_create_and_get),
 	    T(test_numbers_never_come_again),
+	    T(test_a_large_first_frame_is_read),
+	    T(test_a_segment_that_was_just_made_is_not_damage),
 	    T(test_list_counts_users),
 	    T(test_remove_and_sweep),
 	    T(test_damaged_record_keeps_every_layer),

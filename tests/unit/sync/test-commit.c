@@ -50,10 +50,23 @@ static void record(struct writer *w, const struct fmt_layer_record *r)
 	assert_int_equal(fmt_txn_add(&w->log, r), 0);
 }
 
-static void layer_seal(struct writer *w)
+static void write_log(struct writer *w, int number)
 {
 	char name[64];
 	int fd;
+
+	assert_int_equal(fmt_txn_end(&w->log, w->frame), 0);
+	snprintf(name, sizeof(name), "%" PRIu64 "/log.%d", w->id, number);
+	fd = openat(
+	    cas_store_layers_fd(w->rig->s), name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(orch_fd_write_all(fd, w->log.data, w->log.len), 0);
+	close(fd);
+	orch_buf_fini(&w->log);
+}
+
+static void layer_seal(struct writer *w)
+{
 	struct fmt_layer_record counters = {.kind = FMT_LAYER_COUNTERS};
 	struct fmt_layer_record sealed = {.kind = FMT_LAYER_SEALED, .successor = w->id + 1};
 
@@ -61,13 +74,7 @@ static void layer_seal(struct writer *w)
 	counters.counters.next_spool = w->next_spool;
 	record(w, &counters);
 	record(w, &sealed);
-	assert_int_equal(fmt_txn_end(&w->log, w->frame), 0);
-	snprintf(name, sizeof(name), "%" PRIu64 "/log.1", w->id);
-	fd = openat(cas_store_layers_fd(w->rig->s), name, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(orch_fd_write_all(fd, w->log.data, w->log.len), 0);
-	close(fd);
-	orch_buf_fini(&w->log);
+	write_log(w, 1);
 }
 
 static void put_link(
@@ -365,6 +372,45 @@ static void test_record_without_entry(void **state)
 	rig_expect(g, &id, "d/\nd/a!0600=1\nd/e/\nd/e/b=written\nd/e/c==d/e/b\n");
 }
 
+/* A mount process was killed while it removed the segments that its checkpoint (log.3) replaced:
+ * log.1 is left, log.2, which removed the name again, is not. */
+static void test_segments_before_a_checkpoint(void **state)
+{
+	struct rig *g = *state;
+	struct orch_digest base = rig_make(g, "a=1\n", NULL), id;
+	struct fmt_layer_record rec = {.kind = FMT_LAYER_HEAD};
+	struct fmt_node n;
+	struct writer w;
+
+	layer_begin(&w, g, &base, NULL);
+	record_root(&w);
+	n = spool_node(&w, w.next_ino++, "gone");
+	put_node(&w, &n);
+	put_link(&w, 1, "gone", n.ino, FMT_REG);
+	write_log(&w, 1);
+	rec.head = (struct fmt_layer_head){.layer = w.id,
+	    .snapshot = base,
+	    .segment = 3,
+	    .workspace = "w",
+	    .next_ino = w.next_ino,
+	    .next_spool = w.next_spool,
+	    .seq = ++w.seq,
+	    .checkpoint = true};
+	assert_int_equal(fmt_txn_begin(&w.log, w.seq, &w.frame), 0);
+	record(&w, &rec);
+	record_root(&w);
+	n = spool_node(&w, w.next_ino++, "there");
+	put_node(&w, &n);
+	put_link(&w, 1, "there", n.ino, FMT_REG);
+	rec = (struct fmt_layer_record){.kind = FMT_LAYER_CHECKPOINT_END};
+	record(&w, &rec);
+	rec = (struct fmt_layer_record){.kind = FMT_LAYER_SEALED, .successor = w.id + 1};
+	record(&w, &rec);
+	write_log(&w, 3);
+	id = commit(g, &base, &w.id, 1);
+	rig_expect(g, &id, "a=1\nthere=there\n");
+}
+
 static void test_chain(void **state)
 {
 	struct rig *g = *state;
@@ -466,6 +512,7 @@ int main(void)
 	    rig_quick_test(test_folders),
 	    rig_quick_test(test_links),
 	    rig_quick_test(test_record_without_entry),
+	    rig_quick_test(test_segments_before_a_checkpoint),
 	    rig_quick_test(test_chain),
 	    rig_quick_test(test_damage),
 	    rig_quick_test(test_cancel),
