@@ -12,6 +12,12 @@ static bool is_user(const char *name)
 	return strncmp(name, "user.", 5) == 0 && name[5] != 0;
 }
 
+/* What a name that is not kept gets: "user." alone is no name, as on every file system. */
+static int refusal(const char *name)
+{
+	return strcmp(name, "user.") == 0 ? -EINVAL : -EOPNOTSUPP;
+}
+
 static int locate(struct mnt_ns *ns, uint64_t id, struct mnt_node **out)
 {
 	*out = mnt_ns_node(ns, id);
@@ -25,7 +31,7 @@ int mnt_ns_getxattr(struct mnt_ns *ns, uint64_t id, const char *name, struct orc
 	int r;
 
 	if (!is_user(name))
-		return strcmp(name, "security.capability") == 0 ? -ENODATA : -EOPNOTSUPP;
+		return strcmp(name, "security.capability") == 0 ? -ENODATA : refusal(name);
 	mnt_ns_lock(ns);
 	r = locate(ns, id, &n);
 	if (r == 0 && !fmt_xattrs_find(&mnt_ns_state(ns, n)->xattrs, name, &x))
@@ -89,7 +95,7 @@ int mnt_ns_setxattr(
 	int r;
 
 	if (!is_user(name))
-		return -EOPNOTSUPP;
+		return refusal(name);
 	if (strlen(name) > FMT_XATTR_NAME_MAX)
 		return -ERANGE;
 	if (len > FMT_XATTR_VALUE_MAX)

@@ -87,9 +87,30 @@ def check_set_ids(t, m):
     os.chmod(m.mnt + "/a", 0o6755)
     os.chown(m.mnt + "/a", -1, -1)
     t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(0o755), "chown to nobody")
+    os.chmod(m.mnt + "/a", 0o666)
+    os.seteuid(65534)  # who has it open may write whatever it became meanwhile
+    try:
+        fd = os.open(m.mnt + "/a", os.O_WRONLY)
+        os.seteuid(0)
+        os.chmod(m.mnt + "/a", 0o4777)
+        os.seteuid(65534)
+        t.eq(os.write(fd, b"x"), 1)
+    finally:
+        os.seteuid(0)
+    os.close(fd)
     os.chmod(m.mnt + "/dir", 0o6755)
     os.chown(m.mnt + "/dir", 1, 1)
     t.eq(oct(os.stat(m.mnt + "/dir").st_mode & 0o7777), oct(0o6755), "chown of a folder")
+
+
+@both
+def attributes_have_names(t, m):
+    os.setxattr(m.mnt + "/a", "user.x", b"1")
+    t.raises(errno.EINVAL, os.getxattr, m.mnt + "/a", "user.")
+    t.raises(errno.EINVAL, os.setxattr, m.mnt + "/a", "user.", b"1")
+    t.raises(errno.EINVAL, os.removexattr, m.mnt + "/a", "user.")
+    t.raises(errno.EOPNOTSUPP, os.setxattr, m.mnt + "/a", "trusted.x", b"1")
+    t.eq(os.listxattr(m.mnt + "/a"), ["user.x"])
 
 
 @both
