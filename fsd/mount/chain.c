@@ -242,6 +242,8 @@ int mnt_chain_load(
 	r = open_log(out, &replay, err);
 	if (r < 0)
 		mnt_chain_fini(out);
+	else
+		view_log_trim(out->layers[out->layer_count - 1].dirfd, replay.first);
 	return r;
 }
 

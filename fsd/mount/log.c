@@ -4,8 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "core/fd.h"
 #include "core/guard.h"
@@ -20,10 +24,11 @@
 #define CHECKPOINT_NAME "log.tmp"
 #define SPARE_NAME	"spare"
 #define SPARE_BYTES	SEGMENT_FIRST
+#define CHECKPOINT_ROOM ((size_t)16 << 10) /* behind one, at least */
 
 struct segment {
 	int fd;
-	uint8_t *map;
+	uint8_t *map;		  /* NULL: written with pwrite */
 	struct orch_guard *guard; /* a page that is taken away must not end the process */
 	size_t size;
 	size_t used;
@@ -62,24 +67,76 @@ static void segment_unmap(struct segment *s)
 	s->map = NULL;
 }
 
-/* Maps fd with room for at least `room` bytes behind `used`. Blocks are allocated here. */
+/* Where allocated blocks are overwritten in place, so that a store into the mapping can't want space
+ * that is not there. Elsewhere (btrfs) that would be a SIGBUS; pwrite returns ENOSPC instead. Bytes
+ * written are as safe from kill -9 as bytes stored: both are in the page cache. */
+static bool may_map(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 &&
+	       (st.f_type == EXT4_SUPER_MAGIC || st.f_type == XFS_SUPER_MAGIC ||
+		   st.f_type == TMPFS_MAGIC);
+}
+
+/* Asks btrfs to overwrite in place what is allocated, so that on a full disk there is room for a removal. Of an
+ * empty file only; other file systems know no such thing. */
+static void ask_in_place(int fd)
+{
+	int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return;
+	flags |= FS_NOCOW_FL;
+	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
+/* Takes fd, which has its blocks already, as a segment. */
 static int segment_map(struct segment *s, int fd, size_t used, size_t size, struct orch_err *err)
 {
-	int r = posix_fallocate(fd, 0, (off_t)size);
-	void *map;
+	void *map = NULL;
 
-	if (r != 0)
-		return orch_err_sys(err, r, "log segment of %zu bytes", size);
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (may_map(fd))
+		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return orch_err_sys(err, errno, "map log segment");
 	*s = (struct segment){.fd = fd, .map = map, .size = size, .used = used};
+	if (!map)
+		return 0;
 	s->guard = orch_guard_add(map, size, PROT_READ | PROT_WRITE);
 	if (!s->guard) {
 		segment_unmap(s);
 		return orch_err_set(err, ENOMEM, "map log segment: no memory");
 	}
 	return 0;
+}
+
+static int segment_allocate(
+    struct segment *s, int fd, size_t used, size_t size, struct orch_err *err)
+{
+	int r = posix_fallocate(fd, 0, (off_t)size);
+
+	if (r != 0)
+		return orch_err_sys(err, r, "log segment of %zu bytes", size);
+	return segment_map(s, fd, used, size, err);
+}
+
+static int segment_put(struct segment *s, const void *p, size_t n)
+{
+	int r = 0;
+
+	if (s->map) {
+		memcpy(s->map + s->used, p, n);
+		if (orch_guard_broken(s->guard)) /* cut in this very moment */
+			return -ORCH_ECORRUPT;
+	} else {
+		r = orch_fd_pwrite_all(s->fd, p, n, (off_t)s->used);
+	}
+	if (r == 0)
+		s->used += n;
+	else if (ftruncate(s->fd, (off_t)s->used) == 0)
+		s->size = s->used; /* nothing half may stay; the next one begins a segment */
+	return r;
 }
 
 static size_t round_up_size(size_t least)
@@ -91,14 +148,12 @@ static size_t round_up_size(size_t least)
 	return size;
 }
 
-/* The next segment is larger than the last one, within bounds, and holds at least `least`. */
-static size_t next_size(const struct mnt_log *l, size_t least)
+/* The next segment is larger than the last one, within bounds. */
+static size_t next_size(const struct mnt_log *l)
 {
-	size_t size = l->now.size * 2;
+	size_t size = round_up_size(l->now.size) * 2;
 
-	if (size > SEGMENT_LAST)
-		size = SEGMENT_LAST;
-	return size < least ? round_up_size(least) : round_up_size(size);
+	return size > SEGMENT_LAST ? SEGMENT_LAST : size;
 }
 
 static struct mnt_log *log_new(int dirfd, uint64_t number)
@@ -135,18 +190,26 @@ static bool segment_whole(const struct segment *s)
 	struct stat st;
 
 	return fstat(s->fd, &st) == 0 && st.st_size >= (off_t)s->size && st.st_nlink > 0 &&
-	       !orch_guard_broken(s->guard);
+	       !(s->guard && orch_guard_broken(s->guard));
 }
 
 /* Bytes of a torn transaction must not be taken for part of a later one. */
-static void clear_rest(struct segment *s)
+static int clear_rest(struct segment *s)
 {
 	size_t dirty = s->size;
 
+	if (!s->map) {
+		if (ftruncate(s->fd, (off_t)s->used) < 0)
+			return -errno;
+		if (posix_fallocate(s->fd, 0, (off_t)s->size) != 0)
+			s->size = s->used; /* the next transaction finds a segment or no space */
+		return 0;
+	}
 	while (dirty > s->used && s->map[dirty - 1] == 0)
 		dirty--;
 	if (dirty > s->used)
 		memset(s->map + s->used, 0, dirty - s->used);
+	return 0;
 }
 
 /* Without space there is none; it is tried again when the next segment is made. */
@@ -157,6 +220,8 @@ static void spare_make(struct mnt_log *l)
 	if (l->spare_fd >= 0)
 		return;
 	fd = openat(l->dirfd, SPARE_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		ask_in_place(fd);
 	if (fd >= 0 && posix_fallocate(fd, 0, SPARE_BYTES) == 0) {
 		l->spare_fd = fd;
 		return;
@@ -204,19 +269,24 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 	}
 	/* what a killed predecessor preallocated stays as large as it is */
 	least = (size_t)st.st_size > used ? (size_t)st.st_size : used + 1;
-	r = segment_map(&l->now, fd, used, round_up_size(least), err);
+	r = segment_allocate(&l->now, fd, used, round_up_size(least), err);
+	if (r ==
+	    -ENOSPC) /* what is there can be read all the same; the next transaction wants a segment */
+		r = segment_map(&l->now, fd, used, (size_t)st.st_size, err);
 	if (r < 0)
 		goto undo;
-	clear_rest(&l->now);
 	l->total = total;
 	l->seq = seq;
-	r = sync_older(dirfd, segment);
+	r = clear_rest(&l->now);
+	if (r == 0)
+		r = sync_older(dirfd, segment);
 	if (r < 0 || fdatasync(fd) < 0) {
 		r = orch_err_sys(err, r < 0 ? -r : errno, "sync %s", name);
 		segment_unmap(&l->now);
 		goto undo;
 	}
 	l->durable_seq = seq;
+	(void)unlinkat(dirfd, CHECKPOINT_NAME, 0); /* of a process that was killed at it */
 	spare_make(l);
 	*out = l;
 	return 0;
@@ -234,17 +304,15 @@ static void spare_drop(struct mnt_log *l)
 	l->spare_fd = -1;
 }
 
-/* Maps the file of a new segment and writes its head. */
-static int segment_begin(
-    int fd, const struct orch_buf *head, size_t size, struct segment *out, struct orch_err *err)
+/* The head is the first that a new segment holds. */
+static int segment_begin(struct segment *s, const struct orch_buf *head, struct orch_err *err)
 {
-	int r = segment_map(out, fd, 0, size, err);
+	int r = segment_put(s, head->data, head->len);
 
-	if (r < 0)
-		return r;
-	memcpy(out->map, head->data, head->len);
-	out->used = head->len;
-	return 0;
+	if (r == 0)
+		return 0;
+	segment_unmap(s);
+	return orch_err_sys(err, -r, "head of a log segment");
 }
 
 static int head_frame(const struct mnt_log *l, const struct fmt_layer_head *head, uint64_t number,
@@ -272,19 +340,26 @@ static int segment_from_spare(struct mnt_log *l, uint64_t number, const struct f
 		return r;
 	if (least + frame.len > SPARE_BYTES)
 		return orch_err_set(err, ENOSPC, "no space for the log");
+	r = segment_map(out, l->spare_fd, 0, SPARE_BYTES, err);
+	if (r == 0)
+		r = segment_begin(out, &frame, err);
+	if (r < 0)
+		return r;
+	/* last: a segment that is not used would be in the way of all that come */
 	segment_name(number, name);
 	r = orch_rename(l->dirfd, SPARE_NAME, l->dirfd, name, 0);
-	if (r < 0)
+	if (r < 0) {
+		segment_unmap(out);
 		return orch_err_sys(err, -r, "%s", name);
-	r = segment_begin(l->spare_fd, &frame, SPARE_BYTES, out, err);
-	if (r == 0)
-		l->spare_fd = -1;
-	return r;
+	}
+	l->spare_fd = -1;
+	return 0;
 }
 
-/* A new segment that holds its head and has room for `least` bytes more. */
+/* A new segment of `size` bytes, or more if it has to be: it holds its head and has room for `least`
+ * bytes. */
 static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_layer_head *head,
-    size_t size, struct segment *out, struct orch_err *err)
+    size_t size, size_t least, struct segment *out, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf frame = ORCH_BUF_INIT;
 	char name[NAME_BYTES];
@@ -296,7 +371,12 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 	fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return orch_err_sys(err, errno, "%s", name);
-	r = segment_begin(fd, &frame, round_up_size(size + frame.len), out, err);
+	ask_in_place(fd);
+	if (size < least + frame.len)
+		size = round_up_size(least + frame.len);
+	r = segment_allocate(out, fd, 0, size, err);
+	if (r == 0)
+		r = segment_begin(out, &frame, err);
 	if (r < 0) {
 		unlinkat(l->dirfd, name, 0);
 		orch_fd_close(fd);
@@ -312,7 +392,7 @@ int mnt_log_create(
 
 	if (!l)
 		return orch_err_set(err, ENOMEM, "log: no memory");
-	r = segment_make(l, head->segment, head, SEGMENT_FIRST / 2, &l->now, err);
+	r = segment_make(l, head->segment, head, SEGMENT_FIRST, 0, &l->now, err);
 	if (r < 0) {
 		log_free(l);
 		return r;
@@ -348,7 +428,7 @@ void mnt_log_close(struct mnt_log *l)
 		return;
 	mnt_log_checkpoint_abort(l);
 	spare_drop(l);
-	if (l->now.map && !segment_whole(&l->now)) /* cutting could only hide it */
+	if (l->now.size && !segment_whole(&l->now)) /* cutting could only hide it */
 		orch_log(ORCH_LOG_ERROR, "mount", "log-damaged", "segment=%llu",
 		    (unsigned long long)l->number);
 	else if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
@@ -374,9 +454,9 @@ static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n, 
 		memmove(l->unsynced, l->unsynced + 1, (UNSYNCED_MAX - 1) * sizeof(int));
 		l->unsynced_count--;
 	}
-	r = segment_make(l, l->number + 1, head, next_size(l, n), &next, &err);
+	r = segment_make(l, l->number + 1, head, next_size(l), n, &next, &err);
 	if (r == -ENOSPC) /* a small one may still fit */
-		r = segment_make(l, l->number + 1, head, n, &next, &err);
+		r = segment_make(l, l->number + 1, head, 0, n, &next, &err);
 	if (r == -ENOSPC && removal && l->spare_fd >= 0)
 		r = segment_from_spare(l, l->number + 1, head, n, &next, &err);
 	if (r < 0) {
@@ -427,11 +507,8 @@ int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_
 	if (r == 0 && n > l->now.size - l->now.used)
 		r = roll(l, head, n, removal);
 	if (r == 0)
-		memcpy(l->now.map + l->now.used, p, n);
-	if (r == 0 && orch_guard_broken(l->now.guard)) /* cut in this very moment */
-		r = -ORCH_ECORRUPT;
+		r = segment_put(&l->now, p, n);
 	if (r == 0) {
-		l->now.used += n;
 		l->total += n;
 		l->appended += n;
 		l->seq = seq;
@@ -509,6 +586,16 @@ int mnt_log_sync(struct mnt_log *l)
 	return r;
 }
 
+bool mnt_log_is_full(struct mnt_log *l, size_t n)
+{
+	bool full;
+
+	pthread_mutex_lock(&l->lock);
+	full = n > l->now.size - l->now.used;
+	pthread_mutex_unlock(&l->lock);
+	return full;
+}
+
 uint64_t mnt_log_bytes(struct mnt_log *l)
 {
 	uint64_t n;
@@ -525,6 +612,7 @@ int mnt_log_checkpoint_begin(struct mnt_log *l, uint64_t *out_segment)
 	    openat(l->dirfd, CHECKPOINT_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (l->checkpoint_fd < 0)
 		return -errno;
+	ask_in_place(l->checkpoint_fd);
 	l->checkpoint_bytes = 0;
 	*out_segment = l->number + 1;
 	return 0;
@@ -567,8 +655,11 @@ int mnt_log_checkpoint_end(struct mnt_log *l)
 	char name[NAME_BYTES];
 	int r;
 
-	r = segment_map(&next, l->checkpoint_fd, l->checkpoint_bytes,
+	r = segment_allocate(&next, l->checkpoint_fd, l->checkpoint_bytes,
 	    round_up_size((size_t)l->checkpoint_bytes + SEGMENT_FIRST), &err);
+	if (r == -ENOSPC) /* the log that it replaces may be what fills the disk */
+		r = segment_allocate(&next, l->checkpoint_fd, l->checkpoint_bytes,
+		    (size_t)l->checkpoint_bytes + CHECKPOINT_ROOM, &err);
 	if (r < 0)
 		return r;
 	r = orch_fd_sync(l->checkpoint_fd);

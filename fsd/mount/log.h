@@ -1,7 +1,8 @@
 /*
- * The log of the top layer: segments layers/<id>/log.<n>, preallocated and mapped, so that appending
- * is a copy into memory, a full disk is -ENOSPC when a segment is made (never SIGBUS later), and what
- * was appended survives the death of every process. It knows frames as bytes only.
+ * The log of the top layer: segments layers/<id>/log.<n>, preallocated and mapped (where the file system
+ * overwrites in place; else written), so that appending is a copy into memory, a full disk is -ENOSPC when
+ * a segment is made (never SIGBUS later), and what was appended survives the death of every process. It
+ * knows frames as bytes only.
  *
  * Threads: any. A lock of its own, the innermost one; syncs run outside of it.
  */
@@ -39,6 +40,8 @@ int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_
     const void *p, size_t n, bool removal) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 /* All that was appended before the call is durable afterwards. Blocks; many callers share a sync. */
 int mnt_log_sync(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
+/* Whether `n` bytes more want a new segment. */
+bool mnt_log_is_full(struct mnt_log *l, size_t n) ORCH_NONNULL(1) ORCH_WUR;
 /* Bytes in all segments since the last checkpoint. */
 uint64_t mnt_log_bytes(struct mnt_log *l) ORCH_NONNULL(1);
 

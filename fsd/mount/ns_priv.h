@@ -37,7 +37,8 @@ struct mnt_ns {
 	pthread_mutex_t spool_sync;  /* one sync of the spool folder at a time; taken before lock */
 	bool spool_dirty;	     /* files were made in it since */
 	struct mnt_log *previous;    /* of a layer that was just sealed, until it is durable */
-	uint64_t no_checkpoint;	     /* bytes of log below which none is tried again */
+	uint64_t no_checkpoint_before_ns; /* one failed: */
+	int checkpoint_error;		  /* so; 0 or -errno */
 	bool
 	    broken; /* memory ran out between log and state, or the log was lost: no more changes */
 };

@@ -12,8 +12,7 @@
 
 static int make_empty(int spool, const char *name, const struct fmt_node *n)
 {
-	const struct timespec times[2] = {
-	    {.tv_nsec = UTIME_OMIT}, orch_ns_timespec(n->mtime_ns)};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, orch_ns_timespec(n->mtime_ns)};
 	int fd = openat(spool, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r = fd < 0 ? -errno : 0;
 
@@ -59,7 +58,7 @@ int mnt_ns_recover(struct mnt_ns *ns, struct orch_err *err)
 	}
 	if (r >= 0 && lost)
 		r = orch_fd_sync(spool);
-	return r < 0 ? orch_err_sys(err, -r, "private files of layer %llu",
-			   (unsigned long long)layer)
-		     : 0;
+	return r < 0
+		   ? orch_err_sys(err, -r, "private files of layer %llu", (unsigned long long)layer)
+		   : 0;
 }

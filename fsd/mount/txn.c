@@ -5,10 +5,12 @@
 #include <string.h>
 #include "fsd/mount/ns_priv.h"
 
-#define CHECKPOINT_LEAST ((uint64_t)8 << 20) /* bytes of log that are never too many */
-#define CHECKPOINT_RATIO 4		     /* log against an estimate of the live state */
-#define NODE_BYTES	 200
-#define LINK_BYTES	 80
+#define CHECKPOINT_LEAST    ((uint64_t)8 << 20) /* bytes of log that are never too many */
+#define CHECKPOINT_RATIO    4			/* log against an estimate of the live state */
+#define CHECKPOINT_FULL	    ((uint64_t)1 << 20) /* the same on a full disk */
+#define CHECKPOINT_AGAIN_NS (ORCH_NS_PER_S / 5) /* after one that failed */
+#define NODE_BYTES	    200
+#define LINK_BYTES	    80
 
 void mnt_txn_begin(struct mnt_ns *ns)
 {
@@ -150,25 +152,35 @@ int mnt_txn_checkpoint(
 	return r;
 }
 
-static void checkpoint_when_due(struct mnt_ns *ns)
+/* Whether a checkpoint would be far smaller than the log. */
+static bool is_long(const struct mnt_ns *ns, uint64_t least)
 {
 	const struct fmt_overlay *o = mnt_chain_top(&ns->chain);
 	uint64_t live = fmt_overlay_node_count(o) * (NODE_BYTES + LINK_BYTES);
-	uint64_t bytes, successor;
-	int r;
+	uint64_t bytes = mnt_log_bytes(ns->chain.log), successor;
 
-	if (ns->chain.head.seq % 256 != 0 || fmt_overlay_sealed(o, &successor))
-		return;
-	bytes = mnt_log_bytes(ns->chain.log);
-	if (bytes < CHECKPOINT_LEAST || bytes < live * CHECKPOINT_RATIO ||
-	    bytes < ns->no_checkpoint)
-		return;
-	r = mnt_txn_checkpoint(ns, o, &ns->chain.head);
-	if (r < 0) {
-		ns->no_checkpoint = bytes * 2;
-		orch_log(
-		    ORCH_LOG_WARN, "mount", "checkpoint-failed", "errno=%s", orch_err_name(-r));
+	return bytes >= least && bytes >= live * CHECKPOINT_RATIO &&
+	       !fmt_overlay_sealed(o, &successor);
+}
+
+/* 0, or why there is none: not again before a while has passed. */
+static int checkpoint(struct mnt_ns *ns)
+{
+	if (orch_clock_ns() < ns->no_checkpoint_before_ns)
+		return ns->checkpoint_error;
+	ns->checkpoint_error = mnt_txn_checkpoint(ns, mnt_chain_top(&ns->chain), &ns->chain.head);
+	if (ns->checkpoint_error < 0) {
+		ns->no_checkpoint_before_ns = orch_clock_ns() + CHECKPOINT_AGAIN_NS;
+		orch_log(ORCH_LOG_WARN, "mount", "checkpoint-failed", "errno=%s",
+		    orch_err_name(-ns->checkpoint_error));
 	}
+	return ns->checkpoint_error;
+}
+
+static void checkpoint_when_due(struct mnt_ns *ns)
+{
+	if (ns->chain.head.seq % 256 == 0 && is_long(ns, CHECKPOINT_LEAST))
+		(void)checkpoint(ns);
 }
 
 /* The state of the top layer is in memory, whatever became of its log. */
@@ -205,6 +217,22 @@ static int append(struct mnt_ns *ns)
 	return r == -ORCH_ECORRUPT ? -EIO : r;
 }
 
+/* A long log gets no further segment on a full disk: what is left there is for its checkpoint, with
+ * which it gives back what it has. */
+static int append_or_shorten(struct mnt_ns *ns)
+{
+	bool full = mnt_log_is_full(ns->chain.log, ns->frame.len);
+	int r = 0;
+
+	if (full && is_long(ns, CHECKPOINT_LEAST))
+		r = checkpoint(ns) == -ENOSPC && !ns->removal ? -ENOSPC : 0;
+	if (r == 0)
+		r = append(ns);
+	if (r == -ENOSPC && is_long(ns, CHECKPOINT_FULL) && checkpoint(ns) == 0)
+		r = append(ns);
+	return r;
+}
+
 int mnt_txn_commit(struct mnt_ns *ns)
 {
 	int r = ns->broken || ns->unsound ? -EIO : 0;
@@ -214,7 +242,7 @@ int mnt_txn_commit(struct mnt_ns *ns)
 	if (r == 0)
 		r = fmt_txn_end(&ns->frame, ns->frame_at);
 	if (r == 0)
-		r = append(ns);
+		r = append_or_shorten(ns);
 	if (r < 0)
 		return r;
 	r = apply(ns);

@@ -11,6 +11,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,11 +84,15 @@ static int kind_parse(const char *s, size_t len)
 	return -EINVAL;
 }
 
+#define CODE_KILL 4096 /* no errno */
+
 static int code_parse(const char *s)
 {
 	char *end;
 	long v = strtol(s, &end, 10);
 
+	if (strcmp(s, "KILL") == 0)
+		return CODE_KILL;
 	if (*s && !*end && v > 0 && v < 4096)
 		return (int)v;
 	v = orch_err_code(s);
@@ -220,6 +225,8 @@ int orch_fault_from(enum orch_fault_kind kind, const void *caller)
 		return 0;
 	atomic_fetch_add(&p->fired, 1);
 	atomic_store(&p->where, (uint64_t)((const char *)caller - __executable_start));
+	if (atomic_load(&p->code) == CODE_KILL)
+		(void)kill(getpid(), SIGKILL);
 	return (int)atomic_load(&p->code);
 }
 

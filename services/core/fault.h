@@ -5,7 +5,8 @@
  *
  * The n-th call (from 1) of that kind in this process fails with that errno (by name or number;
  * ENOMEM for alloc, EMFILE for descriptors, EAGAIN for threads and processes, EIO for the others
- * when it is not given); with '+' all later ones do, too. The kinds:
+ * when it is not given); with '+' all later ones do, too. "KILL" for the errno ends the process just
+ * before that call, as kill -9 would. The kinds:
  *
  *   alloc   malloc and its like, strdup, asprintf; jansson's memory; digests of OpenSSL
  *   read    read, pread                    write   write, pwrite, copy_file_range, ftruncate, fallocate

@@ -276,6 +276,8 @@ int view_log_replay(int dirfd, struct fmt_overlay *o, struct view_log *out, stru
 
 	*out = (struct view_log){0};
 	r = find(dirfd, &list, &first, out, err);
+	if (r == 0)
+		out->first = list.v[first];
 	for (size_t i = first; r == 0 && i < list.count; i++)
 		r = replay_one(dirfd, list.v[i], i == first, o, out, err);
 	free(list.v);
@@ -311,4 +313,18 @@ int view_log_drop(int dirfd, uint64_t from, struct orch_err *err)
 		r = orch_err_sys(err, -r, "sync of the layer's folder");
 	free(list.v);
 	return r;
+}
+
+void view_log_trim(int dirfd, uint64_t first)
+{
+	struct numbers list = {0};
+	char name[NAME_BYTES];
+
+	if (numbers_load(dirfd, &list, NULL) == 0) {
+		for (size_t i = 0; i < list.count && list.v[i] < first; i++) {
+			name_of(list.v[i], name);
+			(void)unlinkat(dirfd, name, 0);
+		}
+	}
+	free(list.v);
 }

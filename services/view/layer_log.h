@@ -10,7 +10,8 @@
 
 struct view_log {
 	struct fmt_layer_head head; /* of the last segment that counts */
-	uint64_t segment;	    /* its number */
+	uint64_t first;		    /* number of the first segment that counts */
+	uint64_t segment;	    /* of the last one */
 	size_t used;		    /* bytes used in it */
 	uint64_t total;		    /* bytes of all segments that count */
 	uint64_t seq;		    /* the last transaction */
@@ -33,5 +34,8 @@ int view_log_head(int dirfd, struct fmt_layer_head *out, struct orch_err *err)
     ORCH_NONNULL(2) ORCH_WUR;
 /* Removes the segments from number `from` on; durable. */
 int view_log_drop(int dirfd, uint64_t from, struct orch_err *err) ORCH_WUR;
+/* Removes the segments before number `first`: what a process left that was killed behind its checkpoint.
+ * What can't be removed does no harm. */
+void view_log_trim(int dirfd, uint64_t first);
 
 #endif

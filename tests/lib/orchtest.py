@@ -177,6 +177,7 @@ FEATURES = {
     "make": _tool("make"),
     "loop": lambda: None if os.geteuid() == 0 and os.path.exists("/dev/loop-control") else "no loop devices",
     "mkfs.xfs": _tool("mkfs.xfs"),
+    "mkfs.btrfs": _tool("mkfs.btrfs"),
     "userns": lambda: None if _can_run("unshare", "-Ur", "true") else "no user namespaces",
 }
 

@@ -225,6 +225,119 @@ def a_full_disk_is_an_error_number(t):
     m.umount()
 
 
+class Filler(threading.Thread):
+    """Changes names and attributes of a folder of its own, whatever the disk says; keeps its own record."""
+
+    def __init__(self, root, number, until):
+        super().__init__()
+        self.root, self.number, self.until = "%s/t%d" % (root, number), number, until
+        os.mkdir(self.root)
+        self.there, self.full, self.done, self.wrong = {}, 0, 0, []
+
+    def change(self, n):
+        name = "%s/%d" % (self.root, n % 40)
+        if n % 40 not in self.there:
+            os.mkdir(name)
+            self.there[n % 40] = b""
+        elif n % 5 == 0:
+            os.rmdir(name)
+            del self.there[n % 40]
+        else:
+            value = b"%d " % n * (1 + n % 700)
+            os.setxattr(name, "user.x", value)
+            self.there[n % 40] = value
+        if n % 97 == 0:
+            fd = os.open(self.root, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def run(self):
+        n = self.number * 7
+        while time.monotonic() < self.until:
+            n += 1
+            try:
+                self.change(n)
+                self.done += 1
+            except OSError as e:
+                self.full += 1
+                if e.errno != errno.ENOSPC:
+                    self.wrong.append(repr(e))
+                    return
+
+    def check(self, t):
+        t.eq(self.wrong, [])
+        t.eq({int(x) for x in os.listdir(self.root)}, set(self.there))
+        for k, v in self.there.items():
+            name = "%s/%d" % (self.root, k)
+            t.eq(os.getxattr(name, "user.x") if os.listxattr(name) else b"", v)
+
+
+def log_rolls_on_a_full_disk(t, mkfs, megabytes, must_be_full=True):
+    """The disk fills and empties again and again while four threads make the log roll; nobody sees anything but ENOSPC."""
+    image, disk = t.path("image"), t.dir("disk")
+    t.run(["truncate", "-s", "%dM" % megabytes, image])
+    t.run(mkfs + [image])
+    t.run(["mount", "-o", "loop", image, disk])
+    t.finally_(lambda: subprocess.run(["umount", "-l", disk], check=False))
+    m = Mount(t, t.tree(SOURCE), store=None)
+    shutil.copytree(m.store, disk + "/store")
+    m.store = disk + "/store"
+    m.start()
+    fillers = [Filler(m.mnt, i, time.monotonic() + 8) for i in range(4)]
+    for x in fillers:
+        x.start()
+    while any(x.is_alive() for x in fillers):
+        subprocess.run(["dd", "if=/dev/zero", "of=" + disk + "/rest", "bs=64k"], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["dd", "if=/dev/zero", "of=" + disk + "/rest2", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
+        time.sleep(0.7)
+        for name in ("rest2", "rest"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(disk + "/" + name)
+        time.sleep(0.3)
+    for x in fillers:
+        x.join()
+    t.eq(m.process.poll(), None, "it lives\n" + m.log()[-2000:])
+    print("# %d changes, %d of them refused" % (sum(x.done + x.full for x in fillers), sum(x.full for x in fillers)))
+    for x in fillers:
+        x.check(t)
+    t.ok(sum(x.full for x in fillers) > 0 or not must_be_full, "the log never was without room")
+    m.remount(kill=True)
+    for x in fillers:
+        x.check(t)
+    m.umount()
+    subprocess.run(["dd", "if=/dev/zero", "of=" + disk + "/rest", "bs=4k"], stderr=subprocess.DEVNULL, check=False)
+    m.start()  # a full disk does not keep anybody from what is there
+    for x in fillers:
+        x.check(t)
+    os.unlink(disk + "/rest")
+
+    def made():
+        with contextlib.suppress(OSError):
+            os.mkdir(m.mnt + "/room again")
+            return True
+    wait_until(made, what="space to be free again", interval=0.1)
+    m.remount(kill=True)
+    t.ok(os.path.isdir(m.mnt + "/room again"))
+    m.umount()
+
+
+@test(needs="fuse root loop", timeout=300)
+def a_log_rolls_on_a_full_ext4(t):
+    log_rolls_on_a_full_disk(t, ["mkfs.ext4", "-q", "-m", "0"], 48)
+
+
+@test(needs="fuse root loop mkfs.btrfs", timeout=300)
+def a_log_rolls_on_a_full_btrfs(t):
+    log_rolls_on_a_full_disk(t, ["mkfs.btrfs", "-q"], 200, must_be_full=False)  # it keeps some room for itself
+
+
+@test(needs="fuse root loop mkfs.xfs", timeout=300)
+def a_log_rolls_on_a_full_xfs(t):
+    log_rolls_on_a_full_disk(t, ["mkfs.xfs", "-q"], 320)
+
+
 @contextlib.contextmanager
 def t_raises_nospace(t):
     try:

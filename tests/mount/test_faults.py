@@ -65,4 +65,67 @@ for _kind in ("alloc", "write", "fsync", "rename", "clone", "read"):
     test(needs="fuse root faults", timeout=600)(_one)
 
 
+STATE = 10000  # bytes of one record: a checkpoint every 800 of them
+
+
+def fill_until_killed(m, limit):
+    """Records of 10 kB that replace each other, and folders that come and go; what was answered, what was asked."""
+    n = 0
+    asked = set(os.listdir(m.mnt))
+    names = set(asked)
+    try:
+        while n < limit:
+            os.setxattr(m.mnt + "/dir", "user.n", b"%08d" % (n + 1) * (STATE // 8))
+            n += 1
+            if n % 50 == 0:
+                asked = names ^ {"d%d" % (n // 50 % 7)}
+                for name in asked - names:
+                    os.mkdir(m.mnt + "/" + name)
+                for name in names - asked:
+                    os.rmdir(m.mnt + "/" + name)
+                names = asked
+            if n % 400 == 0:
+                fd = os.open(m.mnt, os.O_RDONLY)
+                os.fsync(fd)
+                os.close(fd)
+    except OSError as e:
+        if e.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
+            raise
+        return n, names, asked, True
+    return n, names, asked, False
+
+
+@test(needs="fuse root faults", timeout=600)
+def a_kill_at_each_step_of_a_checkpoint(t):
+    """Just before each write, fsync, rename and removal of the log's segments."""
+    killed = {}
+    for kind in ("write", "fsync", "rename", "unlink"):
+        for n in range(1, LIMIT + 1):
+            m = Mount(t, t.tree({"dir/b": b"x"}))
+            m.start(ok=False, env={"ORCH_FAULT": "%s:%d:KILL" % (kind, n)})
+            if m.process.poll() is None:
+                count, names, asked, dead = fill_until_killed(m, 1800)
+            else:
+                count, names, asked, dead = 0, {"dir"}, {"dir"}, True
+            if not dead:
+                with contextlib.suppress(Failure):
+                    m.ctl("umount")
+            if m.wait() == 0:
+                break
+            killed[kind] = killed.get(kind, 0) + 1
+            subprocess.run(["umount", "-l", m.mnt], check=False, stderr=subprocess.DEVNULL)
+            for _ in range(2):
+                m.start()
+                value = int(os.getxattr(m.mnt + "/dir", "user.n")[:8]) if count or dead and "user.n" in os.listxattr(m.mnt + "/dir") else 0
+                t.ok(value in (count, count + 1), "%s:%d: %d records were answered, %d is there" % (kind, n, count, value))
+                t.ok(set(os.listdir(m.mnt)) in (names, asked), "%s:%d: other names" % (kind, n))
+                logs = [x[4:] for x in os.listdir(m.store + "/layers/1") if x.startswith("log.")]
+                t.ok("tmp" not in logs, "%s:%d: half a checkpoint is left" % (kind, n))
+                numbers = sorted(map(int, logs))
+                t.eq(numbers, list(range(numbers[0], numbers[-1] + 1)), "%s:%d: old segments are left" % (kind, n))
+                m.kill()
+    print("# killed: %s" % killed)
+    t.ok(killed.get("rename", 0) >= 1 and killed.get("unlink", 0) >= 5 and killed.get("write", 0) >= 2, "too few steps were met: %s" % killed)
+
+
 main()

@@ -236,6 +236,27 @@ def a_log_is_rolled_and_shortened(t):
 
 
 @test(needs="fuse root")
+def what_a_killed_checkpoint_left_is_removed(t):
+    m = Mount(t)
+    m.start()
+    os.mkdir(m.mnt + "/d")
+    folder = m.store + "/layers/1"
+    shutil.copy(folder + "/log.1", t.path("old"))
+    n = 0
+    while os.path.exists(folder + "/log.1"):
+        n += 1
+        os.setxattr(m.mnt + "/d", "user.x", b"%d" % n * 10000)
+    m.kill()
+    newest = [x for x in os.listdir(folder) if x.startswith("log.")]
+    shutil.copy(t.path("old"), folder + "/log.1")
+    with open(folder + "/log.tmp", "w") as f:
+        f.write("half a checkpoint")
+    m.start()
+    t.eq((os.listdir(m.mnt), os.getxattr(m.mnt + "/d", "user.x")), (["d"], b"%d" % n * 10000))
+    t.eq(sorted(x for x in os.listdir(folder) if x.startswith("log.")), sorted(newest))
+
+
+@test(needs="fuse root")
 def a_log_does_not_grow_by_being_killed(t):
     m = Mount(t)
     m.start()
