@@ -129,7 +129,9 @@ def a_commit_leaves_the_workspace_its_sockets_and_fifos(t):
         commit(t, d, "w", ref="two")
     os.chdir("/")
     s.close()
-    os.kill(show(t, d, "w")["pid"], signal.SIGKILL)
+    pid = show(t, d, "w")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid not in d.pids("orch-mount"), what="the end of the mount")
     ask(t, d, "POST", "/v1/workspaces/w/mount")
     t.eq((os.stat(path + "/d/e/fifo").st_ino, sorted(os.listdir(path + "/fresh"))), (inode, ["device", "s"]))
     x = create(t, d, "x", **{"from": "two"})["path"]
