@@ -132,7 +132,7 @@ static int see_scan(void *priv, int dirfd, const char *name)
 	}
 	if (r == 0)
 		return verify_done(v, 0);
-	repaired = v->spec->repair && unlinkat(dirfd, name, 0) == 0;
+	repaired = v->spec->repair && orch_remove_tree(dirfd, name, NULL) == 0;
 	return verify_bad(v, CAS_BAD_SCAN, name, why.msg, repaired);
 }
 
