@@ -544,6 +544,8 @@ def live_cells(w):
         # the state is in memory and goes into a new segment
         yield Cell("a log", how, lambda w, r, f=FILE_DAMAGES[how]: f(log("w1"), r), (), live=True, remount=True,
                    ignore=("layer",))
+    yield Cell("a log", "cut within what is used", lambda w, r: cut(log("w1"), len(open(log("w1"), "rb").read().rstrip(b"\0")) - 9),
+               live=True, remount=True, ignore=("layer",))
     yield Cell("a layer", "removed", lambda w, r: shutil.rmtree(os.path.dirname(log("w1"))), ("w1/*",), "^layer ",
                left=("layer",), healed=("layer",), live=True)
     yield Cell("FORMAT", "removed", lambda w, r: os.unlink(w.store + "/FORMAT"), (), "^format ", live=True)
