@@ -20,6 +20,7 @@ int mnt_nodes_init(struct mnt_nodes *t)
 	if (!t->by_id || !t->by_ino) {
 		free(t->by_id);
 		free(t->by_ino);
+		*t = (struct mnt_nodes){0}; /* _fini may follow */
 		return -ENOMEM;
 	}
 	return 0;
