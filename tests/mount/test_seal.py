@@ -615,6 +615,53 @@ def nothing_changed_needs_no_layer(t):
     t.eq(m.ok("seal", layer=5)["sealed"], "4", "asked without the flag it always seals")
 
 
+@test(needs="fuse root faults", timeout=300)
+def a_commit_that_fails_halfway(t):
+    """ORCH_FAULT_TRIES (5) places for each kind of failure: the workspace is what it was, also after a remount."""
+    r = random.Random(random_seed())
+    felt = 0
+    # about where a rebase is reached
+    for kind, least, most in (("alloc", 205, 330), ("fsync", 18, 26), ("rename", 3, 8), ("write", 12, 18)):
+        for _ in range(int(os.environ.get("ORCH_FAULT_TRIES", "5"))):
+            n = r.randrange(least, most)
+            m = Mount(t, t.tree(SOURCE))
+            m.errors_expected = True
+            if m.start(ok=False, env={"ORCH_FAULT": "%s:%d" % (kind, n)}) != "ready\n":
+                m.process.wait(20)
+                m.process = None
+                continue
+            layer = 1
+            for i in range(1, 4):
+                with contextlib.suppress(OSError):
+                    put(m.mnt + "/in%d" % i, b"%d" % i * 1000)
+                with contextlib.suppress(OSError):
+                    os.mkfifo(m.mnt + "/dir/pipe%d" % i)
+                layer += m.ctl("seal", layer=layer + 1)["status"] == "0"
+            try:
+                before = tree(m.mnt), facts(m.mnt)
+            except OSError:
+                before = tree(m.mnt), facts(m.mnt)
+            if layer > 2:
+                snapshot = commit(t, m, 1, 100 + layer)
+                bad = m.ctl("rebase", snapshot=snapshot, layer=1)["status"] != "0"
+                felt += bad
+                where = "%s:%d, rebase %s" % (kind, n, bad)
+                t.eq((tree(m.mnt), facts(m.mnt)), before, where)
+                with contextlib.suppress(OSError):
+                    put(m.mnt + "/after", b"after")
+                if bad:
+                    m.ctl("rebase", snapshot=snapshot, layer=1)
+                before = tree(m.mnt), facts(m.mnt)
+            m.layer = layer
+            m.kill()
+            m.start()
+            if "state-incomplete" not in m.log():  # else the log has what was not answered
+                t.eq((tree(m.mnt), facts(m.mnt)), before, "%s:%d remounted" % (kind, n))
+            m.umount()
+    print("# %d rebases failed" % felt)
+    t.ok(felt > 0, "no rebase was hit")
+
+
 class Copy:
     """A fork, and a native folder with the same content; it may be changed, both alike."""
     def __init__(self, t, mount, native):
