@@ -26,6 +26,7 @@ static const struct {
     {ENOTUNIQ, 409},
     {EMSGSIZE, 413},
     {EFBIG, 413},
+    {E2BIG, 413},
     {ECANCELED, 499},
     {ENOSYS, 501},
     {EOPNOTSUPP, 501},

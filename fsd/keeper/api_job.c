@@ -23,6 +23,8 @@ static int find_leader(struct fsd_request *r, struct fsd_job *job, struct orch_e
 	if (pid < 1 || pid > INT32_MAX)
 		return orch_err_set(err, EINVAL, "'pid' is no process that is seen here");
 	rc = orch_proc_id_get((int32_t)pid, &job->leader);
+	if (rc == -ESRCH || rc == -ENOENT)
+		return orch_err_set(err, EINVAL, "'pid': there is no process %d", (int)pid);
 	if (rc == 0)
 		rc = fsd_job_may_signal(r->peer.uid, (pid_t)pid);
 	if (rc == 0)
