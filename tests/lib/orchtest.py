@@ -156,6 +156,24 @@ def _uring():
         return "the kernel has no FUSE over io_uring"
 
 
+def _freezer():
+    """Whether a control group can be made that can be frozen."""
+    for place in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer"):
+        group = "%s/orch.feature.%d" % (place, os.getpid())
+        with contextlib.suppress(OSError):
+            os.mkdir(group)
+            found = any(os.path.exists(group + "/" + x) for x in ("cgroup.freeze", "freezer.state"))
+            os.rmdir(group)
+            if found:
+                return None
+    return "no control group that can be frozen"
+
+
+def _lmdb():
+    # Debian's Python has Debian's module; another one may come first in PATH
+    return None if _can_run("/usr/bin/python3", "-c", "import lmdb, sqlite3") else "no package python3-lmdb"
+
+
 def _tool(name):
     return lambda: None if shutil.which(name) else "no program %s" % name
 
@@ -167,6 +185,8 @@ FEATURES = {
     "sandbox": _sandbox,
     "passthrough": _passthrough,
     "uring": _uring,
+    "freezer": _freezer,
+    "lmdb": _lmdb,
     "faults": lambda: None if _config_has("ORCH_FAULT_INJECTION") else "built without --enable-fault-injection",
     "no-faults": lambda: "built with --enable-fault-injection" if _config_has("ORCH_FAULT_INJECTION") else None,
     "strace": _tool("strace"),
