@@ -139,6 +139,9 @@ static char *find_program(struct orch_err *err)
 {
 	char *program = orch_path_program("orch-fsd", "../fsd/keeper/orch-fsd", err);
 
+	/* Installed, it lies beside us; PATH may know neither. */
+	if (!program)
+		program = orch_path_program("orch-fsd", "orch-fsd", err);
 	return program ? program : strdup("orch-fsd");
 }
 
