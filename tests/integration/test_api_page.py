@@ -8,7 +8,7 @@ def page():
 
 
 def examples():
-    """The blocks of lines: those that need no mount, those that do."""
+    """The blocks of lines: those that need no mount, those that do, those that need a control group."""
     text = page()[page().index("## Examples\n"):]
     return [block.strip().split("\n") for block in re.findall(r"```\n(.*?)```", text, re.S)]
 
@@ -40,7 +40,7 @@ def rows():
     """{(method, pattern): the answer's cell}"""
     out = {}
     for m in re.finditer(r"^\| `(GET|POST|PUT|DELETE) (/[^`]*)`([^|]*)\|((?:[^|\\]|\\.)*)\|((?:[^|\\]|\\.)*)\|$", page(), re.M):
-        out[(m.group(1), re.sub(r"/(REV|NAME)\b", "/{}", m.group(2).split("?")[0]))] = m.group(5)
+        out[(m.group(1), re.sub(r"/(REV|NAME|ID)\b", "/{}", m.group(2).split("?")[0]))] = m.group(5)
     return out
 
 
@@ -77,7 +77,8 @@ def check_members(t, route, line, documents):
     may = members_of(route)
     progress = set().union(*[set(x) for x in documents if x.get("event") == "progress"]) - events
     t.eq(sorted(have - set(may) - progress - events), [], "answered, but not in the row of %s %s\n%s" % (*route, line))
-    t.eq(sorted(k for k, optional in may.items() if not optional and k not in have and k not in events), [],
+    deep = have.union(*[keys_of(x, free=("record",)) for x in documents])
+    t.eq(sorted(k for k, optional in may.items() if not optional and k not in deep and k not in events), [],
          "in the row of %s %s, but not answered\n%s" % (*route, line))
 
 
@@ -107,12 +108,49 @@ def the_examples_work(t):
         run_lines(t, d, examples()[0], prepare(t, d))
 
 
+def control_group(t):
+    """A control group of the test's own that can be frozen, with a process in it."""
+    for root in ("/sys/fs/cgroup/freezer", "/sys/fs/cgroup"):
+        group = "%s/orch.%s" % (root, t.tag)
+        p = t.start(["sleep", "1000"])
+        try:
+            os.mkdir(group)
+            t.finally_(lambda: wait_until(lambda: remove(group), what="the end of the control group"))
+            with open(group + "/cgroup.procs", "w") as f:
+                f.write(str(p.pid))
+        except OSError:
+            continue
+        t.finally_(lambda: (p.kill(), p.wait()))
+        if os.path.exists(group + "/freezer.state") or os.path.exists(group + "/cgroup.freeze"):
+            return group, p.pid
+    skip("freezer", "no control group can be made that can be frozen")
+
+
+def remove(group):
+    try:
+        os.rmdir(group)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@test
+def the_examples_of_jobs_work(t):
+    group, pid = control_group(t)
+    with t.daemon() as d:
+        env = dict(prepare(t, d), GROUP=group, PID=str(pid))
+        run_lines(t, d, [x for x in examples()[0] if "import" in x], env)
+        run_lines(t, d, examples()[2], env)
+
+
 @test(needs="fuse", timeout=180)
 def the_examples_with_mounts_work(t):
     d = t.daemon()
     d.start()
     env = prepare(t, d)
-    for block in examples():
+    for block in examples()[:2]:
         run_lines(t, d, block, env)
     t.eq(d.process.wait(30), 0)
     d.process = None
@@ -143,7 +181,7 @@ def routes_of_page():
     out = set()
     for method, target in re.findall(r"^\| `(GET|POST|PUT|DELETE) (/[^`]*)`", page(), re.M):
         path = target.split("?")[0]
-        out.add((method, re.sub(r"/(REV|NAME)\b", "/{}", path)))
+        out.add((method, re.sub(r"/(REV|NAME|ID)\b", "/{}", path)))
     return out
 
 
