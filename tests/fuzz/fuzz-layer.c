@@ -42,12 +42,18 @@ static void replay(const uint8_t *data, size_t size)
 	struct fmt_overlay *o = fmt_overlay_new(), *again = fmt_overlay_new();
 	struct orch_buf dump = ORCH_BUF_INIT;
 	struct fmt_layer_head head, got;
+	struct fmt_log_end scan;
 	size_t end;
 	bool torn;
+	int r, q;
 
 	if (o == NULL || again == NULL)
 		abort();
-	if (fmt_overlay_replay(o, data, size, &end, &head, &torn, NULL) == 0) {
+	r = fmt_overlay_replay(o, data, size, &end, &head, &torn, NULL);
+	q = fmt_log_scan(data, size, &scan, NULL);
+	if (r != q || (r == 0 && (scan.used != end || scan.torn != torn)))
+		abort();
+	if (r == 0) {
 		if (fmt_overlay_dump(o, &head, keep, &dump) < 0 ||
 		    fmt_overlay_replay(again, dump.data, dump.len, &end, &got, &torn, NULL) < 0)
 			abort();

@@ -74,3 +74,5 @@ check_PROGRAMS += %D%/fuzz-adopt
 %C%_fuzz_adopt_LDADD = $(FUZZ_LIBS) $(CACHE_LIBS)
 check_PROGRAMS += %D%/fuzz-init-report
 %C%_fuzz_init_report_LDADD = $(FUZZ_LIBS) $(PROVIDERS_LIBS)
+check_PROGRAMS += %D%/fuzz-layer-log
+%C%_fuzz_layer_log_LDADD = $(FUZZ_LIBS) $(VIEW_LIBS)
