@@ -1,5 +1,5 @@
 /* /proc/self/mountinfo, whose paths users choose: a path's line, and what was found of a text is found
- * when other lines stand before it. */
+ * when other lines stand before and behind it. */
 #include "core/buf.h"
 #include "core/mounts.h"
 #include "tests/lib/fuzz.h"
@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_must(!found || memchr(a.type, '\0', sizeof(a.type)) != NULL);
 	orch_buf_add_str(&text, "36 35 0:31 / /elsewhere rw - tmpfs x rw\n");
 	orch_buf_add(&text, in.p, in.left);
+	orch_buf_add_str(&text, "\n37 35 0:32 / /elsewhere rw - tmpfs y rw\n");
 	fuzz_must(!text.failed);
 	if (strcmp(path, "/elsewhere") != 0)
 		fuzz_must(orch_mounts_pick((const char *)text.data, text.len, path, &b) == found);

@@ -11,6 +11,15 @@ static void text_of(const struct prv_result *r, struct orch_buf *out)
 	orch_json_free(j);
 }
 
+static void same(const struct prv_result *a, const struct prv_result *b)
+{
+	fuzz_must(a->outcome == b->outcome && a->exit_code == b->exit_code);
+	fuzz_must(a->signal == b->signal && a->core_dumped == b->core_dumped);
+	fuzz_must(a->wall_started_ns == b->wall_started_ns && a->wall_ended_ns == b->wall_ended_ns);
+	fuzz_must(a->cpu_ns == b->cpu_ns && a->memory_peak_bytes == b->memory_peak_bytes);
+	fuzz_must(a->log_bytes == b->log_bytes && strcmp(a->message, b->message) == 0);
+}
+
 static void round_trip(const struct prv_result *r)
 {
 	orch_auto(buf) struct orch_buf first = ORCH_BUF_INIT, second = ORCH_BUF_INIT;
@@ -20,6 +29,7 @@ static void round_trip(const struct prv_result *r)
 	text_of(r, &first);
 	fuzz_must(orch_json_parse((const char *)first.data, first.len, &again, NULL) == 0);
 	fuzz_must(prv_record_result_parse(again, &q, NULL) == 0);
+	same(r, &q);
 	text_of(&q, &second);
 	fuzz_must(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
 }

@@ -63,16 +63,39 @@ static void same_json(const struct orch_json *a, const struct orch_json *b)
 	fuzz_must(x.len == y.len && memcmp(x.data, y.data, x.len) == 0);
 }
 
+/* What a slow reader makes of the lines: how many are events; false: one can't be understood. */
+static bool count_events(struct fuzz_input lines, size_t *out_events)
+{
+	*out_events = 0;
+	while (lines.left > 0 && memchr(lines.p, '\n', lines.left) != NULL) {
+		struct fuzz_input line = fuzz_part(&lines, '\n');
+		struct orch_json *j = NULL;
+
+		if (line.left == 0)
+			continue;
+		if (orch_json_parse((const char *)line.p, line.left, &j, NULL) < 0)
+			return false;
+		*out_events += orch_json_get(j, "event") != NULL;
+		orch_json_free(j);
+	}
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
 	int status = fuzz_u8(&in);
 	size_t piece = (size_t)fuzz_u8(&in) + 1;
+	struct fuzz_input lines;
 	struct outcome a, b;
+	size_t events;
 
 	status = status < 128 ? status << 8 : status & 0x7f; /* as wait tells it */
 	run(in, status, piece, &a);
 	run(in, status, SIZE_MAX, &b);
+	lines = fuzz_part(&in, '\0');
+	fuzz_must(count_events(lines, &events) || a.r == -EINVAL);
+	fuzz_must(a.events == events);
 	fuzz_must(a.r == b.r && a.events == b.events && a.event_bytes == b.event_bytes);
 	fuzz_must(strcmp(a.err.msg, b.err.msg) == 0);
 	same_json(a.result, b.result);

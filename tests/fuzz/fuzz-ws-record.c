@@ -10,6 +10,18 @@ static void text_of(const struct fsd_ws_record *r, struct orch_buf *out)
 	orch_json_free(j);
 }
 
+static void same(const struct fsd_ws_record *a, const struct fsd_ws_record *b)
+{
+	fuzz_must(strcmp(a->name, b->name) == 0 && strcmp(a->path, b->path) == 0);
+	fuzz_must(a->state == b->state && a->at_given == b->at_given && a->seq == b->seq);
+	fuzz_must(orch_digest_eq(&a->snapshot, &b->snapshot) && a->layer == b->layer);
+	fuzz_must(a->uid == b->uid && a->gid == b->gid && a->read_only == b->read_only);
+	fuzz_must(a->passthrough == b->passthrough && a->created_wall_ns == b->created_wall_ns);
+	fuzz_must(strcmp(a->control, b->control) == 0 && strcmp(a->boot, b->boot) == 0);
+	fuzz_must(a->process.pid == b->process.pid && strcmp(a->error, b->error) == 0);
+	fuzz_must(a->process.start_ticks == b->process.start_ticks);
+}
+
 static void round_trip(const struct fsd_ws_record *r)
 {
 	orch_auto(buf) struct orch_buf first = ORCH_BUF_INIT, second = ORCH_BUF_INIT;
@@ -20,6 +32,7 @@ static void round_trip(const struct fsd_ws_record *r)
 	text_of(r, &first);
 	fuzz_must(orch_json_parse((const char *)first.data, first.len, &again, NULL) == 0);
 	fuzz_must(fsd_ws_record_parse(again, &q, NULL) == 0);
+	same(r, &q);
 	text_of(&q, &second);
 	fuzz_must(first.len == second.len && memcmp(first.data, second.data, first.len) == 0);
 }
