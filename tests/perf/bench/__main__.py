@@ -68,7 +68,7 @@ class Run:
         self._note()
 
     def _group(self, row, group):
-        lines = lines_of(row, group, alternate(group.variants, group.rounds or self.b.rounds))
+        lines = lines_of(row, group, alternate(group.variants, group.rounds or self.b.rounds, self.b.settle))
         self.document["lines"] += lines
         for line in lines:
             print(table.text_line(line), flush=True)

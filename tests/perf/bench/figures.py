@@ -61,12 +61,13 @@ def one(what, unit, variants, *goals, rounds=None, p99=False):
     return Group({None: Figure(what, unit, goals, p99)}, variants, rounds)
 
 
-def alternate(variants, rounds):
-    """{variant: [one {key: value} a round]}"""
+def alternate(variants, rounds, before):
+    """{variant: [one {key: value} a round]}; before() is called before each measurement."""
     taken = {name: [] for name in variants}
     for number in range(rounds):
         order = list(variants) if number % 2 == 0 else list(reversed(variants))
         for name in order:
+            before()
             result = variants[name]()
             taken[name].append(result if isinstance(result, dict) else {None: result})
     return taken

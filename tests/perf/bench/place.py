@@ -102,15 +102,25 @@ class Bench:
         out[CLASSIC] = self.workspace(ref, passthrough=False)[1]
         return out
 
+    # the caches
+
+    def settle(self):
+        """What one variant left to be written is not for the next one to wait for."""
+        peers.command("sync", "-f", self.root)
+
+    def drop_caches(self):
+        self.settle()
+        with open("/proc/sys/vm/drop_caches", "w") as f:
+            f.write("3")
+
+    def used_bytes(self):
+        self.settle()
+        s = os.statvfs(self.root)
+        return (s.f_blocks - s.f_bfree) * s.f_frsize
+
     def name_of(self, path):
         """The workspace that is mounted at a path of `places`."""
         return os.path.basename(path)
-
-
-def drop_caches():
-    os.sync()
-    with open("/proc/sys/vm/drop_caches", "w") as f:
-        f.write("3")
 
 
 def lacks(needs):

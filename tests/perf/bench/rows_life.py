@@ -1,7 +1,6 @@
 """F8: a workspace is there at once. F9: what it keeps in memory. F13: what many forks share."""
 from peers import *
 from figures import CLASSIC, ORCH, Figure, Goal, Group, one
-from place import drop_caches
 from rows import row
 from sources import many_files, noise_file, path_of
 
@@ -80,12 +79,6 @@ def _cached_bytes():
         return next(int(line.split()[1]) << 10 for line in f if line.startswith("Cached:"))
 
 
-def _used_bytes(path):
-    os.sync()
-    s = os.statvfs(path)
-    return (s.f_blocks - s.f_bfree) * s.f_frsize
-
-
 @row("F13", needs="fuse")
 def sharing(b):
     copies, size = b.size("copies"), b.size("copied_bytes")
@@ -96,17 +89,17 @@ def sharing(b):
     bases = {ORCH: b.workspace(ref)[0], CLASSIC: b.workspace(ref, passthrough=False)[0]}
 
     def read_whole(folders):
-        drop_caches()
+        b.drop_caches()
         before = _cached_bytes()
         for folder in folders:
             command("sh", "-c", 'cat "$1"/*', "sh", folder)
         return (_cached_bytes() - before) / (1 << 20)
 
     def measure(make, remove):
-        used, begin = _used_bytes(b.root), time.monotonic()
+        used, begin = b.used_bytes(), time.monotonic()
         folders = [make() for _ in range(copies)]
         took = time.monotonic() - begin
-        result = {"disk": (_used_bytes(b.root) - used) / (1 << 20), "seconds": took, "cache": read_whole(folders)}
+        result = {"disk": (b.used_bytes() - used) / (1 << 20), "seconds": took, "cache": read_whole(folders)}
         for folder in folders:
             remove(folder)
         return result

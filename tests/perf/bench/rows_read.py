@@ -1,7 +1,6 @@
 """F1: one large file. F5: many small ones."""
 from peers import *
 from figures import Goal, one
-from place import drop_caches
 from rows import row
 from sources import many_files, noise_file
 
@@ -34,7 +33,7 @@ def large_reads(b):
         return fio(path + "/file", rw, block, size, "--readonly", *for_a_time(b.size("seconds")))
 
     def cold(path, rw, block):
-        drop_caches()
+        b.drop_caches()
         part = size if rw == "read" else b.size("cold_random_bytes")
         return fio(path + "/file", rw, block, size, "--readonly", "--io_size=%d" % part)
     for path in places.values():

@@ -49,6 +49,7 @@ def syncs(b):
             stamp = b"%d\n" % next(numbers)
             for path in paths:
                 put("%s/%s" % (folder, path), stamp)
+            b.settle()
             return stamp
         change(after)
         git = _GitPeer(b, before, after)
@@ -97,6 +98,7 @@ def imports(b):
     def first():
         other = b.fresh("other")
         many_files(other, count, size, salt=next(numbers))
+        b.settle()
         took = imported(other, b.name("first"))
         shutil.rmtree(other)
         return took
@@ -104,6 +106,7 @@ def imports(b):
     def part():
         for i in range(0, count, 100):
             put("%s/%s" % (source, path_of(i)), (b"%d %d " % (i, next(numbers)) * size)[:size])
+        b.settle()
         return imported(source, again_ref)
     tar = "tar+zstd"
     yield one("%d files of 8 KB become a snapshot; orch: unchanged" % count, "s", {

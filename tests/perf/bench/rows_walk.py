@@ -1,7 +1,6 @@
 """F3: a tree that was walked before. F4: the first walk, with cold caches."""
 from peers import *
 from figures import CLASSIC, ORCH, Figure, Goal, Group, one
-from place import drop_caches
 from rows import row
 from sources import many_files
 
@@ -49,7 +48,7 @@ def first_walks(b):
     merged = overlay(b, source)
 
     def cold(path):
-        drop_caches()
+        b.drop_caches()
         return walk(path, WALKS[0][1])
 
     def cold_orch(passthrough):
