@@ -3,6 +3,7 @@ import orchtest
 import peers
 from figures import CLASSIC, ORCH
 from orchtest import *
+from sources import many_files
 
 
 class Bench:
@@ -13,6 +14,7 @@ class Bench:
         self._sizes = sizes
         self._names = 0
         self._undo = contextlib.ExitStack()
+        self._trees = {}
         self.lacked = []             # peers that this row went without
         self.transports = set()      # what the mounts of this run said of themselves
         self.daemon = t.daemon(["--log-level", "info"])
@@ -43,6 +45,14 @@ class Bench:
     def name(self, stem):
         self._names += 1
         return "%s%d" % (stem, self._names)
+
+    def tree(self, count):
+        """(folder, ref): so many files in which only names count, and a snapshot of it. Made once a run; not to be changed."""
+        if count not in self._trees:
+            folder = self.fresh("tree")
+            many_files(folder, count, 20, contents=1000)
+            self._trees[count] = folder, self.imported(folder)
+        return self._trees[count]
 
     # orch
 

@@ -2,7 +2,7 @@
 from peers import *
 from figures import CLASSIC, ORCH, Figure, Goal, Group, one
 from rows import row
-from sources import many_files, noise_file, path_of
+from sources import noise_file, path_of
 
 
 def _first_byte(mnt):
@@ -14,9 +14,7 @@ def _first_byte(mnt):
 def births(b):
     """Each is dropped again outside of what is measured: a host has a few workspaces, not a hundred."""
     for count in b.size("forked_files"):
-        source = b.fresh("sized")
-        many_files(source, count, 20, contents=1000)
-        ref = b.imported(source)
+        ref = b.tree(count)[1]
         base = b.workspace(ref)[0]
         plain_base = b.workspace(ref, passthrough=False)[0]
 
@@ -44,9 +42,7 @@ def private_bytes(pid):
 @row("F9", needs="fuse")
 def memory(b):
     count = b.size("remembered_files")
-    source = b.fresh("remembered")
-    many_files(source, count, 20, contents=1000)
-    ref = b.imported(source)
+    ref = b.tree(count)[1]
 
     def walked(name, mnt):
         timed("find", mnt, "-type", "f", "-size", "+1000")

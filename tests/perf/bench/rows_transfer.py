@@ -11,21 +11,72 @@ GIT = ("git", "-c", "core.fsync=none", "-c", "gc.auto=0", "-c", "user.name=bench
 
 
 class _GitPeer:
-    """A repository with the tree before and after the change, and a clone that goes from one to the other."""
+    """A clone that has `before` checked out, and goes to a commit in which some files differ, and back."""
 
-    def __init__(self, b, before, after):
-        self.repo = b.fresh("git")
-        command(*GIT, self.repo, "init", "-q")
-        for name, tree in ("before", before), ("after", after):
-            command(*GIT, self.repo, "--work-tree=" + tree, "add", "-A")
-            command(*GIT, self.repo, "commit", "-q", "-m", name)
-            command(*GIT, self.repo, "branch", "-f", name)
-        command(*GIT, self.repo, "reset", "-q", "--hard", "before")
+    def __init__(self, b, before):
+        self.tree = b.fresh("git")
+        command("cp", "-a", before + "/.", self.tree)
+        command(*GIT, self.tree, "init", "-q")
+        command(*GIT, self.tree, "add", "-A")
+        command(*GIT, self.tree, "commit", "-q", "-m", "before")
+        command(*GIT, self.tree, "tag", "before")
 
-    def checkout(self):
-        took = timed(*GIT, self.repo, "checkout", "-q", "--detach", "after")
-        command(*GIT, self.repo, "checkout", "-q", "--detach", "before")
+    def commit(self, paths, name):
+        for path in paths:
+            put("%s/%s" % (self.tree, path), name.encode())
+        command(*GIT, self.tree, "commit", "-q", "-a", "-m", name)
+        command(*GIT, self.tree, "tag", name)
+        command(*GIT, self.tree, "checkout", "-q", "--detach", "before")
+
+    def checkout(self, name):
+        took = timed(*GIT, self.tree, "checkout", "-q", "--detach", name)
+        command(*GIT, self.tree, "checkout", "-q", "--detach", "before")
         return took
+
+
+class _Synced:
+    """One folder that changes, a snapshot of what it was, a copy that rsync keeps, a clone."""
+
+    def __init__(self, b):
+        self.b, self.count = b, b.size("synced_files")
+        before = b.fresh("before")
+        many_files(before, self.count, 2000)
+        self.base = b.imported(before)
+        self.folder, self.copy = b.fresh("after"), b.fresh("copy")
+        for folder in self.folder, self.copy:
+            command("cp", "-a", before + "/.", folder)
+        self.git = _GitPeer(b, before)
+        self.ref = b.name("after")
+        # the scan index knows the folder from now on
+        b.shim("snapshot", "import", self.folder, "--ref", self.ref, "--parent", self.base)
+        self._numbers = iter(range(1, 1 << 30))
+
+    def change(self, paths):
+        stamp = b"%d\n" % next(self._numbers)
+        for path in paths:
+            put("%s/%s" % (self.folder, path), stamp)
+        self.b.settle()
+        return stamp
+
+    def orch(self, paths):
+        b, stamp = self.b, self.change(paths)
+        begin = time.monotonic()
+        b.shim("snapshot", "import", self.folder, "--ref", self.ref)
+        b.http("POST", "/v1/snapshots/apply", {"base": self.base, "incoming": self.ref, "mine": self.base, "conflict": "source",
+                                               "ref": self.ref + "-on"})
+        name = b.name("synced")
+        mnt = b.shim("workspace", "create", name, "--from", self.ref + "-on").stdout.strip()
+        with open("%s/%s" % (mnt, paths[0]), "rb") as f:
+            seen = f.read()
+        took = time.monotonic() - begin
+        b.drop(name)
+        if seen != stamp:
+            raise Failure("the workspace does not show the change")
+        return took
+
+    def rsync(self, paths):
+        self.change(paths)
+        return timed("rsync", "-a", "--delete", self.folder + "/", self.copy)
 
 
 @row("F10", needs="fuse git rsync")
@@ -34,48 +85,13 @@ def syncs(b):
     What can be done of it today: the changed folder is imported, applied three-way onto the result of a build, and a
     workspace of that is made, until its first file can be read. Peers bring an existing copy to the same state.
     """
-    count = b.size("synced_files")
-    before = b.fresh("before")
-    many_files(before, count, 2000)
-    base = b.imported(before)
-    numbers = iter(range(1, 1 << 30))
+    synced = _Synced(b)
     for changed in 1, b.size("synced_change"):
-        after, copy = b.fresh("after"), b.fresh("copy")
-        command("cp", "-a", before + "/.", after)
-        command("cp", "-a", before + "/.", copy)
-        paths = [path_of(i) for i in range(0, count, count // changed)][:changed]
-
-        def change(folder, paths=paths):
-            stamp = b"%d\n" % next(numbers)
-            for path in paths:
-                put("%s/%s" % (folder, path), stamp)
-            b.settle()
-            return stamp
-        change(after)
-        git = _GitPeer(b, before, after)
-        ref = b.name("after")
-        b.shim("snapshot", "import", after, "--ref", ref, "--parent", base)   # the scan index knows it from now on
-
-        def orch(after=after, ref=ref, first=paths[0]):
-            stamp = change(after)
-            begin = time.monotonic()
-            b.shim("snapshot", "import", after, "--ref", ref)
-            b.http("POST", "/v1/snapshots/apply", {"base": base, "incoming": ref, "mine": base, "conflict": "source", "ref": ref + "-on"})
-            name = b.name("synced")
-            mnt = b.shim("workspace", "create", name, "--from", ref + "-on").stdout.strip()
-            with open("%s/%s" % (mnt, first), "rb") as f:
-                seen = f.read()
-            took = time.monotonic() - begin
-            b.drop(name)
-            if seen != stamp:
-                raise Failure("the workspace does not show the change")
-            return took
-
-        def rsync(after=after, copy=copy):
-            change(after)
-            return timed("rsync", "-a", "--delete", after + "/", copy)
-        yield one("folder of %d files, %d changed, until seen" % (count, changed), "s",
-                  {"git checkout": git.checkout, "rsync -a": rsync, ORCH: orch},
+        paths = [path_of(i) for i in range(0, synced.count, synced.count // changed)][:changed]
+        synced.git.commit(paths, "after%d" % changed)
+        yield one("folder of %d files, %d changed, until seen" % (synced.count, changed), "s",
+                  {"git checkout": lambda changed=changed: synced.git.checkout("after%d" % changed),
+                   "rsync -a": lambda paths=paths: synced.rsync(paths), ORCH: lambda paths=paths: synced.orch(paths)},
                   Goal(">=", 5, "git checkout", faster=True), Goal(">=", 5, "rsync -a", faster=True))
 
 

@@ -2,7 +2,6 @@
 from peers import *
 from figures import CLASSIC, ORCH, Figure, Goal, Group, one
 from rows import row
-from sources import many_files
 
 WALKS = (("find -size", ("find", "-type", "f", "-size", "+1000")), ("ls -lR", ("ls", "-lR")), ("readdir: find", ("find",)))
 
@@ -11,16 +10,10 @@ def walk(path, argv):
     return timed(argv[0], path, *argv[1:]) if argv[0] == "find" else timed(*argv, path)
 
 
-def _tree(b):
-    source = b.fresh("tree")
-    many_files(source, b.size("walked_files"), 20, contents=1000)
-    return source
-
-
 @row("F3", needs="fuse")
 def second_walks(b):
-    source = _tree(b)
-    places = b.places(source, NATIVE, OVERLAY)
+    source, ref = b.tree(b.size("walked_files"))
+    places = b.places(source, NATIVE, OVERLAY, ref=ref)
 
     def counted(path, argv):
         before = b.requests(b.name_of(path))
@@ -43,8 +36,7 @@ def second_walks(b):
 
 @row("F4", needs="fuse")
 def first_walks(b):
-    source = _tree(b)
-    ref = b.imported(source)
+    source, ref = b.tree(b.size("walked_files"))
     merged = overlay(b, source)
 
     def cold(path):
