@@ -137,11 +137,16 @@ def save(document, path):
     os.rename(path + ".new", path)
 
 
+def command_line():
+    """As it was given, but for where the JSON goes."""
+    return re.sub(r" --json[= ]\S+", "", " ".join(["scripts/bench"] + sys.argv[1:]))
+
+
 def bench(args):
     wanted = chosen(args.row)
     if os.geteuid() != 0:
         sys.exit("bench: needs root: loop devices and overlayfs")
-    document = {"command": " ".join(["scripts/bench"] + sys.argv[1:]), "date": time.strftime("%Y-%m-%d %H:%M"),
+    document = {"command": command_line(), "date": time.strftime("%Y-%m-%d %H:%M"),
                 "machine": machine_facts(), "runs": []}
     print("\n".join(table.machine_text(document["machine"])))
     place, problems = Place(os.path.join(BUILD, ".orch/bench")), []

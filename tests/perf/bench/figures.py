@@ -33,7 +33,7 @@ class Goal(NamedTuple):
 
     def text(self, unit):
         if self.against is None:
-            return "%s %g %s" % (self.op, self.value, unit)
+            return ("%s %g %s" % (self.op, self.value, unit)).rstrip()
         if self.more:
             return "%s %s + %g %s" % (self.op, self.against, self.value, unit)
         return "%s %g x %s%s" % (self.op, self.value, "faster than " if self.faster else "", self.against)

@@ -42,11 +42,11 @@ def _ratios(line):
 
 
 def _figures_of(lines):
-    """[(row, what, unit, {variant: line})] in the order of the run."""
+    """[(row, what, unit, {variant: line})] in the order of the rows."""
     out = {}
     for line in lines:
         out.setdefault((line["row"], line["what"], line["unit"]), {})[line["variant"]] = line
-    return [key + (variants,) for key, variants in out.items()]
+    return [key + (variants,) for key, variants in sorted(out.items(), key=lambda x: int(x[0][0][1:]))]
 
 
 def _row(row, what, unit, variants):
@@ -56,10 +56,11 @@ def _row(row, what, unit, variants):
     for line in variants.values():
         if line["variant"] == CLASSIC:
             continue
-        goals += [g["goal"] for g in line["goals"]]
+        of = "" if line["variant"] == ORCH else line["variant"] + ": "
+        goals += [of + g["goal"] for g in line["goals"]]
         reached += _ratios(line)
-    statistic = ", p99" if any(v["statistic"] == "p99" for v in variants.values()) else ""
-    cells = [row, "%s, %s%s" % (what, unit, statistic), _cell(variants.get(ORCH)), _cell(variants.get(CLASSIC)), peers,
+    statistic = "p99" if any(v["statistic"] == "p99" for v in variants.values()) else ""
+    cells = [row, ", ".join(filter(None, (what, unit, statistic))), _cell(variants.get(ORCH)), _cell(variants.get(CLASSIC)), peers,
              "<br>".join(goals), "<br>".join(reached), "<br>".join(_ratios(variants.get(CLASSIC)))]
     return "| %s |" % " | ".join(cells)
 
