@@ -9,14 +9,14 @@ MIB = 1 << 20
 _TABLE = {
     #                         tiny      quick      normal     full
     "rounds":                (2,        3,         5,         5),
-    "seconds":               (0.05,     0.3,       0.6,       1.0),        # of a figure that is taken for a time (fio)
+    "seconds":               (0.05,     0.3,       0.5,       1.0),        # of a figure that is taken for a time (fio)
     "read_bytes":            (MIB,      64 * MIB,  256 * MIB, 1024 * MIB),  # F1
     "cold_random_bytes":     (MIB // 4, 4 * MIB,   16 * MIB,  32 * MIB),
     "written_bytes":         (MIB,      32 * MIB,  128 * MIB, 512 * MIB),   # F2
     "walked_files":          (300,      10000,     100000,    100000),      # F3, F4
     "grepped_files":         (100,      1000,      5000,      20000),       # F5
     "small_files":           (50,       500,       4000,      4000),        # F6
-    "compiled":              (("core",), ("core", "format"), ("core", "format", "view", "cache", "sync"),
+    "compiled":              (("core",), ("core", "format"), ("core", "format", "cache"),
                               ("core", "format", "view", "cache", "sync")),  # F7: libraries of orch itself
     "forked_files":          ((100,),   (1000, 10000),   (1000, 100000, 500000),
                               (1000, 100000, 500000)),                       # F8
