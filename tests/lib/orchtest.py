@@ -329,9 +329,10 @@ def _clip(text, limit=4000):
 class Context:
     """One running test: its folder, its processes, its checks."""
 
-    def __init__(self, name):
+    def __init__(self, name, tmp=None):
+        """tmp: the folder of a test that was killed, to end (_close) what it left."""
         base = os.environ.get("ORCH_TEST_TMP", "/tmp")
-        self.tmp = tempfile.mkdtemp(prefix="ot.", dir=base)
+        self.tmp = tmp or tempfile.mkdtemp(prefix="ot.", dir=base)
         os.chmod(self.tmp, 0o755)
         self.tag = os.path.basename(self.tmp)
         self.name = name

@@ -65,6 +65,20 @@ def a_run_that_is_ended_leaves_nothing(t):
         t.eq(left_behind(), [])
 
 
+@test(needs="fuse root loop mkfs.ext4", timeout=300)
+def what_a_killed_run_left_is_removed_by_the_next(t):
+    p = t.start(argv("--tiny", "--fs", "ext4", "--rounds", "1000", "F6"), env=environment(), stdout=subprocess.DEVNULL)
+    wait_until(lambda: any("/client" in x for x in opened_by("bench-files")), timeout=120, what="a measurement")
+    with open(os.path.join(PLACE, "owner")) as f:
+        tmp = f.read()
+    p.kill()
+    p.wait(60)
+    t.ok(left_behind() != [] and os.path.isdir(tmp))
+    t.run(argv("--tiny", "--fs", "ext4", "F14"), env=environment(), timeout=240)
+    t.eq(left_behind(), [])
+    t.ok(not os.path.exists(tmp))
+
+
 def opened_by(name):
     """Paths that processes of this name, of this clone, have open."""
     out = []

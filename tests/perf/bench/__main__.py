@@ -91,6 +91,7 @@ def measure(place, document, args, wanted, saved):
     with place.disk(kind, sizes["image_bytes"], sizes["needed_bytes"]) as root:
         t = Context("bench")
         try:
+            place.owned_by(t)
             run = Run(Bench(t, root, sizes, args.rounds or sizes["rounds"]), document, saved)
             print("\n== %s\n" % KINDS[kind][0], flush=True)
             with run.b.daemon:

@@ -6,6 +6,7 @@ What a killed run left there is removed by the next one; a lock keeps two runs o
 import fcntl
 
 from orchtest import *
+from orchtest import Context
 
 KINDS = {
     "ext4": ("ext4 with a journal", ["mkfs.ext4", "-q", "-F", "-i", "8192", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
@@ -28,9 +29,21 @@ class Place:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("bench: another run is at work below %s" % folder)
+        self._owner = os.path.join(folder, "owner")
         self._remove_leftovers()
 
+    def owned_by(self, t):
+        """Notes whose processes and mounts are there, for the run after a killed one."""
+        with open(self._owner, "w") as f:
+            f.write(t.tmp)
+
     def _remove_leftovers(self):
+        with contextlib.suppress(FileNotFoundError):
+            with open(self._owner) as f:
+                killed = f.read()
+            if os.path.isdir(killed):
+                Context("killed", tmp=killed)._close()
+            os.unlink(self._owner)
         for name in os.listdir(self.folder):
             if name.endswith(".img"):
                 Disk(self.folder, name[:-4]).remove()
@@ -51,6 +64,8 @@ class Place:
             yield disk.root
         finally:
             disk.remove()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._owner)
 
 
 class Disk:
