@@ -17,13 +17,13 @@ AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(to
 #   %C%_test_thing_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 TEST_LIBS = tests/lib/libtest.a $(CMOCKA_LIBS)
 check_LIBRARIES += tests/lib/libtest.a
-tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h
+tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h tests/lib/torture.c tests/lib/torture.h
 # A fuzz target with its plain main: $(FUZZ_LIBS) and the room's libraries; needs tests/fuzz/corpus/<program>/.
 FUZZ_LIBS = tests/lib/libfuzz.a
 check_LIBRARIES += tests/lib/libfuzz.a
 tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
-EXTRA_DIST += tests/lib/orchtest.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
+EXTRA_DIST += tests/lib/orchtest.py tests/lib/faults.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
 
 include tests/unit/core/room.mk
 include tests/unit/format/room.mk

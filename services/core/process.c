@@ -384,9 +384,11 @@ static int launch_and_confirm(
 			return 0;
 		r = orch_err_sys(err, errno, "cannot watch the process of %s", l->argv[0]);
 		kill(pid, SIGKILL);
+	} else if (r < 0) {
+		r = orch_err_sys(err, -r, "cannot run %s", l->argv[0]);
+		kill(pid, SIGKILL); /* it may well have been executed */
 	} else {
-		r = r < 0 ? orch_err_sys(err, -r, "cannot run %s", l->argv[0])
-			  : report_failure(l, &failure, err);
+		r = report_failure(l, &failure, err);
 	}
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
@@ -551,6 +553,8 @@ static void pump_stream(struct orch_process *p, int i)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
+		if (n < 0 && p->stopped == 0)
+			p->stopped = -errno; /* what is missing is no end of the output */
 		orch_fd_close(p->out_fd[i]);
 		p->out_fd[i] = -1;
 		return;

@@ -36,3 +36,5 @@ check_PROGRAMS += %D%/test-guard
 %C%_test_guard_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 check_PROGRAMS += %D%/test-cgroup-place
 %C%_test_cgroup_place_LDADD = $(TEST_LIBS) $(CORE_LIBS)
+check_PROGRAMS += %D%/test-faults
+%C%_test_faults_LDADD = $(TEST_LIBS) $(CORE_LIBS)
