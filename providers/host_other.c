@@ -118,14 +118,14 @@ static void signal_first(const struct prv_record_task *task, int signal)
 	pid_t pid = task->first.pid;
 	int fd;
 
-	if (!task->this_boot || pid <= 0 || !orch_proc_id_alive(&task->first))
+	if (!task->this_boot || pid <= 0 || orch_proc_id_alive(&task->first) != 1)
 		return;
 	if (!is_init(pid) && first_child(pid) > 0)
 		pid = first_child(pid);
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
 		return;
-	if (orch_proc_id_alive(&task->first))
+	if (orch_proc_id_alive(&task->first) == 1)
 		syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 	close(fd);
 }

@@ -152,12 +152,13 @@ static int read_run(int fd, struct shim_run *run)
 	return r < 0 ? r : shim_run_parse(b.data ? (const char *)b.data : "", b.len, run);
 }
 
+/* Whose life can't be told now is taken for alive: its run is left alone. */
 static bool owner_lives(const struct shim_run *run)
 {
 	char boot[37];
 
-	return orch_boot_id(boot) == 0 && strcmp(boot, run->boot) == 0 &&
-	       orch_proc_id_alive(&run->owner) == 1;
+	return orch_boot_id(boot) < 0 ||
+	       (strcmp(boot, run->boot) == 0 && orch_proc_id_alive(&run->owner) != 0);
 }
 
 struct recovery {

@@ -29,9 +29,12 @@ static int meet(
 	int rc;
 
 	ws->pidfd = fsd_pidfd_open(&rec->process);
-	if (ws->pidfd < 0)
+	if (ws->pidfd == -ESRCH)
 		return orch_err_set(
 		    err, ESRCH, "the mount process (pid %d) has ended", rec->process.pid);
+	if (ws->pidfd < 0)
+		return orch_err_sys(
+		    err, -ws->pidfd, "the mount process (pid %d)", rec->process.pid);
 	rc = fsd_ws_connect(d, rec, &c, err);
 	if (rc < 0)
 		return rc;
@@ -80,7 +83,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 			rec->error[0] = '\0';
 		orch_log(ORCH_LOG_INFO, MODULE, "adopted", "workspace=%s pid=%d layer=%llu",
 		    rec->name, rec->process.pid, (unsigned long long)rec->layer);
-	} else if (ws->pidfd < 0 || fsd_pidfd_wait(ws->pidfd, 0)) {
+	} else if (ws->pidfd == -ESRCH || (ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))) {
 		clear_dead(ws, rec, err.msg);
 	} else {
 		snprintf(rec->error, sizeof(rec->error), "does not answer: %.200s", err.msg);

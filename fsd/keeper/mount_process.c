@@ -204,14 +204,16 @@ int fsd_mount_process_start(
 int fsd_pidfd_open(const struct orch_proc_id *id)
 {
 	int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
+	int alive;
 
 	if (fd < 0)
 		return -errno;
 	/* The pid can't be taken by another one while we hold it, so look now. */
-	if (orch_proc_id_alive(id) == 1)
+	alive = orch_proc_id_alive(id);
+	if (alive == 1)
 		return fd;
 	orch_fd_close(fd);
-	return -ESRCH;
+	return alive < 0 ? alive : -ESRCH;
 }
 
 int fsd_pidfd_wait(int pidfd, uint64_t deadline_ns)

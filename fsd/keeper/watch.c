@@ -69,7 +69,7 @@ static void look(struct fsd_daemon *d)
 		return; /* no memory now: the next time */
 	for (size_t i = 0; i < n; i++)
 		if (list[i].state == FSD_WS_CREATED ||
-		    (list[i].state == FSD_WS_MOUNTED && !orch_proc_id_alive(&list[i].process)))
+		    (list[i].state == FSD_WS_MOUNTED && orch_proc_id_alive(&list[i].process) == 0))
 			look_at(d, list[i].name);
 	free(list);
 }

@@ -22,7 +22,8 @@ bool fsd_ws_booted_since(const struct fsd_ws_record *r)
 {
 	char boot[37];
 
-	return orch_boot_id(boot) < 0 || strcmp(boot, r->boot) != 0;
+	/* When it can't be read, the time of start of the process tells enough. */
+	return orch_boot_id(boot) == 0 && strcmp(boot, r->boot) != 0;
 }
 
 /* What is both stored and shown. */

@@ -98,9 +98,11 @@ static int stat_read(int32_t pid, struct orch_proc_stat *out)
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		n = -errno;
 	orch_fd_close(fd);
 	if (n <= 0)
-		return -ESRCH;
+		return n < 0 ? (int)n : -ESRCH;
 	text[n] = '\0';
 	return orch_proc_stat_parse(text, out);
 }
@@ -122,9 +124,10 @@ int orch_proc_id_get(int32_t pid, struct orch_proc_id *out)
 int orch_proc_id_alive(const struct orch_proc_id *id)
 {
 	struct orch_proc_stat s;
+	int r = id->pid <= 0 ? -ESRCH : stat_read(id->pid, &s);
 
-	if (id->pid <= 0 || stat_read(id->pid, &s) < 0)
-		return 0;
+	if (r < 0)
+		return r == -ESRCH ? 0 : r;
 	return s.start_ticks == id->start_ticks && s.state != 'Z' && s.state != 'X';
 }
 

@@ -30,7 +30,8 @@ struct orch_proc_id {
 	uint64_t start_ticks; /* field 22 of /proc/<pid>/stat */
 };
 int orch_proc_id_get(int32_t pid, struct orch_proc_id *out) ORCH_NONNULL(2) ORCH_WUR;
-/* 1: that very process lives; 0: it is gone or another has its pid. */
+/* 1: that very process lives; 0: it is gone or another has its pid; -errno: it can't be told now
+ * (no descriptor is free, say): who would act on its end does nothing then. */
 int orch_proc_id_alive(const struct orch_proc_id *id) ORCH_NONNULL(1);
 /* The kernel's boot id, 36 characters and a NUL. */
 int orch_boot_id(char out[37]) ORCH_WUR;

@@ -166,7 +166,7 @@ static bool signal_one(const struct proc *p, int signal)
 
 	if (fd < 0)
 		return false;
-	sent = orch_proc_id_alive(&p->id) &&
+	sent = orch_proc_id_alive(&p->id) == 1 &&
 	       (signal == 0 || syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0);
 	close(fd);
 	return sent;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/nearest.h"
 #include "core/strv.h"
 #include "core/utf8.h"
@@ -100,6 +101,27 @@ static void process_identity(void **state)
 	assert_int_equal(orch_proc_id_alive(&other), 0);
 }
 
+#ifdef ORCH_FAULT_INJECTION
+static void unreadable_is_not_dead(void **state)
+{
+	struct orch_proc_id id;
+
+	(void)state;
+	assert_int_equal(orch_proc_id_get(getpid(), &id), 0);
+	assert_int_equal(orch_fault_set("open:1:EMFILE"), 0);
+	assert_int_equal(orch_proc_id_alive(&id), -EMFILE);
+	assert_int_equal(orch_fault_set("read:1:EIO"), 0);
+	assert_int_equal(orch_proc_id_alive(&id), -EIO);
+	assert_int_equal(orch_fault_set(NULL), 0);
+	assert_int_equal(orch_proc_id_alive(&id), 1);
+}
+#else
+static void unreadable_is_not_dead(void **state)
+{
+	skip();
+}
+#endif
+
 static void boot_id(void **state)
 {
 	char id[37];
@@ -173,6 +195,7 @@ int main(void)
 	    cmocka_unit_test(wall_times_are_rfc3339),
 	    cmocka_unit_test(deadlines),
 	    cmocka_unit_test(process_identity),
+	    cmocka_unit_test(unreadable_is_not_dead),
 	    cmocka_unit_test(boot_id),
 	    cmocka_unit_test(utf8),
 	    cmocka_unit_test(vectors),
