@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/path.h"
 #include "core/size.h"
 
 /* A line, taken apart. `text` has no leading '!' or '/', no trailing '/'. */
@@ -235,14 +236,16 @@ static size_t trimmed_length(const char *p, size_t len)
 	return len;
 }
 
-/* 1: *out is filled (text is the caller's to free); 0: nothing in the line; -ENOMEM. */
-static int glob_parse(const char *p, size_t len, struct glob *out)
+/* Whether there is one in the line: *out but for its text, which is p[0..len) afterwards. */
+static bool glob_read(const char **line, size_t *line_len, struct glob *out)
 {
 	struct glob g = {.text = NULL};
+	const char *p = *line;
+	size_t len = *line_len;
 
 	len = trimmed_length(p, len);
 	if (len == 0 || p[0] == '#')
-		return 0;
+		return false;
 	if (p[0] == '!') {
 		g.negated = true;
 		p++;
@@ -257,7 +260,18 @@ static int glob_parse(const char *p, size_t len, struct glob *out)
 		p++;
 		len--;
 	}
-	if (len == 0)
+	*line = p;
+	*line_len = len;
+	*out = g;
+	return len > 0;
+}
+
+/* 1: *out is filled (text is the caller's to free); 0: nothing in the line; -ENOMEM. */
+static int glob_parse(const char *p, size_t len, struct glob *out)
+{
+	struct glob g;
+
+	if (!glob_read(&p, &len, &g))
 		return 0;
 	g.text = strndup(p, len);
 	if (!g.text)
@@ -268,14 +282,17 @@ static int glob_parse(const char *p, size_t len, struct glob *out)
 
 bool orch_glob_match(const char *pattern, const char *path, bool is_dir)
 {
+	char text[ORCH_PATH_MAX +
+		  1]; /* no memory is no answer: a file would silently not be taken */
+	size_t len = strlen(pattern);
 	struct glob g;
-	bool matched;
 
-	if (glob_parse(pattern, strlen(pattern), &g) <= 0)
+	if (!glob_read(&pattern, &len, &g) || len >= sizeof(text))
 		return false;
-	matched = glob_match(&g, path, is_dir) != g.negated;
-	free(g.text);
-	return matched;
+	memcpy(text, pattern, len);
+	text[len] = '\0';
+	g.text = text;
+	return glob_match(&g, path, is_dir) != g.negated;
 }
 
 struct orch_globs *orch_globs_new(void)

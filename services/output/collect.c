@@ -381,6 +381,7 @@ int out_collect(int tree, const struct out_specs *specs, int to,
 	struct copier k = {.tree = tree, .to = to, .options = options, .all = &c, .parent = -1};
 	int r;
 
+	*out = (struct out_collection){0};
 	c.v = calloc(c.count + 1, sizeof(*c.v));
 	k.pool = orch_pool_new(threads, QUEUE_MAX);
 	if (c.v == NULL || k.pool == NULL) {

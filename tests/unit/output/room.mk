@@ -11,3 +11,5 @@ check_PROGRAMS += %D%/test-build-log
 %C%_test_build_log_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
 check_PROGRAMS += %D%/test-report
 %C%_test_report_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
+check_PROGRAMS += %D%/test-faults
+%C%_test_faults_LDADD = $(TEST_LIBS) $(OUTPUT_LIBS)
