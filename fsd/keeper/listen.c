@@ -78,7 +78,7 @@ static int check_free(const char *path, struct orch_err *err)
 int fsd_listen_check(const struct fsd_listen_spec *s, struct orch_err *err)
 {
 	orch_auto(free) char *folder = fsd_listen_folder(s->path);
-	int rc = folder ? check_length(s->path, err) : -ENOMEM;
+	int rc = folder ? check_length(s->path, err) : orch_err_sys(err, ENOMEM, "%s", s->path);
 
 	if (rc == 0)
 		rc = check_folder(folder, err);

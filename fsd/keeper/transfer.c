@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "cache/snapshot.h"
 #include "core/fd.h"
+#include "core/log.h"
 #include "daemon.h"
 #include "json_value.h"
 
@@ -147,6 +148,7 @@ int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct 
 	orch_auto(fd) int fd = -1;
 	orch_auto(json) struct orch_json *result = NULL;
 	bool other = t->as_peer && geteuid() == 0;
+	struct orch_err left = ORCH_ERR_INIT;
 	int rc = cas_publish_prepare(
 	    s, other ? r->peer.uid : geteuid(), other ? r->peer.gid : getegid(), id, &fd, err);
 
@@ -162,7 +164,7 @@ int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct 
 	if (rc == 0)
 		rc = publish(r, task, t, id, result, out, out_id, err);
 undo_prepare:
-	if (rc < 0 && cas_publish_drop(s, id, NULL) < 0)
-		return rc; /* the next start removes it */
+	if (rc < 0 && cas_publish_drop(s, id, &left) < 0)
+		orch_log_err("keeper", "quarantine-left", &left); /* the next start removes it */
 	return rc;
 }

@@ -21,10 +21,12 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 {
 	if (ws->record.state == FSD_WS_CREATED)
 		return fsd_ws_find_stray(d, ws, err);
+	if (ws->pidfd < 0) /* adopted when no descriptor was free */
+		ws->pidfd = fsd_pidfd_open(&ws->record.process);
 	if (ws->pidfd < 0)
 		return 0;
 	/* Killed: its first thread may be gone while others still are on their way out. */
-	if (!orch_proc_id_alive(&ws->record.process) &&
+	if (orch_proc_id_alive(&ws->record.process) == 0 &&
 	    fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d)))
 		return fsd_ws_bury(d, ws, err);
 	return 0;
@@ -219,6 +221,15 @@ static int see_damaged(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 	return fsd_ws_find_stray(d, ws, err);
 }
 
+/* The top layer: the record still names a sealed one when the keeper failed after the seal. */
+static uint64_t top_layer(struct fsd_daemon *d, const struct fsd_ws *ws)
+{
+	struct fsd_ws_record rec = ws->record;
+	struct orch_err err = ORCH_ERR_INIT;
+
+	return fsd_layer_find_top(d->store, &rec, &err) < 0 ? ws->record.layer : rec.layer;
+}
+
 /* The record first: what is left of the layers is swept by the next start. */
 static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orch_err *err)
 {
@@ -233,8 +244,8 @@ static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orc
 	if (ws->record.state == FSD_WS_MOUNTED)
 		return orch_err_set(
 		    err, EBUSY, "workspace '%s' is %s", ws->record.name, ws->record.error);
-	layer = ws->record.layer;
 	fsd_jobs_forget(d->jobs, ws->record.name);
+	layer = top_layer(d, ws);
 	rc = fsd_ws_remove(d->registry, ws, err);
 	if (rc == 0)
 		fsd_layer_remove_chain(d->store, layer);

@@ -133,10 +133,20 @@ static int make_temporary(
 	return fill_folder(fd, frame, len, err);
 }
 
+/* What could not be made whole. */
+static void take_back(int dirfd, const char *name)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (orch_remove_tree(dirfd, name, &err) < 0)
+		orch_log_err("cache", "layer-not-removed", &err);
+}
+
 int cas_layer_create(
     struct cas_store *s, uint64_t id, const void *frame, size_t len, struct orch_err *err)
 {
 	char name[NUMBER_BYTES], temp[NUMBER_BYTES + 8];
+	bool moved;
 	int r;
 
 	ORCH_BUG_ON(id == 0);
@@ -145,12 +155,11 @@ int cas_layer_create(
 	r = make_temporary(s, temp, frame, len, err);
 	if (r == 0 && (r = orch_rename(s->tmp_fd, temp, s->layers_fd, name, RENAME_NOREPLACE)) < 0)
 		orch_err_sys(err, -r, "rename");
-	if (r == 0 && (r = orch_fd_sync(s->layers_fd)) < 0)
+	moved = r == 0;
+	if (moved && (r = orch_fd_sync(s->layers_fd)) < 0)
 		orch_err_sys(err, -r, "sync of layers");
 	if (r < 0) {
-		int ignored = orch_remove_tree(s->tmp_fd, temp, NULL);
-
-		(void)ignored;
+		take_back(moved ? s->layers_fd : s->tmp_fd, moved ? name : temp);
 		orch_err_wrap(err, "make layer %s", name);
 	}
 	return r;

@@ -95,6 +95,8 @@ static int claim(
 	fd = openat(s->tmp_fd, claimed, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
 		r = -errno;
+		if (orch_rename(s->tmp_fd, claimed, s->tmp_fd, id, RENAME_NOREPLACE) < 0)
+			orch_log(ORCH_LOG_WARN, "cache", "leftover", "folder=tmp/%s", claimed);
 		return orch_err_sys(err, -r, "quarantine %s", id);
 	}
 	return fd;

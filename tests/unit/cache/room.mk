@@ -44,3 +44,7 @@ check_PROGRAMS += %D%/test-store
 check_PROGRAMS += %D%/test-verify
 %C%_test_verify_SOURCES = %D%/test-verify.c $(CACHE_FIXTURE)
 %C%_test_verify_LDADD = $(TEST_LIBS) $(CACHE_LIBS)
+
+check_PROGRAMS += %D%/test-faults
+%C%_test_faults_SOURCES = %D%/test-faults.c $(CACHE_FIXTURE)
+%C%_test_faults_LDADD = $(TEST_LIBS) $(CACHE_LIBS)

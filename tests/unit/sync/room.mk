@@ -7,3 +7,5 @@ check_PROGRAMS += %D%/test-apply
 %C%_test_apply_LDADD = %D%/librig.a $(TEST_LIBS) $(SYNC_LIBS)
 check_PROGRAMS += %D%/test-commit
 %C%_test_commit_LDADD = %D%/librig.a $(TEST_LIBS) $(SYNC_LIBS)
+check_PROGRAMS += %D%/test-faults
+%C%_test_faults_LDADD = %D%/librig.a $(TEST_LIBS) $(SYNC_LIBS)
