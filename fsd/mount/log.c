@@ -53,6 +53,15 @@ struct mnt_log {
 	int spare_fd; /* a preallocated file for removals when the disk is full; -1: none */
 };
 
+/* With l->lock held: what is durable can't be told any more, so nothing is taken from now on. */
+static int fail(struct mnt_log *l, int r)
+{
+	if (l->failed == 0)
+		orch_log(ORCH_LOG_ERROR, "mount", "log-broken", "errno=%s", orch_err_name(-r));
+	l->failed = r;
+	return r;
+}
+
 static void segment_name(uint64_t number, char out[NAME_BYTES])
 {
 	snprintf(out, NAME_BYTES, "log.%llu", (unsigned long long)number);
@@ -449,7 +458,7 @@ static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n, 
 
 	if (l->unsynced_count == UNSYNCED_MAX) {
 		if (fdatasync(l->unsynced[0]) < 0)
-			return l->failed = -errno;
+			return fail(l, -errno);
 		orch_fd_close(l->unsynced[0]);
 		memmove(l->unsynced, l->unsynced + 1, (UNSYNCED_MAX - 1) * sizeof(int));
 		l->unsynced_count--;
@@ -575,7 +584,7 @@ int mnt_log_sync(struct mnt_log *l)
 		r = sync_do(l, &w);
 		pthread_mutex_lock(&l->lock);
 		if (r < 0) {
-			l->failed = r;
+			(void)fail(l, r);
 		} else {
 			l->synced = w.upto;
 			l->durable_seq = w.seq;
@@ -672,7 +681,7 @@ int mnt_log_checkpoint_end(struct mnt_log *l)
 	}
 	pthread_mutex_lock(&l->lock);
 	if (orch_fd_sync(l->dirfd) < 0)
-		l->failed = -EIO; /* which of the two a replay will see is unknown now */
+		(void)fail(l, -EIO); /* which of the two a replay will see is unknown now */
 	segment_unmap(&l->now);
 	orch_fd_close(l->now.fd);
 	for (size_t i = 0; i < l->unsynced_count; i++)

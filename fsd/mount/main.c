@@ -154,6 +154,15 @@ static int start(struct mount *m, struct orch_err *err)
 	return r < 0 ? r : open_workspace(m, err);
 }
 
+/* Threads that already wait for requests end with the mount. */
+static void undo_start(struct mount *m)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+
+	if (m->door && mnt_door_unmount(m->door, true, &err) < 0)
+		orch_log_err("mount", "unmount", &err);
+}
+
 static void clean(void *arg)
 {
 	mnt_ns_clean(arg);
@@ -220,6 +229,7 @@ int main(int argc, char **argv)
 		run(&m);
 	} else {
 		orch_log_err("mount", "start", &err);
+		undo_start(&m);
 		(void)report(m.options.ready_fd, &err);
 	}
 	end(&m);

@@ -12,6 +12,7 @@ static size_t bucket_of(const struct mnt_nodes *t, uint64_t key)
 	return (size_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & (t->buckets - 1);
 }
 
+/* On failure t is empty: who ends it all the same, as a half-made name space does, frees nothing twice. */
 int mnt_nodes_init(struct mnt_nodes *t)
 {
 	*t = (struct mnt_nodes){.buckets = BUCKETS_FIRST, .next_id = MNT_ROOT_ID};
