@@ -1,7 +1,8 @@
 # Tests of this folder, see docs/testing.md.
 dist_check_SCRIPTS += %D%/test_build_kill.py
 dist_check_SCRIPTS += %D%/test_full_store.py
-dist_check_SCRIPTS += %D%/test_keeper_faults.py
+dist_check_SCRIPTS += %D%/test_fault_loop.py
+dist_check_SCRIPTS += %D%/test_fault_shim.py
 dist_check_SCRIPTS += %D%/test_power_cut.py
 noinst_PROGRAMS += %D%/db-tool
 %C%_db_tool_SOURCES = %D%/db-tool.c

@@ -41,7 +41,7 @@ import threading
 import time
 import traceback
 
-__all__ = ["test", "main", "skip", "Skip", "Failure", "wait_until", "SRC", "BUILD", "program",
+__all__ = ["test", "main", "skip", "Skip", "Failure", "wait_until", "mounts_below", "SRC", "BUILD", "program",
            "os", "re", "sys", "json", "time", "signal", "subprocess", "shutil", "threading", "stat",
            "errno", "hashlib", "contextlib"]
 
@@ -227,7 +227,7 @@ def _unescape(s):
     return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), s)
 
 
-def _mounts_below(folder):
+def mounts_below(folder):
     """(mount point, minor device number, type) of the mounts below folder, deepest first."""
     out = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
@@ -242,7 +242,7 @@ def _mounts_below(folder):
 
 def _abort_fuse(folder):
     """Ends every request that hangs in a FUSE mount below folder."""
-    for _point, minor, kind in _mounts_below(folder):
+    for _point, minor, kind in mounts_below(folder):
         if kind.startswith("fuse"):
             with contextlib.suppress(OSError):
                 with open("/sys/fs/fuse/connections/%d/abort" % minor, "w") as f:
@@ -334,6 +334,10 @@ class Context:
         base = os.environ.get("ORCH_TEST_TMP", "/tmp")
         self.tmp = tmp or tempfile.mkdtemp(prefix="ot.", dir=base)
         os.chmod(self.tmp, 0o755)
+        # Reports of every process, whoever reads its standard error, whatever user it runs as.
+        self.reports = self.path(".reports")
+        os.mkdir(self.reports)
+        os.chmod(self.reports, 0o1777)
         self.tag = os.path.basename(self.tmp)
         self.name = name
         self._daemons = []
@@ -406,19 +410,29 @@ class Context:
                     "XDG_RUNTIME_DIR": self.tmp,
                     "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "orch", "GIT_AUTHOR_EMAIL": "orch@example.org",
                     "GIT_COMMITTER_NAME": "orch", "GIT_COMMITTER_EMAIL": "orch@example.org",
-                    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
-                    "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "print_stacktrace=1"),
-                    "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "halt_on_error=0:die_after_fork=0")})
+                    "ASAN_OPTIONS": self._sanitizer("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
+                    "UBSAN_OPTIONS": self._sanitizer("UBSAN_OPTIONS", "print_stacktrace=1"),
+                    "TSAN_OPTIONS": self._sanitizer("TSAN_OPTIONS", "halt_on_error=0:die_after_fork=0")})
         if extra:
             env.update(extra)
         return {k: v for k, v in env.items() if v is not None}
+
+    def _sanitizer(self, name, default):
+        return "%s:log_path=%s/report" % (os.environ.get(name, default), self.reports)
+
+    def sanitizer_reports(self):
+        """What the sanitizers said of any process of this test so far."""
+        return ["%s:\n%s" % (x, _clip(_read(os.path.join(self.reports, x)), 12000)) for x in sorted(os.listdir(self.reports))]
 
     def start(self, argv, env=None, **kwargs):
         """Popen with the test's environment, in a process group of its own; ended with the test."""
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("start_new_session", True)
         kwargs.setdefault("cwd", self.tmp)
-        return subprocess.Popen(self._argv(argv), env=self.env(env), **kwargs)
+        env = self.env(env)
+        if argv[0] == "strace":  # the leak sanitizer traces, too, and two can't
+            env["ASAN_OPTIONS"] += ":detect_leaks=0"
+        return subprocess.Popen(self._argv(argv), env=env, **kwargs)
 
     @staticmethod
     def _argv(argv):
@@ -482,6 +496,7 @@ class Context:
             except Exception:  # noqa: BLE001  (each undo gets its turn)
                 problems.append(traceback.format_exc())
         self._end_everything()
+        problems += ["sanitizer " + x for x in self.sanitizer_reports()]
         shutil.rmtree(self.tmp, onerror=_make_removable)
         if os.path.exists(self.tmp):
             problems.append("can't remove %s" % self.tmp)
@@ -497,7 +512,7 @@ class Context:
             while _tagged_pids(self.tag) and time.monotonic() < end:
                 self._reap()
                 time.sleep(0.01)
-        for point, _minor, kind in _mounts_below(self.tmp):
+        for point, _minor, kind in mounts_below(self.tmp):
             tool = ["umount", "-l", point] if os.geteuid() == 0 else ["fusermount3", "-u", "-z", point]
             subprocess.run(tool, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20)
         self._reap()
