@@ -588,8 +588,10 @@ def cycles_cost_the_keeper_nothing(t):
     fds, threads, rss = resources(pid)
     for n in range(CYCLES):
         cycle(n)
-    wait_until(lambda: resources(pid)[0] <= fds and resources(pid)[1] <= threads, what="descriptors and threads as before: %s"
-               % str((fds, threads)))
+    print("# after %d cycles: %s" % (CYCLES, resources(pid)))
+    # A connection that just ends, a thread that the database begins late: some, but none a cycle.
+    wait_until(lambda: resources(pid)[0] <= fds + 4 and resources(pid)[1] <= threads + 4,
+               what="descriptors and threads as before: %s" % str((fds, threads)))
     after = resources(pid)
     print("# descriptors %d, threads %d, %d KiB -> %s" % (fds, threads, rss, after))
     t.ok(after[2] <= rss + 4096 + 40 * CYCLES, "memory grew from %d to %d KiB in %d cycles" % (rss, after[2], CYCLES))
