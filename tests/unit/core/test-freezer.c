@@ -56,7 +56,8 @@ static bool start(struct counter *c, const char *place, const char *name)
 {
 	char pid[32], procs[300];
 
-	snprintf(c->path, sizeof(c->path), "%s/%s", place, name);
+	/* the tests of another clone may run at the same time */
+	snprintf(c->path, sizeof(c->path), "%s/%s.%d", place, name, (int)getpid());
 	if (mkdir(c->path, 0755) < 0)
 		return false;
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", c->path);
@@ -254,15 +255,18 @@ static void what_is_no_group_of_ours_is_refused(void **state)
 /* On a machine with version 1, /sys/fs/cgroup itself is a plain tmpfs. */
 static void a_folder_that_is_no_group_is_refused(void **state)
 {
+	char plain[64], link[64];
+
 	(void)state;
-	if (access("/sys/fs/cgroup/cgroup.procs", F_OK) == 0 ||
-	    mkdir("/sys/fs/cgroup/orch.test.plain", 0755) < 0)
+	snprintf(plain, sizeof(plain), "/sys/fs/cgroup/orch.plain.%d", (int)getpid());
+	snprintf(link, sizeof(link), "/sys/fs/cgroup/orch.link.%d", (int)getpid());
+	if (access("/sys/fs/cgroup/cgroup.procs", F_OK) == 0 || mkdir(plain, 0755) < 0)
 		skip();
-	assert_int_equal(orch_freezer_open("/sys/fs/cgroup/orch.test.plain", NULL), -EINVAL);
-	rmdir("/sys/fs/cgroup/orch.test.plain");
-	assert_int_equal(symlink("/sys/fs/cgroup/freezer", "/sys/fs/cgroup/orch.test.link"), 0);
-	assert_int_equal(orch_freezer_open("/sys/fs/cgroup/orch.test.link", NULL), -ELOOP);
-	unlink("/sys/fs/cgroup/orch.test.link");
+	assert_int_equal(orch_freezer_open(plain, NULL), -EINVAL);
+	rmdir(plain);
+	assert_int_equal(symlink("/sys/fs/cgroup/freezer", link), 0);
+	assert_int_equal(orch_freezer_open(link, NULL), -ELOOP);
+	unlink(link);
 }
 
 int main(void)
