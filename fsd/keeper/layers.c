@@ -105,7 +105,7 @@ static void remove_chain(struct cas_store *s, uint64_t top)
 		    (unsigned long long)kept, err.msg);
 	else if (rc < 0)
 		orch_log(ORCH_LOG_WARN, "keeper", "layer-left", "layer=%llu error=%s",
-		    (unsigned long long)kept, err.msg);
+		    (unsigned long long)(kept ? kept : top), err.msg);
 }
 
 void fsd_layer_remove_chain(struct cas_store *s, uint64_t top)

@@ -567,8 +567,8 @@ int cas_layer_remove_chain(
 	if (count > 0)
 		synced = sync_layers(s, r < 0 ? NULL : err);
 	pthread_mutex_unlock(&s->change_lock);
-	for (size_t i = 0; i < count && synced == 0; i++)
-		if (remove_gone(s, gone[i], NULL) < 0)
+	for (size_t i = 0; i < count; i++)
+		if (synced < 0 || remove_gone(s, gone[i], NULL) < 0)
 			orch_log(
 			    ORCH_LOG_WARN, "cache", "layer-not-removed", "layer=%" PRIu64, gone[i]);
 	free(l.v);

@@ -73,7 +73,7 @@ class Rig:
 
     def clean(self, name):
         self.left("tmp", "%s", name)
-        self.left("layers", "layer=%s ", name)
+        self.left("layers", r"layer=%s\b", name)
         self.t.eq(self.d.pids("orch-worker"), [], name + ": a worker is left")
         self.t.eq(self.d.pids("orch-mount"), [], name + ": a mount process is left")
         self.t.eq(mounts_below(self.d.mounts), [], name + ": a mount is left")
@@ -84,7 +84,8 @@ class Rig:
     def left(self, folder, words, name):
         """What could not be removed is told in the log; it goes with the next start."""
         for x in set(os.listdir(self.d.store + "/" + folder)) - self.told:
-            self.t.ok("layer=%s " % x[5:] in self.d.log() if x.startswith("gone-") else words % x in self.d.log(), "%s: %s/%s is left, and nothing tells it\n%s" % (name, folder, x, self.d.log_tail()))
+            told = r"layer=%s\b" % x[5:] if x.startswith("gone-") else words % x
+            self.t.ok(re.search(told, self.d.log()), "%s: %s/%s is left, and nothing tells it\n%s" % (name, folder, x, self.d.log_tail()))
             self.told.add(x)
 
     def verify(self, name):

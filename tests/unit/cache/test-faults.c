@@ -160,7 +160,12 @@ static void check_verify(void *priv, int r, const char *failed)
 static void test_verify(void **state)
 {
 	struct job j = {.f = *state};
-	struct torture t = {.prepare = forget, .step = verify, .check = check_verify, .priv = &j};
+	/* what the disk refuses to read (EIO) is put out of the way by design: test-verify.c */
+	struct torture t = {.prepare = forget,
+	    .step = verify,
+	    .check = check_verify,
+	    .priv = &j,
+	    .without = "read"};
 
 	j.first = fx_publish(j.f, 5, 1, "main");
 	assert_true(torture(&t) > 50);
