@@ -256,15 +256,15 @@ static void test_typed(void **state)
 #define CUT_TREES   40
 #define CUT_ENTRIES 200
 
-static void cut_name(int tree, int entry, char out[32])
+static void cut_name(int tree, int entry, char out[48])
 {
-	snprintf(out, 32, "entry-%03d-of-%02d", entry, tree);
+	snprintf(out, 48, "entry-%03d-of-%02d", entry, tree);
 }
 
 static void cut_tree(int tree, struct orch_buf *out)
 {
 	struct fmt_tree_builder *tb = fmt_tree_builder_new();
-	char name[32];
+	char name[48];
 
 	for (int i = 0; i < CUT_ENTRIES; i++) {
 		struct fmt_entry e = {.type = FMT_REG,
@@ -323,7 +323,7 @@ static void cut_read_one(struct cut *c, int t, int i)
 	struct fmt_entry e = {0};
 	struct orch_digest want;
 	struct fmt_tree tree;
-	char name[32];
+	char name[48];
 	uint32_t at = 0;
 	int r = view_packset_tree(c->s, &c->digests[t], &tree, NULL);
 
