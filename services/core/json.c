@@ -136,13 +136,13 @@ static unsigned depth_of(const json_t *j, unsigned level)
 
 int orch_json_parse(const char *text, size_t len, struct orch_json **out, struct orch_err *err)
 {
-	json_error_t e;
+	json_error_t e = {.text = ""}; /* without memory for its reader, the library sets no code */
 	json_t *j;
 
 	if (len > TEXT_MAX_BYTES)
 		return orch_err_set(err, EINVAL, "a JSON text of %zu bytes is too long", len);
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
-	if (!j && json_error_code(&e) == json_error_out_of_memory)
+	if (!j && (!e.text[0] || json_error_code(&e) == json_error_out_of_memory))
 		return orch_err_sys(err, ENOMEM, "cannot read JSON");
 	if (!j)
 		return orch_err_set(
