@@ -336,7 +336,7 @@ class Context:
         os.chmod(self.tmp, 0o755)
         # Reports of every process, whoever reads its standard error, whatever user it runs as.
         self.reports = self.path(".reports")
-        os.mkdir(self.reports)
+        os.makedirs(self.reports, exist_ok=True)
         os.chmod(self.reports, 0o1777)
         self.tag = os.path.basename(self.tmp)
         self.name = name
