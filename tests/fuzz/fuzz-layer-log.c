@@ -20,24 +20,15 @@ struct segments {
 	uint64_t seq;
 };
 
-static char folder[64];
-
-static void remove_folder(void)
+/* In memory where there is such a place; one for each input, since a fuzzer ends without a word. */
+static int make_folder(char out[64])
 {
-	rmdir(folder);
-}
+	int fd;
 
-/* In memory where there is such a place; one for the process, empty between two inputs. */
-static int open_folder(void)
-{
-	static int fd = -1;
-
-	if (fd >= 0)
-		return fd;
-	snprintf(folder, sizeof(folder), "%s/fuzz-layer-log.XXXXXX",
+	snprintf(out, 64, "%s/fuzz-layer-log.XXXXXX",
 	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	fuzz_must(mkdtemp(folder) != NULL && atexit(remove_folder) == 0);
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fuzz_must(mkdtemp(out) != NULL);
+	fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fuzz_must(fd >= 0);
 	return fd;
 }
@@ -194,10 +185,11 @@ static void check(int dirfd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct segments s = {.dirfd = open_folder(), .bytes = ORCH_BUF_INIT, .seq = 1};
+	struct segments s = {.dirfd = -1, .bytes = ORCH_BUF_INIT, .seq = 1};
 	struct fuzz_input in = {data, size};
-	char name[32];
+	char folder[64], name[32];
 
+	s.dirfd = make_folder(folder);
 	while (in.left > 0)
 		choose(&in, &s);
 	segment_end(&s);
@@ -206,6 +198,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		name_of(s.number[i], name);
 		fuzz_must(unlinkat(s.dirfd, name, 0) == 0 || errno == ENOENT);
 	}
+	close(s.dirfd);
+	fuzz_must(rmdir(folder) == 0);
 	orch_buf_fini(&s.bytes);
 	return 0;
 }
