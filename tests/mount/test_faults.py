@@ -193,6 +193,7 @@ def start_and_end(t):
     m.umount()
 
 
+STEPS = 40  # of each kind that a checkpoint has at most, and what goes before it
 STATE = 10000  # bytes of one record: a checkpoint every 800 of them
 
 
@@ -228,7 +229,7 @@ def a_kill_at_each_step_of_a_checkpoint(t):
     """Just before each write, fsync, rename and removal of the log's segments."""
     killed = {}
     for kind in ("write", "fsync", "rename", "unlink"):
-        for n in range(1, LIMIT + 1):
+        for n in range(1, STEPS + 1):
             m = Mount(t, t.tree({"dir/b": b"x"}))
             m.start(ok=False, env={"ORCH_FAULT": "%s:%d:KILL" % (kind, n)})
             if m.process.poll() is None:
