@@ -464,7 +464,7 @@ def crash(t, d):
     d.process.wait()
     d.process = None
     wait_until(lambda: not d.pids("orch-mount") and not d.pids("orch-worker"), what="the end of everything")
-    for point, _minor, _kind in orchtest._mounts_below(t.tmp):
+    for point, _minor, _kind in orchtest.mounts_below(t.tmp):
         t.run(["umount", "-l", point])
 
 

@@ -88,7 +88,7 @@ def two(t):
 
 
 def mounts(t):
-    return [m[0] for m in orchtest._mounts_below(t.tmp)]
+    return [m[0] for m in orchtest.mounts_below(t.tmp)]
 
 
 @test(needs="fuse root", timeout=180)
