@@ -6,6 +6,7 @@
 #include "shim/say.h"
 
 #define CALL_MS 5000 /* the command waits for it */
+#define END_MS	1000 /* nobody needs the answer */
 
 static struct orch_json *make_body(const char *const *folders, size_t count)
 {
@@ -44,7 +45,7 @@ void shim_job_end(struct shim_job *job)
 	struct shim_call call = {.method = "DELETE",
 	    .path = "/v1/workspaces/%/jobs/%",
 	    .parts = {job->workspace, job->name},
-	    .timeout_ms = CALL_MS,
+	    .timeout_ms = END_MS,
 	    .ignore_cancel = true};
 
 	if (job->known && shim_call(job->cli, &call, NULL, &ignored) < 0)
