@@ -326,6 +326,16 @@ def _clip(text, limit=4000):
     return text if len(text) <= limit else text[:limit // 2] + "\n[...]\n" + text[-limit // 2:]
 
 
+class _Program(subprocess.Popen):
+    """What a test started. Its time-outs are stretched as all others are (communicate() waits at its end, too)."""
+
+    def wait(self, timeout=None):
+        return super().wait(None if timeout is None else timeout * SCALE)
+
+    def communicate(self, input=None, timeout=None):
+        return super().communicate(input, None if timeout is None else timeout * SCALE)
+
+
 class Context:
     """One running test: its folder, its processes, its checks."""
 
@@ -432,7 +442,7 @@ class Context:
         env = self.env(env)
         if argv[0] == "strace":  # the leak sanitizer traces, too, and two can't
             env["ASAN_OPTIONS"] += ":detect_leaks=0"
-        return subprocess.Popen(self._argv(argv), env=env, **kwargs)
+        return _Program(self._argv(argv), env=env, **kwargs)
 
     @staticmethod
     def _argv(argv):
@@ -451,7 +461,7 @@ class Context:
         p = self.start(argv, env=env, cwd=cwd or self.tmp, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL)
         try:
-            out, err = p.communicate(input.encode() if isinstance(input, str) else input, timeout * SCALE)
+            out, err = p.communicate(input.encode() if isinstance(input, str) else input, timeout)
         except subprocess.TimeoutExpired:
             _diag("time-out after %g s: %s" % (timeout * SCALE, shlex.join(map(os.fsdecode, argv))))
             dump_stacks(_tagged_pids(self.tag))
@@ -613,7 +623,7 @@ class Daemon:
 
     def _wait(self, timeout):
         try:
-            status = self.process.wait(timeout * SCALE)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             dump_stacks(_tagged_pids(self.t.tag))
             self.process.kill()

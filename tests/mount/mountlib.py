@@ -77,7 +77,7 @@ class Mount:
 
     def wait(self, timeout=20):
         try:
-            return self.process.wait(timeout * orchtest.SCALE)
+            return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             orchtest.dump_stacks([self.process.pid])
             raise Failure("orch-mount does not end\n" + self.log()) from None
@@ -105,7 +105,7 @@ class Mount:
             raise Failure("orch-mount ended with %d\n%s" % (self.process.returncode, self.log()))
         subprocess.run(["umount", "-l", self.mnt], check=False, stderr=subprocess.DEVNULL)
         try:
-            status = self.process.wait(10 * orchtest.SCALE)
+            status = self.process.wait(10)
         except subprocess.TimeoutExpired:  # a failed test has files open
             self.process.kill()
             raise Failure("orch-mount does not end after umount -l: is a file open?\n" + self.log()) from None
