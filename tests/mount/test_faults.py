@@ -43,6 +43,9 @@ class Rig:
         base = "/proc/%d/" % self.m.process.pid
         return len(os.listdir(base + "fd")), len(os.listdir(base + "task"))
 
+    def in_libfuse(self, kind):
+        return re.match("_?fuse_", self.f.place(kind)) is not None
+
     def revive(self, name):
         """
         Two things end the writing, and nothing that was answered is lost: a device that libfuse can't read; a log or
@@ -62,7 +65,7 @@ class Rig:
 
     def check(self, name):
         m = self.m
-        if self.f.place("read").startswith("fuse_"):
+        if self.in_libfuse("read"):
             m.process.wait(20)
             self.f.arm("read", 0)
         if m.process.poll() is not None or re.search(BROKEN, m.log()):
@@ -72,7 +75,7 @@ class Rig:
         self.t.eq(open(m.mnt + "/works", "rb").read(), b"%d" % self.count, name)
         for x in os.listdir(m.store + "/layers"):
             self.t.ok(os.path.exists("%s/layers/%s/log.1" % (m.store, x)), "%s: layer %s was not made whole" % (name, x))
-        if self.f.place("alloc").startswith("fuse_"):
+        if self.in_libfuse("alloc"):
             self.limit = None  # libfuse drops a request that it has no memory for: a release, then, is lost
             self.f.arm("alloc", 0)
         if self.limit is None:
@@ -195,6 +198,7 @@ def start_and_end(t):
 
 STEPS = 40  # of each kind that a checkpoint has at most, and what goes before it
 STATE = 10000  # bytes of one record: a checkpoint every 800 of them
+STEPS_MAX = 40
 
 
 def fill_until_killed(m, limit):
@@ -231,8 +235,7 @@ def a_kill_at_each_step_of_a_checkpoint(t):
     for kind in ("write", "fsync", "rename", "unlink"):
         for n in range(1, STEPS + 1):
             m = Mount(t, t.tree({"dir/b": b"x"}))
-            m.start(ok=False, env={"ORCH_FAULT": "%s:%d:KILL" % (kind, n)})
-            if m.process.poll() is None:
+            if m.start(ok=False, env={"ORCH_FAULT": "%s:%d:KILL" % (kind, n)}) == "ready\n":
                 count, names, asked, dead = fill_until_killed(m, 1800)
             else:
                 count, names, asked, dead = 0, {"dir"}, {"dir"}, True
