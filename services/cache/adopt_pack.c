@@ -139,6 +139,7 @@ struct pairs {
 	size_t next, count, cap;
 	uint32_t *table; /* index into v + 1 */
 	size_t table_size;
+	uint64_t next_ino; /* of the snapshot */
 };
 
 static size_t pair_slot(const struct pairs *p, const struct pair *x)
@@ -230,6 +231,11 @@ static int check_pair(struct pairs *p, const struct pair *x, struct orch_err *er
 		if (r == 0 && (e.type == FMT_DIR) == orch_digest_is_null(&s.stamps))
 			r = orch_err_set(
 			    err, ORCH_ECORRUPT, "quarantine: stamps of a folder belong to none");
+		/* a workspace would give the number to a second file */
+		if (r == 0 && s.ino >= p->next_ino)
+			r = orch_err_set(err, ORCH_ECORRUPT,
+			    "quarantine: inode number %llu is not below the snapshot's next one",
+			    (unsigned long long)s.ino);
 		if (r == 0 && e.type == FMT_DIR)
 			r = pairs_push(p, &e.digest, &s.stamps, err);
 	}
@@ -250,6 +256,7 @@ static int check_fit(struct cas_adopt *a, const struct orch_digest *snapshot, st
 		r = fmt_snapshot_parse(bytes, len, &x, err);
 	if (r == 0 && pairs_init(&p, a) < 0)
 		r = orch_err_set(err, ENOMEM, "out of memory");
+	p.next_ino = r == 0 ? x.next_ino : 0;
 	if (r == 0)
 		r = pairs_push(&p, &x.root.digest, &x.stamps, err);
 	while (r == 0 && p.next < p.count) {

@@ -103,7 +103,9 @@ static void fill_entry(
 	e->name = from->name;
 	e->name_len = strlen(from->name);
 	e->uid = e->gid = FMT_ID_OWNER;
-	s->ino = from->ino ? from->ino : q->next_ino++;
+	s->ino = from->ino ? from->ino : q->next_ino;
+	if (s->ino >= q->next_ino)
+		q->next_ino = s->ino + 1;
 	s->mtime_ns = from->mtime_ns ? from->mtime_ns : 1000;
 	s->nlink = 1;
 	if (from->dir) {

@@ -452,6 +452,25 @@ static void test_stamps_of_another_folder(void **state)
 	assert_non_null(strstr(err.msg, "stamps"));
 }
 
+static void test_numbers_beyond_the_next_one(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct fx_entry one[] = {{.name = "a", .text = "a", .ino = 7}};
+	struct cas_published done;
+	struct fx_quarantine q;
+	struct fx_made a;
+	struct cas_publish p;
+
+	fx_quarantine(f, &q);
+	a = fx_folder(&q, one, 1);
+	q.next_ino = 7;
+	p = (struct cas_publish){.quarantine = q.id, .snapshot = fx_snapshot(&q, &a)};
+	fx_quarantine_finish(&q);
+	assert_int_equal(cas_publish(f->s, &p, &done, &err), -ORCH_ECORRUPT);
+	assert_non_null(strstr(err.msg, "inode number 7"));
+}
+
 /* ---- kills ---- */
 
 static void die_there(void *priv, const char *name)
@@ -603,6 +622,7 @@ int main(void)
 	    T(test_hostile_is_refused),
 	    T(test_flipped_pack_is_refused),
 	    T(test_stamps_of_another_folder),
+	    T(test_numbers_beyond_the_next_one),
 	    T(test_killed_between_steps),
 #ifdef ORCH_FAULT_INJECTION
 	    T(test_failing_calls),
