@@ -42,6 +42,14 @@ static void look_at_socket(struct fsd_watch *w)
 	    "and start again, mounts in use go on");
 }
 
+/* Without a descriptor: adopted when none was free, or its end could not be recorded. */
+static bool has_ended(const struct fsd_ws *ws)
+{
+	if (ws->pidfd < 0)
+		return orch_proc_id_alive(&ws->record.process) == 0;
+	return fsd_pidfd_wait(ws->pidfd, 0);
+}
+
 static void look_at(struct fsd_daemon *d, const char *name)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -52,7 +60,7 @@ static void look_at(struct fsd_daemon *d, const char *name)
 		return;
 	if (ws->record.state == FSD_WS_CREATED)
 		rc = fsd_ws_find_stray(d, ws, &err);
-	else if (ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))
+	else if (has_ended(ws))
 		rc = fsd_ws_bury(d, ws, &err);
 	if (rc < 0)
 		orch_log_err("keeper", "watch", &err);

@@ -23,6 +23,8 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 		return fsd_ws_find_stray(d, ws, err);
 	if (ws->pidfd < 0) /* adopted when no descriptor was free */
 		ws->pidfd = fsd_pidfd_open(&ws->record.process);
+	if (ws->pidfd == -ESRCH) /* it ended, and that could not be recorded */
+		return fsd_ws_bury(d, ws, err);
 	if (ws->pidfd < 0)
 		return 0;
 	/* Killed: its first thread may be gone while others still are on their way out. */

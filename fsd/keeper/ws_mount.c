@@ -107,13 +107,15 @@ static void reap(struct fsd_ws *ws, int *out_status)
 
 static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
 {
+	/* A child is known also when it could not be identified. */
+	int pidfd = ws->process ? orch_process_pidfd(ws->process) : ws->pidfd;
 	struct orch_err err = ORCH_ERR_INIT;
 
 	/* It knows best where its mount is, and takes it away. */
-	if (ws->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, ws->pidfd, SIGTERM, NULL, 0);
-	if (ws->pidfd >= 0 && !fsd_pidfd_wait(ws->pidfd, orch_deadline_in_ms(END_MS / 5)))
-		syscall(SYS_pidfd_send_signal, ws->pidfd, SIGKILL, NULL, 0);
+	if (pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+	if (pidfd >= 0 && !fsd_pidfd_wait(pidfd, orch_deadline_in_ms(END_MS / 5)))
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	reap(ws, NULL);
 	if (fsd_ws_detach(rec, &err) < 0)
 		orch_log_err(MODULE, "detach", &err);
@@ -167,7 +169,13 @@ static int take_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_rec
 	rec->state = FSD_WS_MOUNTED;
 	rec->error[0] = '\0';
 	rc = identify(ws, rec, h->pid, err);
-	return rc < 0 ? rc : fsd_ws_save(d->registry, ws, rec, err);
+	if (rc == 0)
+		rc = fsd_ws_save(d->registry, ws, rec, err);
+	if (rc < 0) { /* found again at the next look */
+		orch_fd_close(ws->pidfd);
+		ws->pidfd = -1;
+	}
+	return rc;
 }
 
 int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
@@ -277,7 +285,8 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 		return in_use(&ws->record, err);
 	if (rc == 0)
 		return 0;
-	if (fsd_pidfd_wait(ws->pidfd, 0))
+	/* Its socket goes first: it may have been asked before, and be on its way out. */
+	if (fsd_pidfd_wait(ws->pidfd, rc == -ENOENT ? orch_deadline_in_ms(END_MS) : 0))
 		return 1;
 	orch_err_wrap(&why, "unmount workspace '%s'", ws->record.name);
 	if (err)

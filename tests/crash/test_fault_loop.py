@@ -92,7 +92,7 @@ class Rig:
         self.t.eq(self.call("POST", "/v1/store/verify")["result"]["bad"], [], name)
 
 
-def each(rig, what, *requests, before=(), after=(), sample=4):
+def each(rig, what, *requests, before=(), after=(), kinds=KINDS, sample=4):
     """The requests one after another with one failing call; `before` and `after` them without."""
     limit = None
 
@@ -116,7 +116,7 @@ def each(rig, what, *requests, before=(), after=(), sample=4):
         rig.at_rest(name, limit)
         rig.clean(name)
 
-    rig.f.loop(what, KINDS, operation, check, prepare, sample)
+    rig.f.loop(what, kinds, operation, check, prepare, sample)
 
 
 def done(rig):
@@ -225,6 +225,31 @@ def workspaces(t):
     each(rig, "mount and unmount", ("POST", w + "/mount"), ("POST", w + "/umount"), before=[CREATE])
     each(rig, "fork", ("POST", w + "/fork", {"name": "f"}), ("GET", w + "/changes"), before=[MOUNTED])
     each(rig, "drop", ("DELETE", w), before=[MOUNTED])
+    done(rig)
+
+
+@test(needs="fuse faults", timeout=3000)
+def a_mount_process_that_was_not_identified_is_ended(t):
+    """The keeper could not look at its own child in /proc: that is ended like any other."""
+    rig = Rig(t, "orch-fsd")
+    each(rig, "create and mount", MOUNTED, kinds=("open", "read"), sample=40)
+    done(rig)
+
+
+@test(needs="fuse faults", timeout=3000)
+def an_unmount_can_be_asked_for_again(t):
+    """Also when the process has ended already and only the record could not be written."""
+    rig = Rig(t, "orch-fsd")
+    w = "/v1/workspaces/w"
+
+    def check(name):
+        r = rig.d.http("POST", w + "/umount")
+        t.eq((r.status, r.json().get("state")), (200, "created"), "%s: %s" % (name, r))
+        rig.call("DELETE", w)
+        rig.clean(name)
+
+    rig.f.loop("unmount", ("alloc", "open", "read", "write", "sock", "fd"), lambda: rig.attempt("POST", w + "/umount"), check,
+               lambda: rig.call(*MOUNTED), sample=60)
     done(rig)
 
 
