@@ -21,14 +21,16 @@
 #include "fsd/mount/place.h"
 #include "fsd/mount/requests.h"
 
-#define THREADS	    2
-#define HELLO_S	    30
-#define UNMOUNT_MS  20000
-#define FOREVER_S   (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
-#define MAX_WRITE   (1u << 20)
-#define READ_INLINE (64u << 10) /* below this a copy is cheaper than a splice */
-#define COPY_MAX    ((size_t)1 << 30)
-#define MODERN_FUSE (FUSE_MINOR_VERSION >= 17)
+#define THREADS		 2
+#define HELLO_S		 30
+#define UNMOUNT_MS	 20000
+#define RECEIVE_TRIES	 100 /* in a row */
+#define RECEIVE_PAUSE_NS 10000000
+#define FOREVER_S	 (10.0 * 365 * 86400) /* the kernel may believe what it is told for ever */
+#define MAX_WRITE	 (1u << 20)
+#define READ_INLINE	 (64u << 10) /* below this a copy is cheaper than a splice */
+#define COPY_MAX	 ((size_t)1 << 30)
+#define MODERN_FUSE	 (FUSE_MINOR_VERSION >= 17)
 
 /* struct fuse_backing_map and its ioctls, of the kernel's header since Linux 6.9 */
 struct backing_map {
@@ -1108,19 +1110,34 @@ void mnt_door_thaw(struct mnt_door *d)
 
 /* ---- the loop */
 
+/* The next request into `buf`: its size; 0: the mount is gone. What fails (no memory, a failed read) has
+ * taken no request away, so it is tried again: users wait a little instead of losing their mount. */
+static int receive(struct mnt_door *d, struct fuse_buf *buf)
+{
+	const struct timespec pause = {.tv_nsec = RECEIVE_PAUSE_NS};
+	int r = 0;
+
+	for (int i = 0; i < RECEIVE_TRIES && !fuse_session_exited(d->session);) {
+		r = fuse_session_receive_buf(d->session, buf);
+		if (r >= 0)
+			return r;
+		if (r == -EINTR)
+			continue;
+		orch_log(ORCH_LOG_WARN, "mount", "receive-failed", "mountpoint=%s error=%s",
+		    d->mountpoint, orch_err_name(-r));
+		nanosleep(&pause, NULL);
+		i++;
+	}
+	return r;
+}
+
 static void *serve(void *arg)
 {
 	struct mnt_door *d = arg;
 	struct fuse_buf buf = {0};
 	uint64_t one = 1;
 
-	while (!fuse_session_exited(d->session)) {
-		int r = fuse_session_receive_buf(d->session, &buf);
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			break;
+	while (receive(d, &buf) > 0) {
 		mnt_requests_note(&d->requests, buf.mem, buf.flags & FUSE_BUF_IS_FD ? 0 : buf.size);
 		if (!park(d, &buf))
 			fuse_session_process_buf(d->session, &buf);

@@ -48,27 +48,22 @@ class Rig:
 
     def revive(self, name):
         """
-        Two things end the writing, and nothing that was answered is lost: a device that libfuse can't read; a log or
-        a memory that is not what it should be, after which every change is refused and the next mount puts it right.
+        A log or a memory that is not what it should be ends the writing, and nothing that was answered is lost: every
+        change is refused, and the next mount puts it right.
         """
         m = self.m
-        if m.process.poll() is None:
-            self.t.match(m.log(), BROKEN, name)
-            m.umount()
-        else:
-            self.t.match(m.log(), "fuse: reading device", name + ": it died")
-            self.t.eq(m.process.wait(), 0, name)
-            m.process = None
+        self.t.match(m.log(), BROKEN, name)
+        m.umount()
         os.truncate(m.log_path, 0)
         m.start(env=self.f.env)
         self.revived += 1
 
     def check(self, name):
         m = self.m
-        if self.in_libfuse("read"):
-            m.process.wait(20)
-            self.f.arm("read", 0)
-        if m.process.poll() is not None or re.search(BROKEN, m.log()):
+        self.t.eq(m.process.poll(), None, "%s: it ended\n%s" % (name, m.log()))
+        if self.f.fired_now("read") and "receive_buf" in self.f.place("read"):
+            self.t.match(m.log(), "event=receive-failed", name)
+        if re.search(BROKEN, m.log()):
             self.revive(name)
         shutil.rmtree("%s/w%d" % (m.mnt, self.count), ignore_errors=True)
         put(m.mnt + "/works", b"%d" % self.count)
