@@ -266,6 +266,12 @@ static int in_use(const struct fsd_ws_record *rec, struct orch_err *err)
 	    users.len ? (const char *)users.data : "");
 }
 
+/* What asking it came to: it was asked before, and is on its way out? Its socket goes first. */
+static bool is_leaving(int rc)
+{
+	return rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPIPE || rc == -ECONNRESET;
+}
+
 /* Asks the process to unmount. 0: it does; -EBUSY; 1: there is no process that could be asked. */
 static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_err *err)
 {
@@ -285,8 +291,7 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 		return in_use(&ws->record, err);
 	if (rc == 0)
 		return 0;
-	/* Its socket goes first: it may have been asked before, and be on its way out. */
-	if (fsd_pidfd_wait(ws->pidfd, rc == -ENOENT ? orch_deadline_in_ms(END_MS) : 0))
+	if (fsd_pidfd_wait(ws->pidfd, is_leaving(rc) ? orch_deadline_in_ms(END_MS) : 0))
 		return 1;
 	orch_err_wrap(&why, "unmount workspace '%s'", ws->record.name);
 	if (err)

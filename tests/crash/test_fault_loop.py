@@ -69,7 +69,11 @@ class Rig:
 
     def open_files(self):
         base = "/proc/%d/fd/" % self.d.process.pid
-        return sorted(os.readlink(base + x) for x in os.listdir(base) if os.path.lexists(base + x))
+        found = []
+        for x in os.listdir(base):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                found.append(os.readlink(base + x))
+        return sorted(found)
 
     def clean(self, name):
         self.left("tmp", "%s", name)
