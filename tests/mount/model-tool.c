@@ -196,14 +196,19 @@ static int path_cmp(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void forget_known(struct known *k)
+{
+	for (unsigned i = 0; i < k->count; i++)
+		free(k->path[i]);
+	k->count = 0;
+}
+
 void model_rescan(struct model *m, bool shared)
 {
 	struct known *k = &m->known[shared];
 	char prefix[16];
 
-	for (unsigned i = 0; i < k->count; i++)
-		free(k->path[i]);
-	k->count = 0;
+	forget_known(k);
 	walk(m, k, domain(m, prefix), 0);
 	qsort(k->path, k->count, sizeof(k->path[0]),
 	    path_cmp); /* the order of readdir is not the seed's */
@@ -465,6 +470,10 @@ static int work(char **argv)
 	while (fgets(line, sizeof(line), stdin))
 		obey(m, line);
 	close_everything(m);
+	for (int shared = 0; shared < 2; shared++)
+		forget_known(&m->known[shared]);
+	if (m->log)
+		fclose(m->log);
 	free(m);
 	return 0;
 }
