@@ -371,7 +371,7 @@ static int make_log(struct mnt_chain_next *n, struct orch_err *err)
 	int r = layer_lock(&n->layer, err);
 
 	if (r == 0)
-		r = mnt_log_create(n->layer.dirfd, &n->head, &n->log, err);
+		r = mnt_log_create(n->layer.dirfd, &n->head, n->room, &n->log, err);
 	if (r < 0)
 		return r;
 	r = mnt_log_sync(n->log);
@@ -428,10 +428,11 @@ static int next_make(int layers_fd, struct mnt_chain_next *n, struct orch_err *e
 	return r;
 }
 
-int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
+int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer, size_t room,
     struct mnt_chain_next *out, struct orch_err *err)
 {
-	struct mnt_chain_next n = {.head = *head, .layer = {.dirfd = -1, .spool_fd = -1}};
+	struct mnt_chain_next n = {
+	    .head = *head, .room = room, .layer = {.dirfd = -1, .spool_fd = -1}};
 	int r;
 
 	n.stratum = fmt_overlay_new();

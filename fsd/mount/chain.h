@@ -68,13 +68,15 @@ const struct fmt_link *mnt_chain_link_below(const struct mnt_chain *c, size_t un
 struct mnt_chain_next {
 	struct mnt_layer layer;
 	struct fmt_layer_head head;
+	size_t room;
 	struct mnt_log *log;
 	struct fmt_overlay *stratum;
 };
 /* Makes layers/<id>/, spool/ and a log above the layer that *head describes, durable: there whole, or
- * not at all. Needs no lock: what was counted since is in the layers below. */
-int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer,
-    struct mnt_chain_next *out, struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
+ * not at all. The log has `room` bytes for its first records. Needs no lock: what was counted since is in
+ * the layers below. */
+int mnt_chain_prepare(int layers_fd, const struct fmt_layer_head *head, uint64_t layer, size_t room,
+    struct mnt_chain_next *out, struct orch_err *err) ORCH_NONNULL(2, 5) ORCH_WUR;
 /* Memory for one more stratum; for a push. */
 int mnt_chain_room(struct mnt_chain *c) ORCH_NONNULL(1) ORCH_WUR;
 int mnt_chain_reserve(struct mnt_chain *c) ORCH_NONNULL(1) ORCH_WUR;

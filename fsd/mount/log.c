@@ -332,6 +332,7 @@ static int head_frame(const struct mnt_log *l, const struct fmt_layer_head *head
 
 	h.segment = number;
 	h.checkpoint = false;
+	h.seq = l->seq; /* the last one in this log: a reader sees by it that nothing is missing */
 	h.durable = l->durable_seq;
 	r = fmt_layer_head_frame(&h, out);
 	return r < 0 ? orch_err_sys(err, -r, "log head") : 0;
@@ -393,21 +394,21 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 	return r;
 }
 
-int mnt_log_create(
-    int dirfd, const struct fmt_layer_head *head, struct mnt_log **out, struct orch_err *err)
+int mnt_log_create(int dirfd, const struct fmt_layer_head *head, size_t room, struct mnt_log **out,
+    struct orch_err *err)
 {
 	struct mnt_log *l = log_new(dirfd, head->segment);
 	int r;
 
 	if (!l)
 		return orch_err_set(err, ENOMEM, "log: no memory");
-	r = segment_make(l, head->segment, head, SEGMENT_FIRST, 0, &l->now, err);
+	l->seq = head->seq;
+	r = segment_make(l, head->segment, head, SEGMENT_FIRST, room, &l->now, err);
 	if (r < 0) {
 		log_free(l);
 		return r;
 	}
 	l->total = l->appended = l->now.used;
-	l->seq = head->seq;
 	spare_make(l);
 	*out = l;
 	return 0;

@@ -18,9 +18,10 @@ struct mnt_log;
  * durable. `total` is the length of all segments. */
 int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_t total,
     struct mnt_log **out, struct orch_err *err) ORCH_NONNULL(6) ORCH_WUR;
-/* A new layer: writes log.<head->segment> with its head, which must not exist yet. */
-int mnt_log_create(int dirfd, const struct fmt_layer_head *head, struct mnt_log **out,
-    struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
+/* A new layer: writes log.<head->segment> with its head, which must not exist yet; `room` bytes can be
+ * appended whatever becomes of the disk. */
+int mnt_log_create(int dirfd, const struct fmt_layer_head *head, size_t room, struct mnt_log **out,
+    struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
 /* A second owner, for a sync that may outlast a seal. Close it too. */
 struct mnt_log *mnt_log_ref(struct mnt_log *l) ORCH_NONNULL(1);
 /* The last one cuts the preallocated rest off; reports nothing, since nothing can be lost but what was

@@ -36,6 +36,7 @@ struct seal {
 	size_t count, cap;
 	struct mnt_pause *pause;     /* NULL: nobody stands still */
 	struct mnt_writers *writers; /* NULL: not known */
+	bool lost;		     /* sealed, but not recorded where the files are */
 };
 
 /* ---- mappings without a descriptor: found before the instant, since there may be many files */
@@ -269,6 +270,26 @@ static int switch_layers(struct seal *s, struct mnt_chain_next *next, struct mnt
 	return 0;
 }
 
+/* Who has the files open writes on into what is the sealed layer's now: no copies take its names, and
+ * nobody may build on it. Memory ran out, or far more writers came than there was room for. */
+static int not_recorded(struct seal *s, int r, struct orch_err *err)
+{
+	int spool = mnt_chain_spool(&s->ns->chain, mnt_chain_top_layer(&s->ns->chain));
+	char name[24];
+
+	for (size_t i = 0; i < s->count && !s->ns->broken; i++) { /* broken: the log does say it */
+		mnt_spool_name(s->files[i].new_id, name);
+		(void)unlinkat(spool, name, 0);
+	}
+	s->ns->broken = true;
+	s->lost = true;
+	orch_log(ORCH_LOG_ERROR, "mount", "seal-not-recorded", "errno=%s", orch_err_name(-r));
+	return orch_err_sys(err, -r,
+	    "layer %llu was sealed, but not where its open files are now: nothing can be changed "
+	    "until the workspace is mounted again",
+	    (unsigned long long)s->old_layer);
+}
+
 static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_log **out_old,
     struct mnt_sealed *out, struct orch_err *err)
 {
@@ -297,12 +318,9 @@ static int seal_locked(struct seal *s, struct mnt_chain_next *next, struct mnt_l
 	    .seq = ns->chain.head.seq,
 	    .next_ino = ns->chain.head.next_ino};
 	r = record_moved(s);
-	if (r < 0) /* the files are read from the sealed layer, and copied when they are written */
-		orch_log(
-		    ORCH_LOG_ERROR, "mount", "seal-not-recorded", "errno=%s", orch_err_name(-r));
-	else
+	if (r == 0)
 		rekey_moved(s);
-	return 0;
+	return r < 0 ? not_recorded(s, r, err) : 0;
 }
 
 /* ---- afterwards, without the lock */
@@ -461,20 +479,44 @@ static int settle(struct seal *s, struct mnt_log *old)
 	int copies = give_copies(s), names = orch_fd_sync(s->old_spool), log;
 
 	log = finish_log(s->ns, old);
-	if (names == 0 && log == 0)
+	if (names == 0 && log == 0 && !s->lost)
 		forget_unlinked(s);
 	return copies < 0 ? copies : names < 0 ? names : log;
+}
+
+#define NODE_BYTES 256 /* of its record and that of its entry, without name and attributes */
+#define ROOM_LEAST ((size_t)64 << 10)
+
+/* With the lock: what record_moved may have to write, rather too much. (More writers may come until the
+ * instant; that is what the least is for.) */
+static size_t room_needed(struct mnt_ns *ns)
+{
+	struct mnt_node *n = NULL;
+	size_t bucket = 0, room = ROOM_LEAST;
+
+	while ((n = mnt_nodes_next(&ns->nodes, &bucket, n))) {
+		const struct fmt_node *state = mnt_ns_state(ns, n);
+
+		if (n->superseded || (state->nlink > 0 && n->writers == 0 && !n->was_written))
+			continue;
+		room += NODE_BYTES + state->xattrs.len;
+		for (const struct mnt_node *x = n; x && x->names && room < FMT_TXN_MAX;
+		     x = x->names->parent)
+			room += NODE_BYTES + FMT_NAME_MAX;
+	}
+	return room < FMT_TXN_MAX ? room : FMT_TXN_MAX;
 }
 
 static int prepare(
     struct mnt_ns *ns, uint64_t layer, struct mnt_chain_next *out, struct orch_err *err)
 {
 	struct fmt_layer_head head;
-	size_t count;
+	size_t count, room;
 	int r;
 
 	mnt_ns_lock(ns);
 	r = mnt_ns_may_change(ns);
+	room = room_needed(ns);
 	head = ns->chain.head;
 	count = ns->chain.layer_count;
 	mnt_ns_unlock(ns);
@@ -487,7 +529,7 @@ static int prepare(
 		    "seal: %zu layers lie on each other, and no more are possible; a commit makes "
 		    "them one",
 		    count);
-	return mnt_chain_prepare(ns->config.layers_fd, &head, layer, out, err);
+	return mnt_chain_prepare(ns->config.layers_fd, &head, layer, room, out, err);
 }
 
 /* ---- the jobs */
@@ -531,7 +573,7 @@ static int seal_and_copy(struct seal *s, struct mnt_chain_next *next, struct mnt
 	r = seal_locked(s, next, out_old, out, err);
 	mnt_ns_unlock(s->ns);
 	out->paused = r == 0 && s->pause && mnt_pause_holds(s->pause);
-	if (*out_old)
+	if (*out_old && !s->lost)
 		copies = make_copies(s);
 	return r < 0 ? r : copies;
 }
@@ -586,7 +628,7 @@ int mnt_ns_seal(
 		int settled = settle(&s, old);
 
 		r = r < 0 ? r : settled;
-		if (r < 0)
+		if (r < 0 && !s.lost)
 			orch_err_sys(err, -r, "layer %llu", (unsigned long long)s.old_layer);
 	}
 	release_files(&s, ask->seen, ask->arg, r == 0);

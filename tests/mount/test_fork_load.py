@@ -18,7 +18,7 @@ class Hold:
         self.flag = self.folder + "/hold"
         os.symlink(program("orch-mount"), self.folder + "/orch-mount")
         write(self.folder + "/orch-worker", "#!/bin/sh\nif [ -e %s ]; then\n\techo > %s.$$\n"
-              "\twhile [ -e %s ]; do sleep 0.02; done\nfi\nexec %s \"$@\"\n" % (
+              "\twhile [ -e %s ]; do sleep 0.02; done\nfi\nexec '%s' \"$@\"\n" % (
                   self.flag, self.flag, self.flag, program("orch-worker")))
         os.chmod(self.folder + "/orch-worker", 0o755)
 

@@ -4,6 +4,7 @@ import mmap
 import random
 import stat
 
+from faults import Faults
 from model import Model, compare, tree
 from mountlib import Mount
 from orchtest import *
@@ -132,6 +133,81 @@ def files_with_writers_go_on_and_are_named(t):
     # what is unlinked and closed leaves nothing behind
     wait_until(lambda: sorted(os.listdir(m.store + "/layers/2/spool")) != [] and
                len(os.listdir(m.store + "/layers/2/spool")) == 2, what="only the two files in the spool")
+
+
+@test(needs="fuse root", timeout=300)
+def more_writers_than_a_segment_of_the_log_holds(t):
+    """The first transaction of the new layer is larger than 256 KiB, or what is pinned for it is."""
+    for name, deep in (("many", False), ("deep", True)):
+        m = Mount(t)
+        m.start()
+        os.chdir(m.mnt)
+        files = []
+        for i in range(1500 if deep else 900):
+            if deep:
+                os.mkdir("d" * 200)
+                os.chdir("d" * 200)
+            else:
+                files.append(open("%0240d" % i, "wb", buffering=0))
+                files[-1].write(b"before ")
+        if deep:
+            files.append(open("last", "wb", buffering=0))
+            files[-1].write(b"before ")
+            last = os.stat("last").st_ino
+        os.chdir("/")
+        m.ok("seal", layer=2)
+        for f in files:
+            f.write(b"after")
+            os.fsync(f.fileno())
+        put(m.mnt + "/new", b"new")
+        inode = {f.fileno(): os.fstat(f.fileno()).st_ino for f in files}
+        for f in files:
+            f.close()
+        f = fork(t, m, 1, 3)
+        for kill in (False, True):
+            m.remount(kill=kill)
+            t.eq(get(m.mnt + "/new"), b"new")
+            if not deep:
+                t.eq({get("%s/%0240d" % (m.mnt, i)) for i in range(900)}, {b"before after"})
+                t.eq({get("%s/%0240d" % (f.mnt, i)) for i in range(900)}, {b"before "})
+        if deep:
+            os.chdir(m.mnt)
+            for i in range(1500):
+                os.chdir("d" * 200)
+            t.eq((get("last"), os.stat("last").st_ino), (b"before after", last))
+            os.chdir("/")
+        f.umount()
+        m.umount()
+
+
+@test(needs="fuse root faults", timeout=300)
+def a_seal_that_can_not_record_its_open_files_loses_no_byte(t):
+    """No memory at each step of a seal: it fails or it holds; what the writer was answered is there."""
+    faults = Faults(t, "orch-mount")
+    broken = 0
+    for n in range(1, 400):
+        m = Mount(t)
+        m.errors_expected = True
+        m.start(env=faults.env)
+        with open(m.mnt + "/log", "wb", buffering=0) as f:
+            f.write(b"before ")
+            faults.arm("alloc", n)
+            status = int(m.ctl("seal", layer=2)["status"])
+            fired = faults.disarm()
+            f.write(b"after")
+        if "seal-not-recorded" in m.log() or "state-incomplete" in m.log():
+            t.ok(status < 0, "a seal that holds nothing was answered as done")
+            broken += 1
+        m.kill()
+        m.start()
+        t.eq(get(m.mnt + "/log"), b"before after", "alloc:%d" % n)
+        put(m.mnt + "/log", b" again", "ab")
+        t.eq(get(m.mnt + "/log"), b"before after again", "alloc:%d" % n)
+        m.umount()
+        if not fired:
+            break
+    print("# %d allocations, %d broken seals" % (n, broken))
+    t.ok(broken > 0, "no seal failed behind its instant")
 
 
 @test(needs="fuse root passthrough")

@@ -27,7 +27,7 @@ static int setup(void **state)
 	w->dirfd = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w->head = (struct fmt_layer_head){
 	    .layer = 5, .workspace = "w", .next_ino = 2, .next_spool = 1, .seq = 1, .segment = 1};
-	assert_int_equal(mnt_log_create(w->dirfd, &w->head, &w->log, &err), 0);
+	assert_int_equal(mnt_log_create(w->dirfd, &w->head, 0, &w->log, &err), 0);
 	*state = w;
 	return 0;
 }
