@@ -7,6 +7,7 @@
 #include "core/strv.h"
 #include "daemon.h"
 #include "listen.h"
+#include "repair.h"
 #include "settings.h"
 
 static int fail(const struct orch_err *err)
@@ -85,6 +86,8 @@ static int run(const struct fsd_settings *s)
 		puts("orch-fsd " ORCH_VERSION);
 		return 0;
 	}
+	if (s->repair_database)
+		return fsd_repair_database(s, stdout, &err) < 0 ? fail(&err) : 0;
 	if (s->background) {
 		int rc = fsd_background_start(&ready_fd, &err);
 

@@ -29,6 +29,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/pause.c %D%/pause.h \
 	%D%/peer.c %D%/peer.h \
 	%D%/registry.c %D%/registry.h \
+	%D%/repair.c %D%/repair.h \
 	%D%/request.c %D%/request.h \
 	%D%/routes.c %D%/routes.h \
 	%D%/settings.c %D%/settings.h \

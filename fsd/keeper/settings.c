@@ -60,6 +60,8 @@ static const struct setting switches[] = {
     {"foreground", KIND_SWITCH, 0, 0, 0, NULL, "stay in the foreground (the default)"},
     {"background", KIND_SWITCH, AT(background), 0, 0, NULL,
 	"return when the daemon answers on its socket, or say why it can't"},
+    {"repair-database", KIND_SWITCH, AT(repair_database), 0, 0, NULL,
+	"make a damaged database anew from what is left, tell what is lost, and end"},
     {"help", KIND_SWITCH, AT(help), 0, 0, NULL, "this text"},
     {"version", KIND_SWITCH, AT(version), 0, 0, NULL, "the version"},
 };

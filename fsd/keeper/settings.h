@@ -29,7 +29,7 @@ struct fsd_settings {
 	uint64_t pause_limit_s;	   /* jobs stand still for a seal; 0: they don't */
 	bool passthrough;
 	bool background;
-	bool help, version;
+	bool help, version, repair_database;
 	char *const *argv; /* what this was read from; borrowed, ends with NULL */
 };
 

@@ -57,7 +57,8 @@ struct cas_batch {
 
 static int rocks_errno(const char *msg)
 {
-	if (strncmp(msg, "Corruption", 10) == 0)
+	if (strncmp(msg, "Corruption", 10) == 0 || strstr(msg, "No such file") ||
+	    strstr(msg, "Is a directory"))
 		return ORCH_ECORRUPT;
 	if (strstr(msg, "No space left"))
 		return ENOSPC;
@@ -313,9 +314,7 @@ static int check_commits(struct cas_db *db, struct orch_err *err)
 
 	if (r == 0 && db->commits < promised)
 		return orch_err_set(err, ORCH_ECORRUPT,
-		    "database: its last %" PRIu64 " changes are lost (remove " COMMITS_NAME
-		    " in its folder to go on without them)",
-		    promised - db->commits);
+		    "database: its last %" PRIu64 " changes are lost", promised - db->commits);
 	return r;
 }
 
@@ -341,18 +340,27 @@ static bool make_log_folder(const struct cas_db *db, char folder[LOG_FOLDER_BYTE
 	return mkdir(folder, 0700) == 0;
 }
 
-static rocksdb_t *open_with_log(struct cas_db *db, char **msg)
+/* Calls fn(db, msg) with a folder for its log. */
+static void with_log(struct cas_db *db, void (*fn)(struct cas_db *db, char **msg), char **msg)
 {
 	char folder[LOG_FOLDER_BYTES];
 	bool made = make_log_folder(db, folder);
-	rocksdb_t *opened;
 	int ignored;
 
 	rocksdb_options_set_db_log_dir(db->options, made ? folder : "");
-	opened = rocksdb_open(db->options, db->path, msg);
+	fn(db, msg);
 	ignored = made ? orch_remove_tree(AT_FDCWD, folder, NULL) : 0;
 	(void)ignored;
-	return opened;
+}
+
+static void open_it(struct cas_db *db, char **msg)
+{
+	db->db = rocksdb_open(db->options, db->path, msg);
+}
+
+static void repair_it(struct cas_db *db, char **msg)
+{
+	rocksdb_repair_db(db->options, db->path, msg);
 }
 
 static int open_rocks(struct cas_db *db, struct orch_err *err)
@@ -360,7 +368,7 @@ static int open_rocks(struct cas_db *db, struct orch_err *err)
 	char *msg = NULL;
 	int r;
 
-	db->db = open_with_log(db, &msg);
+	with_log(db, open_it, &msg);
 	if (msg) {
 		db->db = NULL;
 		return rocks_fail(err, "open", msg);
@@ -373,10 +381,10 @@ static int open_rocks(struct cas_db *db, struct orch_err *err)
 	return r;
 }
 
-int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+/* The folder and what RocksDB is to be told. *out is for cas_db_close, also after a failure. */
+static int prepare(const char *path, struct cas_db **out, struct orch_err *err)
 {
 	struct cas_db *db = calloc(1, sizeof(*db));
-	int r;
 
 	if (!db || !(db->path = strdup(path))) {
 		free(db);
@@ -385,10 +393,29 @@ int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
 	pthread_mutex_init(&db->lock, NULL);
 	pthread_mutex_init(&db->commit_lock, NULL);
 	db->commits_fd = -1;
+	*out = db;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		r = orch_err_sys(err, errno, "database: mkdir %s", path);
-	else
-		r = make_options(db, err);
+		return orch_err_sys(err, errno, "database: mkdir %s", path);
+	return make_options(db, err);
+}
+
+int cas_db_repair(const char *path, struct orch_err *err)
+{
+	struct cas_db *db = NULL;
+	char *msg = NULL;
+	int r = prepare(path, &db, err);
+
+	if (r == 0)
+		with_log(db, repair_it, &msg);
+	cas_db_close(db);
+	return msg ? rocks_fail(err, "repair", msg) : r;
+}
+
+int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+{
+	struct cas_db *db = NULL;
+	int r = prepare(path, &db, err);
+
 	if (r == 0)
 		r = open_mark(db, err);
 	if (r == 0)

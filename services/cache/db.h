@@ -34,6 +34,9 @@ struct cas_key {
 /* Makes the folder when it is absent. The store's LOCK must be held. */
 int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
+/* What can be read of the tables and logs in that folder becomes a database again, for cas_db_open.
+ * Nobody has it open. */
+int cas_db_repair(const char *path, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 void cas_db_close(struct cas_db *db); /* everything was synced before */
 
 /* Replaces *out by the value. -ENOENT (err untouched: the caller names the thing);

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "cache/pack.h"
+#include "cache/ref_copy.h"
 #include "cache/snapshot.h"
 #include "cache/store_priv.h"
 #include "core/clock.h"
@@ -273,7 +274,8 @@ static int put_snapshot(struct cas_store *s, const struct cas_publish *p, struct
 }
 
 static int fill_batch(struct cas_adopt *a, const struct cas_publish *p, struct cas_batch *b,
-    struct cas_published *out, struct cas_counters *counters, struct orch_err *err)
+    struct cas_published *out, struct cas_counters *counters, struct cas_ref *ref,
+    struct orch_err *err)
 {
 	struct cas_store *s = a->s;
 	int r = cas_object_put_new(s, &a->manifest, b, counters, err);
@@ -285,7 +287,7 @@ static int fill_batch(struct cas_adopt *a, const struct cas_publish *p, struct c
 	if (orch_digest_is_null(&p->snapshot))
 		return 0;
 	if (p->ref)
-		r = cas_ref_change(s, b, p->ref, &p->snapshot, &p->expect, NULL, err);
+		r = cas_ref_change(s, b, p->ref, &p->snapshot, &p->expect, ref, err);
 	return r < 0 ? r : put_snapshot(s, p, b, &out->snapshot_is_new, err);
 }
 
@@ -311,16 +313,19 @@ static int commit_locked(struct cas_adopt *a, const struct cas_publish *p,
     struct cas_published *out, struct orch_err *err)
 {
 	struct cas_counters counters;
+	struct cas_ref ref = {.wall_ns = 0};
 	struct cas_batch *b = cas_batch_new();
 	int r;
 
 	if (!b)
 		return orch_err_set(err, ENOMEM, "out of memory");
-	r = fill_batch(a, p, b, out, &counters, err);
+	r = fill_batch(a, p, b, out, &counters, &ref, err);
 	if (r == 0)
 		r = cas_db_commit(a->s->db, b, err);
 	if (r == 0)
 		a->s->counters = counters;
+	if (r == 0 && *ref.name)
+		cas_ref_copy_note(a->s, &ref);
 	cas_batch_free(b);
 	return r;
 }

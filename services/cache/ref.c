@@ -34,7 +34,7 @@ int cas_ref_parse(
 	return orch_ref_name_valid(out->name) ? 0 : -ORCH_ECORRUPT;
 }
 
-static void put(struct cas_batch *b, const struct cas_ref *ref)
+void cas_ref_put(struct cas_batch *b, const struct cas_ref *ref)
 {
 	struct cas_key key = ref_key(ref->name);
 	uint8_t value[REF_BYTES];
@@ -141,16 +141,16 @@ int cas_ref_change(struct cas_store *s, struct cas_batch *b, const char *name,
 		return r;
 	if (!id && !is_there)
 		return orch_err_set(err, ENOENT, "there is no ref %s", name);
-	if (!id) {
-		key = ref_key(name);
-		cas_batch_remove(b, &key);
-		return 0;
-	}
 	memcpy(next.name, name, strlen(name) + 1);
-	next.id = *id;
 	if (is_there)
 		next.previous = now.id;
-	put(b, &next);
+	if (id) {
+		next.id = *id;
+		cas_ref_put(b, &next);
+	} else {
+		key = ref_key(name);
+		cas_batch_remove(b, &key);
+	}
 	if (out)
 		*out = next;
 	return 0;

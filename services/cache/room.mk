@@ -23,6 +23,10 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/record.h \
 	%D%/ref.c \
 	%D%/ref.h \
+	%D%/ref_copy.c \
+	%D%/ref_copy.h \
+	%D%/repair.c \
+	%D%/repair.h \
 	%D%/snapshot.c \
 	%D%/snapshot.h \
 	%D%/stat.c \

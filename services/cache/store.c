@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#include "cache/ref_copy.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
@@ -161,6 +162,8 @@ static int see_foreign(void *priv, int dirfd, const char *name)
 
 	if (strcmp(name, "lost+found") == 0 || strcmp(name, "LOCK") == 0)
 		return 0;
+	if (strcmp(name, "refs") == 0) /* made after FORMAT */
+		return saw_content(f, dirfd, name);
 	if (!is_own_name(name))
 		return orch_err_set(f->err, ORCH_EFORMAT,
 		    "it is not an orch store: it has no FORMAT, but holds %s", name);
@@ -253,15 +256,73 @@ static int missing_format(struct cas_store *s, struct orch_err *err)
 	return r < 0 ? r : orch_err_set(err, ENOENT, "there is no store");
 }
 
+static bool has_database(struct cas_store *s)
+{
+	orch_auto(free) char *current = orch_path_join(s->db_name, "CURRENT");
+
+	return current && faccessat(s->root_fd, current, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int cas_store_has_content(struct cas_store *s, struct orch_err *err)
+{
+	static const char *const all[] = {"layers", "packs", "objects"};
+	struct find_foreign f = {.err = err};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(all); i++)
+		r = cas_dir_each(s->root_fd, all[i], saw_content, &f, err);
+	return r < 0 ? r : f.has_content;
+}
+
+static bool is_repaired(const struct cas_store *s)
+{
+	return strcmp(s->db_name, CAS_DB_NAME) != 0;
+}
+
+/* RocksDB would wait for the other end of a pipe, and follow a link. Its own folders are two. */
+static int see_db_file(void *priv, int dirfd, const char *name)
+{
+	struct orch_err *err = priv;
+	struct stat st;
+
+	if (strcmp(name, "lost") == 0 || strcmp(name, "archive") == 0 ||
+	    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	return orch_err_set(
+	    err, ORCH_ECORRUPT, "database: " CAS_DB_NAME "/%s is not a regular file", name);
+}
+
+/* A database made anew would know nothing of what is there, and the layers would be swept. */
+static int check_database(struct cas_store *s, struct orch_err *err)
+{
+	struct stat st;
+	int r;
+
+	if (is_repaired(s))
+		return 0;
+	if (fstatat(s->root_fd, s->db_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			return orch_err_set(
+			    err, ORCH_ECORRUPT, "database: %s is not a folder", s->db_name);
+		r = cas_dir_each(s->root_fd, s->db_name, see_db_file, err, err);
+		if (r < 0)
+			return r;
+	}
+	r = has_database(s) ? 0 : cas_store_has_content(s, err);
+	return r > 0
+		   ? orch_err_set(err, ORCH_ECORRUPT, "database: %s/CURRENT is missing", s->db_name)
+		   : r;
+}
+
 /* From the copy in the database. */
 static int restore_format(struct cas_store *s, struct cas_format *out)
 {
-	orch_auto(free) char *path = orch_path_join(s->path, "db");
+	orch_auto(free) char *path = orch_path_join(s->path, s->db_name);
 	struct orch_err err = ORCH_ERR_INIT;
 	struct cas_db *db;
 	int r;
 
-	if (!path || faccessat(s->root_fd, "db/CURRENT", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!path || !has_database(s) || check_database(s, &err) < 0)
 		return -ENOENT;
 	r = cas_db_open(path, &db, &err);
 	if (r < 0)
@@ -319,22 +380,33 @@ static void remember_format(struct cas_store *s)
 		orch_log(ORCH_LOG_WARN, "cache", "format-not-copied", "error=%s", why.msg);
 }
 
+static int open_database(struct cas_store *s, struct orch_err *err)
+{
+	orch_auto(free) char *path = orch_path_join(s->path, s->db_name);
+	struct orch_err why = ORCH_ERR_INIT;
+	int r = path ? check_database(s, &why) : orch_err_set(&why, ENOMEM, "out of memory");
+
+	if (r == 0)
+		r = cas_db_open(path, &s->db, &why);
+	if (r == -ORCH_ECORRUPT)
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "%s; `orch-fsd --repair-database --store %s` makes it anew", why.msg, s->path);
+	return r < 0 ? orch_err_set(err, -r, "%s", why.msg) : 0;
+}
+
 static int open_content(struct cas_store *s, struct orch_err *err)
 {
 	struct clean c = {.err = err};
-	char *db_path = orch_path_join(s->path, "db");
-	int r;
+	int r = open_folders(s, err);
 
-	if (!db_path)
-		return orch_err_set(err, ENOMEM, "out of memory");
-	r = open_folders(s, err);
 	if (r == 0)
-		r = cas_db_open(db_path, &s->db, err);
-	free(db_path);
+		r = open_database(s, err);
 	if (r == 0)
 		r = view_packset_new(s->packs_fd, &s->packset, err);
 	if (r == 0)
 		remember_format(s);
+	if (r == 0 && !is_repaired(s))
+		cas_ref_copy_begin(s);
 	if (r == 0)
 		r = cas_counters_load(s, err);
 	if (r == 0)
@@ -363,20 +435,39 @@ static struct cas_store *store_new(const char *path)
 	return s;
 }
 
-int cas_store_open(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
+int cas_store_lock(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
 {
 	struct cas_store *s = store_new(path);
 	int r;
 
 	if (!s)
-		return orch_err_set(err, ENOMEM, "store %s: out of memory", path);
+		return orch_err_set(err, ENOMEM, "out of memory");
 	r = open_root(s, flags, err);
 	if (r == 0)
 		r = take_lock(s, err);
 	if (r == 0)
-		r = open_format(s, flags, err);
+		*out = s;
+	else
+		cas_store_close(s);
+	return r;
+}
+
+int cas_store_fill(struct cas_store *s, unsigned flags, const char *db, struct orch_err *err)
+{
+	int r;
+
+	snprintf(s->db_name, sizeof(s->db_name), "%s", db);
+	r = open_format(s, flags, err);
+	return r == 0 ? open_content(s, err) : r;
+}
+
+int cas_store_open(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
+{
+	struct cas_store *s = NULL;
+	int r = cas_store_lock(path, flags, &s, err);
+
 	if (r == 0)
-		r = open_content(s, err);
+		r = cas_store_fill(s, flags, CAS_DB_NAME, err);
 	if (r < 0) {
 		cas_store_close(s);
 		orch_err_wrap(err, "store %s", path);

@@ -17,6 +17,8 @@ struct cas_counters { /* meta record "counters" */
 	uint64_t objects, object_bytes;
 };
 
+#define CAS_DB_NAME "db"
+
 struct cas_store {
 	char *path;
 	char id[CAS_STORE_ID_HEX + 1];
@@ -24,6 +26,7 @@ struct cas_store {
 	int root_fd, lock_fd, objects_fd, packs_fd, layers_fd, scan_fd, tmp_fd;
 	struct view_packset *packset;
 	struct cas_db *db;
+	char db_name[40]; /* its folder below the store's: CAS_DB_NAME but for a repair */
 
 	/* Taken in this order when both are needed; held over database writes, never over a call
 	 * out of this room. */
@@ -34,6 +37,9 @@ struct cas_store {
 	struct cas_counters counters;
 	atomic_uint publishing; /* publishes between their first rename and their commit */
 	atomic_bool unrecorded; /* tmp/ holds objects for cas_publish_retry */
+	/* The copy of refs (ref_copy.h); change_lock. */
+	bool refs_copied; /* else it is to be written anew */
+	size_t refs_bytes, refs_appended;
 	uint64_t layer_next, layer_limit; /* numbers that are reserved in the database */
 	uint64_t *pins; /* layers that are read, one entry a reader; change_lock */
 	size_t pin_count;
@@ -49,6 +55,17 @@ static inline void cas_step(const struct cas_store *s, const char *name)
 	if (s->step)
 		s->step(s->step_priv, name);
 }
+
+/* store.c: the two steps of opening. */
+/* The folder is looked at and locked. *out is for cas_store_fill, and then for cas_store_close. */
+int cas_store_lock(const char *path, unsigned flags, struct cas_store **out, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+/* FORMAT, folders, the database in the folder `db` below the store's. Another one than CAS_DB_NAME may be
+ * empty, and the copy of refs is left as it is. */
+int cas_store_fill(struct cas_store *s, unsigned flags, const char *db, struct orch_err *err)
+    ORCH_NONNULL(1, 3) ORCH_WUR;
+/* Whether anything was ever put into it. 1, 0 or -errno. */
+int cas_store_has_content(struct cas_store *s, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 /* store_format.c: the file FORMAT. */
 struct cas_format {
@@ -83,10 +100,12 @@ void cas_counters_put(struct cas_batch *b, const struct cas_counters *c);
 int cas_object_place(struct cas_store *s, int dirfd, const char *name,
     const struct orch_digest *digest, bool *out_made, struct orch_err *err) ORCH_WUR;
 
-/* ref.c, change_lock is held: checks expect and puts the change into b. id NULL: removes. */
+/* ref.c, change_lock is held: checks expect and puts the change into b. id NULL: removes. *out
+ * (may be NULL): the ref as it will be; removed: its id is null. */
 int cas_ref_change(struct cas_store *s, struct cas_batch *b, const char *name,
     const struct orch_digest *id, const struct cas_expect *expect, struct cas_ref *out,
     struct orch_err *err) ORCH_WUR;
+void cas_ref_put(struct cas_batch *b, const struct cas_ref *ref);
 int cas_ref_parse(
     const uint8_t *name, size_t name_len, const uint8_t *p, size_t n, struct cas_ref *out) ORCH_WUR;
 /* Only whether expect holds now. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cache/record.h"
+#include "cache/ref_copy.h"
 #include "cache/store_priv.h"
 #include "core/path.h"
 
@@ -164,7 +165,7 @@ static int apply_ref(struct cas_txn *t, struct change *c, struct cas_batch *b, s
 	int r;
 
 	if (c->kind == REF_REMOVE)
-		return cas_ref_change(t->s, b, c->name, NULL, &c->expect, NULL, err);
+		return cas_ref_change(t->s, b, c->name, NULL, &c->expect, &c->made, err);
 	r = cas_snapshot_known(t->s, &c->id, err);
 	if (r < 0)
 		return r;
@@ -210,6 +211,14 @@ static int apply_all(struct cas_txn *t, struct cas_batch *b, struct orch_err *er
 	return r;
 }
 
+/* change_lock is held. */
+static void note_refs(struct cas_txn *t)
+{
+	for (struct change *c = t->first; c; c = c->next)
+		if (c->kind == REF_SET || c->kind == REF_REMOVE)
+			cas_ref_copy_note(t->s, &c->made);
+}
+
 static void hand_out(struct cas_txn *t)
 {
 	for (struct change *c = t->first; c; c = c->next)
@@ -234,6 +243,8 @@ int cas_txn_commit(struct cas_txn *t, struct orch_err *err)
 	r = apply_all(t, b, err);
 	if (r == 0)
 		r = cas_db_commit(t->s->db, b, err);
+	if (r == 0)
+		note_refs(t);
 	pthread_mutex_unlock(&t->s->change_lock);
 	cas_batch_free(b);
 	if (r == 0)

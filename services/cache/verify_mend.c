@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cache/layer.h"
+#include "cache/ref_copy.h"
 #include "cache/snapshot.h"
 #include "cache/verify_priv.h"
 #include "core/clock.h"
@@ -64,6 +65,29 @@ static bool remove_record(struct verify *v, const struct cas_db_item *item)
 	return mended;
 }
 
+/* From the copy; what that does not have is lost, and the ref can be set again. */
+static bool mend_ref(struct verify *v, const struct cas_db_item *item)
+{
+	struct cas_batch *b = cas_batch_new();
+	struct cas_ref ref;
+	bool mended = false;
+
+	if (b && item->key_len < sizeof(ref.name)) {
+		char name[sizeof(ref.name)];
+
+		memcpy(name, item->key, item->key_len);
+		name[item->key_len] = '\0';
+		pthread_mutex_lock(&v->s->change_lock);
+		if (cas_ref_copy_get(v->s, name, &ref) == 0) {
+			cas_ref_put(b, &ref);
+			mended = commit(v, b);
+		}
+		pthread_mutex_unlock(&v->s->change_lock);
+	}
+	cas_batch_free(b);
+	return mended || remove_record(v, item);
+}
+
 /* Each is known otherwise: the count of commits is part of every commit. */
 static bool mend_meta(struct verify *v, const struct cas_db_item *item)
 {
@@ -94,7 +118,8 @@ bool verify_mend_record(struct verify *v, const struct cas_db_item *item)
 	switch (item->kind) {
 	case CAS_KIND_META:
 		return mend_meta(v, item);
-	case CAS_KIND_REF:    /* what it pointed to is lost: it can be set again */
+	case CAS_KIND_REF:
+		return mend_ref(v, item);
 	case CAS_KIND_OBJECT: /* where there is the object, its record was mended before */
 		return remove_record(v, item);
 	case CAS_KIND_SNAPSHOT:

@@ -9,13 +9,14 @@ there. What can't be read must be in `hurts`. Nothing crashes and nothing hangs.
 its kind (`told`), --repair leaves what is in `left`, a second one finds nothing new, and importing the same sources
 again heals what was imported.
 
-ORCH_TEST_CORRUPTION=N tries each damage at N places (1).
+ORCH_TEST_CORRUPTION=N tries each damage at N places (1); ORCH_TEST_CELL=PATTERN only cells with such a name.
 """
 import fnmatch
 import random
 from orchtest import *
 
 PLACES = int(os.environ.get("ORCH_TEST_CORRUPTION", "1"))
+ONLY = os.environ.get("ORCH_TEST_CELL", "*")
 TOOL = os.path.join(BUILD, "tests/crash/db-tool")
 WORKSPACES = ("w1", "f1", "w2", "w3")
 ALL = ("w1/*", "f1/*", "w2/*", "w3/*")
@@ -98,6 +99,7 @@ class World:
         self.imports = (("main", self.sources[0]), ("second", t.path("changed")), ("third", self.sources[1]))
         with self.daemon() as d:
             self.make(d)
+        self.t.run([TOOL, self.store + "/db", "list"])  # it moves the records out of the log, into a table
         with self.daemon() as d:  # as it is after a remount
             self.mount(d)
             self.before = {w: look(d.mounts + "/" + w) for w in WORKSPACES}
@@ -215,7 +217,7 @@ def obj(content):
 
 class Cell:
     def __init__(self, thing, how, damage, hurts=(), told=None, left=(), healed=(), start=None, either=False,
-                 rotten=(), lost=(), live=False, remount=False, ignore=()):
+                 rotten=(), lost=(), live=False, remount=False, ignore=(), anew=None, refs_lost=False):
         self.name = "%s %s%s" % (thing, how, ", live" if live else "")
         self.damage = damage          # damage(world, rnd)
         self.hurts = hurts            # what may be unreadable afterwards
@@ -229,6 +231,8 @@ class Cell:
         self.live = live              # damaged under a running keeper and mounted workspaces
         self.remount = remount        # and all is there after an unmount
         self.ignore = ignore          # kinds that verify may tell or not: it is mended by itself
+        self.refs_lost = refs_lost
+        self.anew = anew              # the database is made anew, and that says this; then all is there
 
 
 def run_cell(w, cell, seed):
@@ -248,14 +252,31 @@ def run_cell(w, cell, seed):
         except Failure as e:
             d.process = None
             w.t.ok(cell.start and re.search(cell.start, str(e)), "%s: does not start: %s" % (cell.name, e))
-            return
-        w.t.ok(not cell.start or cell.either, "%s: it started" % cell.name)
+            if cell.anew is None:
+                return
+            make_anew(w, d, cell, str(e))
+        else:
+            w.t.ok(not cell.start or cell.either, "%s: it started" % cell.name)
     use(w, d, cell)
     if cell.remount:
         remount(w, d, cell)
-    if not cell.either:
-        mend(w, d, cell)
+    if cell.anew is not None:
+        refs = {x["name"]: x["id"] for x in d.http("GET", "/v1/refs").json()["refs"]}
+        w.t.eq(refs, {} if cell.refs_lost else w.refs, cell.name + ": refs")
+    mend(w, d, cell)
     w.t.eq(d.stop(), 0, cell.name)
+
+
+def make_anew(w, d, cell, error):
+    """By the command that the error names; the old database is kept."""
+    w.t.ok("`orch-fsd --repair-database --store %s`" % w.store in error, "%s: no way out: %s" % (cell.name, error))
+    had = sorted(os.listdir(w.store + "/db")) if os.path.isdir(w.store + "/db") else None
+    out = w.t.run([program("orch-fsd"), "--repair-database", "--store", w.store, "--mounts", d.mounts]).stdout
+    w.t.ok(re.search(cell.anew, out, re.M), "%s: it says %s" % (cell.name, out))
+    w.t.eq([] if re.search("^ref.* lost", out, re.M) is None else ["refs"], ["refs"] if cell.refs_lost else [], "%s: %s" % (cell.name, out))
+    if had is not None:
+        w.t.eq(sorted(os.listdir(w.store + "/quarantine/db-1")), had, cell.name + ": the old one")
+    d.start()
 
 
 def bad_of(d, repair=False):
@@ -355,6 +376,8 @@ def run_cells(t, cells):
     w = World(t)
     problems = []
     for cell in cells(w):
+        if not fnmatch.fnmatch(cell.name, ONLY):
+            continue
         for seed in range(PLACES):
             try:
                 run_cell(w, cell, seed)
@@ -488,18 +511,39 @@ def record_cells(w):
     yield from each("the next number of a layer", key("m", "layer"), None)
     yield from each("the copy of FORMAT", key("m", "format"), None, told=None)
     yield Cell("the count of commits", "flipped", lambda w, r: db(w, "flip", key("m", "commits"), "200"))
-    yield Cell("the count of commits", "removed", lambda w, r: db(w, "remove", key("m", "commits")), start="changes are lost")
+    yield Cell("the count of commits", "removed", lambda w, r: db(w, "remove", key("m", "commits")), start="changes are lost",
+               anew="")
 
 
 def database_cells(w):
-    """RocksDB's own files: the keeper says what is wrong and does not start, or nothing is missing."""
-    for name in ("CURRENT", "MANIFEST-*", "*.sst", "*.log", "IDENTITY", "OPTIONS-*", "COMMITS"):
-        for how in ("flipped", "cut to nothing", "cut in half", "made zeros", "removed"):
-            def damage(w, r, name=name, f=FILE_DAMAGES[how]):
-                for p in sorted(x for x in os.listdir(w.store + "/db") if fnmatch.fnmatch(x, name)):
-                    if os.stat(w.store + "/db/" + p).st_size:
-                        f(w.store + "/db/" + p, r)
-            yield Cell("db/%s" % name, how, damage, start="database: ", either=True)
+    """RocksDB's own files: nothing is missing, or the keeper does not start and says how to make a new one, of
+    which nothing is missing."""
+    def each(w, pattern):
+        found = [w.store + "/db/" + n for n in sorted(os.listdir(w.store + "/db")) if re.fullmatch(pattern, n)]
+        w.t.ok(any(os.stat(p).st_size for p in found), "no %s to damage" % pattern)
+        return [p for p in found if os.stat(p).st_size]
+
+    def damage(pattern, how):
+        return lambda w, r: [FILE_DAMAGES[how](p, r) for p in each(w, pattern)] and None
+
+    for pattern in ("CURRENT", "MANIFEST-[0-9]+", "[0-9]+\\.sst", "[0-9]+\\.log", "IDENTITY", "OPTIONS-[0-9]+", "COMMITS"):
+        # which of them is no file makes no difference to the keeper
+        for how in FILE_DAMAGES if pattern in ("CURRENT", "COMMITS") else ("flipped", "cut to nothing", "cut in half", "made zeros", "removed"):
+            yield Cell("db/%s" % pattern, how, damage(pattern, how), start="database: ", either=True, anew="")
+    for how in ("removed", "a folder", "a fifo"):
+        yield Cell("db", how, lambda w, r, f=how: shutil.rmtree(w.store + "/db") if f == "removed" else FILE_DAMAGES[f](w.store + "/db", r),
+                   start="database: ", anew="^workspace w1: it was made again")
+
+    def all_of_it(w, r, copy=True):
+        shutil.rmtree(w.store + "/db")
+        if not copy:
+            os.unlink(w.store + "/refs")
+
+    yield Cell("db and the copy of refs", "removed", lambda w, r: all_of_it(w, r, False), start="database: ",
+               anew="^refs: there is no copy", refs_lost=True)
+    for how in ("flipped", "cut to nothing", "cut in half", "cut by a byte", "made zeros", "removed", "made longer", "a link", "a fifo"):
+        yield Cell("the copy of refs", how, lambda w, r, f=FILE_DAMAGES[how]: f(w.store + "/refs", r), anew="")
+    yield Cell("the copy of refs", "a folder", lambda w, r: FILE_DAMAGES["a folder"](w.store + "/refs", r), anew="")
 
 
 def other_cells(w):
