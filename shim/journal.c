@@ -6,33 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/json.h"
+#include "core/path.h"
 #include "shim/journal_text.h"
 
 struct shim_journal {
 	int dir, fd;
 	char *name;  /* of the file */
 	size_t left; /* resources not struck out */
+	uint64_t sum;
 };
 
-static int write_line(int fd, const struct orch_json *o, struct orch_err *err)
+static int write_line(struct shim_journal *j, const struct orch_json *o, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
-	int r = orch_json_format(o, 0, &b);
+	int r = shim_run_line(&b, o, &j->sum);
 
 	if (r == 0)
-		r = orch_buf_add_str(&b, "\n");
+		r = orch_fd_write_all(j->fd, b.data, b.len);
 	if (r == 0)
-		r = orch_fd_write_all(fd, b.data, b.len);
-	if (r == 0)
-		r = orch_fd_sync(fd);
+		r = orch_fd_sync(j->fd);
 	return r < 0 ? orch_err_sys(err, -r, "write the run's journal") : 0;
 }
 
-static int write_head(int fd, const char *run, const char *socket_path, struct orch_err *err)
+static int write_head(
+    struct shim_journal *j, const char *run, const char *socket_path, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *o = orch_json_object();
 	struct orch_proc_id id = {0};
@@ -50,7 +52,7 @@ static int write_head(int fd, const char *run, const char *socket_path, struct o
 	    orch_json_set_bytes(o, "socket", socket_path, strlen(socket_path)) < 0 ||
 	    orch_json_set_str(o, "time", now) < 0)
 		return orch_err_sys(err, ENOMEM, "write the run's journal");
-	return write_line(fd, o, err);
+	return write_line(j, o, err);
 }
 
 /* Locked before it has its name, so that nobody takes it for a dead owner's. */
@@ -69,7 +71,7 @@ static int create_file(
 	j->fd = openat(j->dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (j->fd < 0 || flock(j->fd, LOCK_EX | LOCK_NB) < 0)
 		return orch_err_sys(err, errno, "begin the run's journal %s", temporary);
-	r = write_head(j->fd, run, socket_path, err);
+	r = write_head(j, run, socket_path, err);
 	if (r == 0 && renameat(j->dir, temporary, j->dir, j->name) < 0)
 		r = orch_err_sys(err, errno, "begin the run's journal %s", j->name);
 	if (r == 0 && (r = orch_fd_sync(j->dir)) < 0)
@@ -109,7 +111,7 @@ static int write_event(struct shim_journal *j, const char *event, const char *ki
 	if (!o || orch_json_set_str(o, event, kind) < 0 ||
 	    orch_json_set_bytes(o, "name", name, strlen(name)) < 0)
 		return orch_err_sys(err, ENOMEM, "write the run's journal");
-	return write_line(j->fd, o, err);
+	return write_line(j, o, err);
 }
 
 int shim_journal_make(
@@ -164,7 +166,9 @@ static bool owner_lives(const struct shim_run *run)
 struct recovery {
 	bool dry_run;
 	int (*undo)(void *priv, const struct shim_leftover *what);
+	void (*damaged)(void *priv, const char *file, const char *why);
 	void *priv;
+	const char *folder;
 };
 
 static int undo_run(const struct recovery *rec, const struct shim_run *run, bool *out_all)
@@ -188,23 +192,51 @@ static int undo_run(const struct recovery *rec, const struct shim_run *run, bool
 	return count;
 }
 
-static int recover_one(int dir, const char *name, const struct recovery *rec)
+static int is_damaged(const struct recovery *rec, const char *name, const char *why)
 {
-	orch_auto(fd) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct shim_run run = {.id = NULL};
-	struct stat st;
-	bool all = false;
-	int count = 0;
+	orch_auto(free) char *path = orch_path_join(rec->folder, name);
 
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
-		return 0;
-	if (read_run(fd, &run) == 0 && !owner_lives(&run)) {
+	rec->damaged(rec->priv, path ? path : name, why);
+	return 1;
+}
+
+static int recover_read(int dir, int fd, const char *name, const struct recovery *rec)
+{
+	struct shim_run run = {.id = NULL};
+	bool all = false;
+	int r = read_run(fd, &run), count = 0;
+
+	if (r == -ORCH_ECORRUPT && !(run.id && owner_lives(&run)))
+		count = is_damaged(rec, name, "a line is not as it was written");
+	else if (r == -EINVAL)
+		count = is_damaged(rec, name, "nothing in it says whose it is");
+	else if (r < 0 && r != -ORCH_ECORRUPT)
+		count = is_damaged(rec, name, strerrordesc_np(-r));
+	else if (r == 0 && !owner_lives(&run)) {
 		count = undo_run(rec, &run, &all);
 		if (all && !rec->dry_run)
 			unlinkat(dir, name, 0);
 	}
 	shim_run_fini(&run);
 	return count;
+}
+
+static int recover_one(int dir, const char *name, const struct recovery *rec)
+{
+	/* a pipe must not be waited for */
+	orch_auto(fd) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT) /* its owner has ended */
+		return 0;
+	if (fd < 0)
+		return is_damaged(
+		    rec, name, errno == ELOOP ? "it is a symbolic link" : strerrordesc_np(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return is_damaged(rec, name, "it is not a regular file");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return 0;
+	return recover_read(dir, fd, name, rec);
 }
 
 static bool is_journal(const char *name)
@@ -228,9 +260,12 @@ static void remove_unnamed(int dir, const char *name)
 }
 
 int shim_journal_recover(const char *folder, bool dry_run,
-    int (*undo)(void *priv, const struct shim_leftover *what), void *priv, struct orch_err *err)
+    int (*undo)(void *priv, const struct shim_leftover *what),
+    void (*damaged)(void *priv, const char *file, const char *why), void *priv,
+    struct orch_err *err)
 {
-	const struct recovery rec = {.dry_run = dry_run, .undo = undo, .priv = priv};
+	const struct recovery rec = {
+	    .dry_run = dry_run, .undo = undo, .damaged = damaged, .priv = priv, .folder = folder};
 	DIR *d = opendir(folder);
 	const struct dirent *e;
 	int count = 0;

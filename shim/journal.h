@@ -1,6 +1,6 @@
 /*
  * The journal of a run: every resource is written down, durably, before it is made, and struck out
- * when it is gone. It is a file <folder>/<run>.run of JSON lines that its owner holds locked; when the
+ * when it is gone. It is a file <folder>/<run>.run of JSON lines, each with a checksum, that its owner holds locked; when the
  * owner is dead, whoever comes next undoes what is left, last made first. Not thread-safe.
  */
 #ifndef ORCH_SHIM_JOURNAL_H
@@ -31,10 +31,13 @@ struct shim_leftover {
 
 /*
  * Calls undo for each resource of each run whose owner is dead; 0 strikes it out. With dry_run nothing
- * is changed. Returns how many resources were left over. Journals that others are undoing are skipped.
+ * is changed. Returns how many resources were left over, damaged journals included. Journals that
+ * others are undoing are skipped. One that can't be read, or was damaged, is told (file: its path) and
+ * left as it is: nothing that it seems to name is touched.
  */
 int shim_journal_recover(const char *folder, bool dry_run,
-    int (*undo)(void *priv, const struct shim_leftover *what), void *priv, struct orch_err *err)
-    ORCH_NONNULL(1, 3) ORCH_WUR;
+    int (*undo)(void *priv, const struct shim_leftover *what),
+    void (*damaged)(void *priv, const char *file, const char *why), void *priv,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 
 #endif

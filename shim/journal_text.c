@@ -1,9 +1,11 @@
 #include "shim/journal_text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/hash.h"
 #include "core/json.h"
 
 void shim_run_fini(struct shim_run *run)
@@ -58,16 +60,50 @@ static int read_event(struct shim_run *run, const struct orch_json *o)
 	return 0;
 }
 
+#define SUM_HEX 16
+
+int shim_run_line(struct orch_buf *out, const struct orch_json *o, uint64_t *sum)
+{
+	size_t at = out->len;
+	uint64_t now;
+	int r = orch_json_format(o, 0, out);
+
+	if (r < 0)
+		return r;
+	now = orch_xxh64(out->data + at, out->len - at, *sum);
+	r = orch_buf_printf(out, " %016" PRIx64 "\n", now);
+	if (r == 0)
+		*sum = now;
+	return r;
+}
+
+/* The length of its object, or -ORCH_ECORRUPT. */
+static ptrdiff_t check_line(const char *line, size_t len, uint64_t *sum)
+{
+	char text[SUM_HEX + 2];
+
+	if (len < sizeof(text))
+		return -ORCH_ECORRUPT;
+	len -= SUM_HEX + 1;
+	*sum = orch_xxh64(line, len, *sum);
+	snprintf(text, sizeof(text), " %016" PRIx64, *sum);
+	return memcmp(text, line + len, SUM_HEX + 1) == 0 ? (ptrdiff_t)len : -ORCH_ECORRUPT;
+}
+
 int shim_run_parse(const char *text, size_t len, struct shim_run *out)
 {
 	const char *end = text + len, *nl;
+	uint64_t sum = 0;
 	int r = 0;
 
 	*out = (struct shim_run){.kinds = ORCH_STRV_INIT, .names = ORCH_STRV_INIT};
 	for (; r == 0 && (nl = memchr(text, '\n', (size_t)(end - text))); text = nl + 1) {
 		orch_auto(json) struct orch_json *o = NULL;
+		ptrdiff_t n = check_line(text, (size_t)(nl - text), &sum);
 
-		if (orch_json_parse(text, (size_t)(nl - text), &o, NULL) < 0)
+		if (n < 0)
+			return -ORCH_ECORRUPT;
+		if (orch_json_parse(text, (size_t)n, &o, NULL) < 0)
 			continue;
 		r = out->id ? read_event(out, o) : read_head(out, o);
 	}

@@ -55,6 +55,15 @@ static int undo_one(void *priv, const struct shim_leftover *what)
 	return r;
 }
 
+static void tell_damaged(void *priv, const char *file, const char *why)
+{
+	(void)priv;
+	shim_say(SHIM_SAY_WARN,
+	    "the journal of a run, %s, can't be trusted: %s. What that run left, if anything, is "
+	    "not removed: look at it, then remove the journal",
+	    file, why);
+}
+
 int shim_leftovers_undo(struct shim_cli *cli, bool dry_run)
 {
 	struct undo u = {.cli = cli, .dry_run = dry_run};
@@ -65,7 +74,7 @@ int shim_leftovers_undo(struct shim_cli *cli, bool dry_run)
 	if (r == 0 && !(u.tasks = orch_path_join(folder, "tasks")))
 		r = orch_err_sys(&err, ENOMEM, "look for what killed runs left");
 	if (r == 0)
-		r = shim_journal_recover(folder, dry_run, undo_one, &u, &err);
+		r = shim_journal_recover(folder, dry_run, undo_one, tell_damaged, &u, &err);
 	if (r < 0)
 		shim_say(SHIM_SAY_WARN, "%s", err.msg);
 	free(u.tasks);

@@ -125,6 +125,45 @@ def gc_removes_it_too(t):
     t.eq(left, [])
 
 
+@test(needs="fuse sandbox", timeout=180)
+def a_damaged_journal_is_told_and_nothing_of_it_is_touched(t):
+    b = Builds(t)
+    runs = b.env["ORCH_SOCKET"] + ".runs"
+
+    def killed():
+        before = set(os.listdir(runs)) if os.path.isdir(runs) else set()
+        q = b.start(script="echo run; sleep 30")
+        b.until(q, "running the command")
+        q.kill()
+        q.wait(20)
+        q.stderr.close()
+        return next(n for n in os.listdir(runs) if n.endswith(".run") and n not in before)[:-len(".run")]
+
+    def workspaces():
+        return {x["name"] for x in json.loads(b.shim("workspace", "list", "--json").stdout)["workspaces"]}
+
+    hurt = killed()
+    mine = workspaces()
+    t.eq(len(mine), 1)
+    path = "%s/%s.run" % (runs, hurt)
+    text = open(path).read()
+    with open(path, "w") as f:  # as if it had made something else
+        f.write(text.replace(next(iter(mine)), "precious"))
+    b.shim("workspace", "create", "precious", "--from", json.loads(b.shim("snapshot", "list", "--json").stdout)["snapshots"][0]["id"])
+    other = killed()  # this build meets it, too
+    said = b.shim("gc").stderr
+    t.match(said, "the journal of a run, .*%s.run, can't be trusted" % hurt)
+    t.match(said, "removing workspace run-.* of run %s" % other)
+    t.ok("removing workspace precious" not in said, said)
+    t.eq(workspaces(), mine | {"precious"})
+    t.ok("no killed run" not in b.shim("gc").stderr, "a damaged journal is something left")
+    with open(path, "w") as f:
+        f.write(text)
+    b.shim("workspace", "drop", "precious")
+    b.shim("gc")
+    b.is_clean()
+
+
 def open_cmdline(pid):
     with contextlib.suppress(OSError):
         return open("/proc/%s/cmdline" % pid, "rb").read()
