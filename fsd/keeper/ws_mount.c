@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,10 +38,25 @@ uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d)
 	return orch_deadline_in_ms(usual > LONG_MS ? usual : LONG_MS);
 }
 
+/* Somebody took the file away, or put another in its place: the process can't be reached any more. */
+static bool socket_is_lost(const struct fsd_ws_record *rec)
+{
+	struct stat st;
+
+	return lstat(rec->control, &st) < 0 ? errno == ENOENT : !S_ISSOCK(st.st_mode);
+}
+
 int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
     struct fsd_mount_client **out, struct orch_err *err)
 {
-	return fsd_mount_client_open(rec->control, fsd_ws_deadline(d), out, err);
+	int rc = fsd_mount_client_open(rec->control, fsd_ws_deadline(d), out, err);
+
+	if (rc == 0 || !socket_is_lost(rec) || orch_proc_id_alive(&rec->process) != 1)
+		return rc;
+	return orch_err_set(err, ECONNREFUSED,
+	    "the socket of its mount process (pid %d), %s, was removed or replaced; the mount goes "
+	    "on, and `umount %s` ends it, then the workspace can be mounted again",
+	    rec->process.pid, rec->control, rec->path);
 }
 
 int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err)

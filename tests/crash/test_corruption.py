@@ -626,6 +626,59 @@ def other_files(t):
     run_cells(t, other_cells)
 
 
+SOCKET_DAMAGES = {
+    "removed": lambda p: None,
+    "a file": lambda p: put(p, ""),
+    "a folder": os.mkdir,
+    "a fifo": os.mkfifo,
+    "a link": lambda p: os.symlink("/etc/hostname", p),
+}
+
+
+@test(needs="fuse root", timeout=300)
+def sockets_of_living_mounts(t):
+    """The mount goes on, the workspace is shown with an error that says what to do, others are as ever."""
+    d = t.daemon()
+    d.allow_errors(".")
+    d.start()
+    d.shim("snapshot", "import", t.tree({"a": "base\n"}), "--ref", "main")
+    other = d.shim("workspace", "create", "other", "--from", "main").stdout.strip()
+    sockets = os.path.dirname(d.socket) + "/m"
+    for how, make in SOCKET_DAMAGES.items():
+        for again in (False, True):  # met by a keeper that has started anew
+            name = "w-%s-%d" % (how.replace(" ", "-"), again)
+            before = set(os.listdir(sockets))
+            m = d.shim("workspace", "create", name, "--from", "main").stdout.strip()
+            put(m + "/mine", "x")
+            path = "%s/%s" % (sockets, (set(os.listdir(sockets)) - before).pop())
+            os.unlink(path)
+            make(path)
+            if again:
+                with open(m + "/mine"):  # in use: it outlives the keeper
+                    d.restart()
+            error = d.http("GET", "/v1/workspaces/" + name).json().get("error", "")
+            t.ok("`umount %s`" % m in error, "%s: it is shown with '%s'" % (name, error))
+            for verb in (("fork", name, name + "-f"), ("commit", name, "--ref", "x"), ("umount", name)):
+                r = d.shim("workspace", *verb, status=None)
+                t.ok(r.status == 3 and "`umount %s`" % m in r.stderr, "%s %s: %d %s" % (name, verb, r.status, r.stderr))
+            put(m + "/more", "y")
+            t.eq(open(m + "/a").read() + open(m + "/mine").read(), "base\nx", name)
+            if again:
+                d.shim("workspace", "mount", "other")
+            put(other + "/" + name, name)
+            d.shim("workspace", "fork", "other", name + "-o")
+            t.run(["umount", m])
+            wait_until(lambda: d.http("GET", "/v1/workspaces/" + name).json()["state"] == "created")
+            if how == "a folder":
+                os.rmdir(path) if os.path.isdir(path) else None
+            d.shim("workspace", "mount", name)
+            t.eq(open(m + "/mine").read() + open(m + "/more").read(), "xy", name)
+            d.shim("workspace", "drop", name)
+            d.shim("workspace", "drop", name + "-o")
+    t.eq(bad_of(d), [])
+    t.eq(d.stop(), 0)
+
+
 @test(needs="fuse root", timeout=900)
 def under_living_mounts(t):
     run_cells(t, live_cells)
