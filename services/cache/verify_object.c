@@ -50,7 +50,9 @@ static int is_mended(struct found *f, const char *error)
 	bool repaired;
 
 	times[1] = orch_ns_timespec(view_object_mtime_ns(&f->object.digest));
-	repaired = f->v->spec->repair && fchmod(f->fd, 0444) == 0 && futimens(f->fd, times) == 0 &&
+	repaired = f->v->spec->repair &&
+		   (f->st.st_uid == geteuid() || fchown(f->fd, geteuid(), getegid()) == 0) &&
+		   fchmod(f->fd, 0444) == 0 && futimens(f->fd, times) == 0 &&
 		   orch_fd_sync(f->fd) == 0;
 	return verify_bad(f->v, CAS_BAD_OBJECT, f->path + 6, error, repaired);
 }
@@ -130,6 +132,8 @@ static int check_content(struct found *f)
 	f->object.size = bytes;
 	if (!orch_digest_eq(&digest, &f->object.digest))
 		r = is_wrong(f, "its SHA-256 is not its name");
+	else if (f->st.st_uid != geteuid()) /* who may make it writable, and write */
+		r = is_mended(f, "it belongs to another user");
 	else if ((f->st.st_mode & 07777) != 0444)
 		r = is_mended(f, "its mode is not 0444");
 	else if (!mtime_is_right(f))

@@ -421,6 +421,10 @@ def object_cells(w):
     yield Cell("a large object", "swapped", lambda w, r: swap(w.store + "/" + path, w.store + "/" + obj(random.Random(2).randbytes(200000))),
                hurts + tuple(h.replace("big", "other") for h in hurts), "^object ", left=("snapshot",))
     yield Cell("a large object", "of another mode", lambda w, r: os.chmod(w.store + "/" + path, 0o666), (), "^object .*mode")
+    yield Cell("a large object", "of another owner", lambda w, r: os.chown(w.store + "/" + path, 12345, 12345), (),
+               "^object .*another user")
+    yield Cell("a large object", "of another owner and mode", lambda w, r: os.chown(w.store + "/" + path, 12345, 0) or
+               os.chmod(w.store + "/" + path, 0o600), (), "^object .*another user")
     yield Cell("a large object", "touched", lambda w, r: os.utime(w.store + "/" + path), (), "^object .*mtime")
     small = obj(b"c\n")
     hurts = ("w1/d/e/c.txt", "f1/d/e/c.txt", "w2/d/e/c.txt")
