@@ -13,6 +13,7 @@ ORCH_TEST_CORRUPTION=N tries each damage at N places (1); ORCH_TEST_CELL=PATTERN
 """
 import fnmatch
 import random
+from faults import Faults
 from orchtest import *
 
 PLACES = int(os.environ.get("ORCH_TEST_CORRUPTION", "1"))
@@ -681,6 +682,77 @@ def sockets_of_living_mounts(t):
             d.shim("workspace", "drop", name + "-o")
     t.eq(bad_of(d), [])
     t.eq(d.stop(), 0)
+
+
+def all_names(store):
+    """What lies in the store, but what the keeper writes by itself."""
+    out = set()
+    for folder, _dirs, files in os.walk(store):
+        rel = os.path.relpath(folder, store)
+        if rel.split("/")[0] not in ("db", "tmp", "log"):
+            out |= {os.path.normpath(rel + "/" + f) for f in files}
+    return out
+
+
+@test(needs="fuse root faults", timeout=900)
+def disks_that_cant_read(t):
+    """
+    The n-th read fails with EIO, or it and each after it: the keeper's at a start and at a verify, the mount
+    process's at a mount, the worker's at an import. What fails says so; nothing is moved or removed for it; when the disk reads again all is as it was.
+    """
+    w = World(t)
+    names = all_names(w.store)
+    f = Faults(t)
+
+    def arm(program, n, on):
+        f.table[0:24] = program.encode().ljust(24, b"\0")
+        f.arm("read", n, on=on)
+
+    def mounted():
+        try:
+            return w.mount(d) == {} and all(os.listdir(d.mounts + "/" + n) for n in WORKSPACES)
+        except OSError:
+            return False
+
+    numbers = [1, 2, 3, 5, 8, 13, 21, 34, 55]
+    for n in numbers:
+        for on in (False, True):
+            what = "read %d%s fails" % (n, " and all later ones" if on else "")
+            d = w.t.daemon(store=w.store, env=f.env)
+            d.allow_errors(".")
+            arm("orch-fsd", n, on)
+            try:
+                d.start()
+            except Failure as e:
+                d.process = None
+                t.ok(re.search("Input/output error", str(e)), "%s: it does not start: %s" % (what, e))
+                f.disarm()
+                d.start()
+            t.eq(names - all_names(w.store), set(), what + ": gone after the start")
+            arm("orch-mount", n, on)
+            for name, why in w.mount(d).items():
+                t.ok("Input/output error" in why or "ended" in why, "%s: %s: %s" % (what, name, why))
+            f.disarm()
+            wait_until(mounted, what=what + ": the mounts")  # one whose channel broke is buried first
+            arm("orch-fsd", n, on)
+            r = d.http("POST", "/v1/store/verify", {})
+            f.disarm()
+            last = json.loads(r.body.strip().split(b"\n")[-1])
+            bad = last["result"]["bad"] if "result" in last else [last]
+            t.ok(all("Input/output error" in json.dumps(b) for b in bad), "%s: verify says %s" % (what, bad))
+            arm("orch-worker", n, on)
+            r = d.shim("snapshot", "import", w.sources[0], "--ref", "main", status=None)
+            f.disarm()
+            # pipes are read, too: what a worker says
+            t.ok(r.status == 0 or re.search("Input/output error|output could not be taken", r.stderr), "%s: import: %s" % (what, r.stderr))
+            bad, _failed = read_all(w, d, Cell("reads", "that fail", None))
+            t.eq(bad, [], what)
+            t.eq(key_of(bad_of(d)), [], what)
+            t.eq({x for x in names - all_names(w.store) if not x.startswith("packs/")}, set(), what + ": gone")
+            t.ok(not os.path.exists(w.store + "/quarantine"), what + ": something was put aside")
+            t.eq(d.stop(), 0, what)
+            end(w, d)
+            t._daemons.clear()
 
 
 @test(needs="fuse root", timeout=900)
