@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CHUNK_SLOTS 256
@@ -52,6 +53,13 @@ static void pass_on(int sig, const siginfo_t *info)
 		raise(sig);
 }
 
+/* The call itself: mmap() may not be called in a handler, and a thread sanitizer takes it for a write. */
+static bool map_zeros(void *page, int prot)
+{
+	return syscall(SYS_mmap, page, page_bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		   -1, 0L) != -1;
+}
+
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
@@ -67,8 +75,7 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 		atomic_store(&g->broken, true);
 		atomic_fetch_add(&hits, 1);
 	}
-	if (!g || mmap(page.addr, page_bytes, atomic_load(&g->prot),
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+	if (!g || !map_zeros(page.addr, atomic_load(&g->prot)))
 		pass_on(sig, info);
 	errno = saved;
 }
