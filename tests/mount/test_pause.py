@@ -143,7 +143,8 @@ def check(t, folder):
 def start_writers(t, d, mnt):
     p = t.start(["orch-shim", "workspace", "exec", "w", "--", PYTHON, "job.py", "write", "."],
                 env={"ORCH_SOCKET": d.socket}, stderr=subprocess.PIPE)
-    wait_until(lambda: p.poll() is not None or sum(x.startswith("ready.") for x in os.listdir(mnt)) == 6,
+    # a listing in pieces may show a name before and after its rename
+    wait_until(lambda: p.poll() is not None or sum(bool(re.fullmatch("ready[.][a-z]+", x)) for x in os.listdir(mnt)) == 6,
                timeout=60, what="all writers")
     t.eq(p.poll(), None, "the job ended")
     return p
