@@ -139,8 +139,8 @@ static int open_parts(struct fsd_daemon *d, bool background, struct orch_err *er
 	return rc < 0 ? rc : fsd_adopt(d, err);
 }
 
-/* listen_fd: -1, or one that was handed over. */
-static int serve(struct fsd_daemon *d, int listen_fd, struct orch_err *err)
+/* listen_fd: -1, or one that was handed over. Answers come last: nothing can fail behind them. */
+static int serve(struct fsd_daemon *d, int listen_fd, struct fsd_watch **out, struct orch_err *err)
 {
 	struct fsd_listen_spec spec = {.path = d->settings->socket, .group = d->settings->group};
 	struct fsd_http_config http = {
@@ -155,7 +155,9 @@ static int serve(struct fsd_daemon *d, int listen_fd, struct orch_err *err)
 	if (rc < 0)
 		return rc;
 	fsd_listen_look(d->settings->socket, &d->socket_file);
-	rc = fsd_http_start(&http, &d->http, err);
+	rc = fsd_watch_start(d, out, err);
+	if (rc == 0)
+		rc = fsd_http_start(&http, &d->http, err);
 	if (rc < 0)
 		orch_fd_close(http.listen_fd);
 	return rc;
@@ -256,12 +258,9 @@ static int run(struct fsd_daemon *d, int ready_fd, int signal_fd, int listen_fd,
 	int rc = open_parts(d, ready_fd >= 0, err);
 
 	if (rc == 0)
-		rc = serve(d, listen_fd, err);
-	if (rc == 0)
-		rc = fsd_watch_start(d, &watch, err);
+		rc = serve(d, listen_fd, &watch, err);
 	if (rc < 0) {
-		orch_fd_close(fsd_http_stop(d->http, 0));
-		d->http = NULL;
+		fsd_watch_stop(watch);
 		if (own_socket)
 			fsd_listen_remove(d->settings->socket, &d->socket_file);
 		return rc;
