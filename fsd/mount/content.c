@@ -170,7 +170,7 @@ static int insert(
 		orch_fd_close(fd);
 		return -ENOMEM;
 	}
-	*c = (struct mnt_content){.key = *k, .fd = fd, .refs = 1};
+	*c = (struct mnt_content){.key = *k, .is_private = k->layer != 0, .fd = fd, .refs = 1};
 	if (cc->backing.open) {
 		int n = cc->backing.open(cc->backing.priv, fd);
 

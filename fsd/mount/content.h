@@ -22,8 +22,9 @@ struct mnt_content_key {
 };
 
 struct mnt_content {
-	struct mnt_content_key key;
-	int fd;	     /* O_RDWR for private files */
+	struct mnt_content_key key; /* a seal changes it: read under the lock of the namespace */
+	bool is_private;	    /* not an object; never changes */
+	int fd;			    /* O_RDWR for private files */
 	int backing; /* the kernel's number for it; 0: not registered, read and written by us */
 	uint32_t refs;
 	bool gone; /* closed with the last reference: its file was removed, or its layer left */

@@ -538,7 +538,7 @@ int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
 
 	if (h) {
 		c = mnt_ns_handle_content(ns, h);
-		if (c->key.layer != 0 && (data_only ? fdatasync(c->fd) : fsync(c->fd)) < 0)
+		if (c->is_private && (data_only ? fdatasync(c->fd) : fsync(c->fd)) < 0)
 			r = -errno;
 		mnt_content_put(ns->config.contents, c);
 	}

@@ -490,7 +490,7 @@ static void op_write_buf(
 	out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
 	out.buf[0].fd = c->fd;
 	out.buf[0].pos = at;
-	n = c->key.layer != 0 ? fuse_buf_copy(&out, in, 0) : -EBADF;
+	n = c->is_private ? fuse_buf_copy(&out, in, 0) : -EBADF;
 	mnt_content_put(d->contents, c);
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
@@ -503,7 +503,7 @@ static void op_fallocate(
 {
 	struct mnt_door *d = door_of(req);
 	struct mnt_content *c = mnt_ns_handle_content(d->ns, handle_of(fi));
-	int r = c->key.layer == 0 ? EBADF : fallocate(c->fd, mode, at, len) < 0 ? errno : 0;
+	int r = !c->is_private ? EBADF : fallocate(c->fd, mode, at, len) < 0 ? errno : 0;
 
 	mnt_content_put(d->contents, c);
 	fuse_reply_err(req, r);
