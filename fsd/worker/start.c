@@ -25,8 +25,8 @@ __attribute__((no_sanitize("thread"))) static void on_cancel(int sig)
 /* Nobody with the same uid may read our memory or trace us. */
 static void hide(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	prctl(PR_SET_DUMPABLE, 1); /* the sanitizers look at themselves by ptrace */
+#ifdef __SANITIZE_ADDRESS__
+	prctl(PR_SET_DUMPABLE, 1); /* it looks for leaks by ptrace */
 #else
 	prctl(PR_SET_DUMPABLE, 0);
 #endif
