@@ -45,12 +45,16 @@ static int see_item(void *priv, const struct cas_db_item *item)
 	orch_auto(buf) struct orch_buf name = ORCH_BUF_INIT;
 	struct orch_err why = ORCH_ERR_INIT;
 	struct verify *v = priv;
+	int r;
 
 	if (item->kind == CAS_KIND_RECORD && v->spec->on_record &&
 	    memchr(item->key, 0, item->key_len))
 		return 0; /* see_kept */
-	if (decode(item, &why) == 0)
+	r = decode(item, &why);
+	if (r == 0)
 		return verify_done(v, 0);
+	if (r == -ENOMEM) /* ours is the lack, not the record's */
+		return verify_fail(v, r);
 	cas_db_name(item, &name);
 	return verify_bad(v, CAS_BAD_DATABASE, name.data ? (char *)name.data : "a record", why.msg,
 	    v->spec->repair && verify_mend_record(v, item));

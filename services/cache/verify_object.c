@@ -118,12 +118,22 @@ static int compare_record(struct found *f)
 	    f->v->spec->repair && put_record(f->v, &f->object, false) == 0);
 }
 
+/* What can't be read is read once more before it is called bad. */
+static int hash(struct found *f, struct orch_digest *out, uint64_t *out_bytes, struct orch_err *err)
+{
+	int r = -EIO;
+
+	for (int i = 0; i < 2 && r == -EIO; i++)
+		r = orch_hash_fd(f->fd, f->v->s->seed, out, &f->object.fingerprint, out_bytes, err);
+	return r;
+}
+
 static int check_content(struct found *f)
 {
 	struct orch_err why = ORCH_ERR_INIT;
 	struct orch_digest digest;
 	uint64_t bytes = 0;
-	int r = orch_hash_fd(f->fd, f->v->s->seed, &digest, &f->object.fingerprint, &bytes, &why);
+	int r = hash(f, &digest, &bytes, &why);
 
 	if (r == -EIO) /* out of the way, so that another copy can take its place */
 		return is_wrong(f, why.msg);

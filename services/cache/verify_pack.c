@@ -178,6 +178,8 @@ static int check_pack(struct verify *v, uint64_t number)
 
 	snprintf(o.name, sizeof(o.name), "%" PRIu64, number);
 	r = orch_map_open(v->s->packs_fd, o.name, &map, &why);
+	if (r == -EIO) /* once more before it is called bad */
+		r = orch_map_open(v->s->packs_fd, o.name, &map, &why);
 	if (r == -ENOENT)
 		return 0; /* merged meanwhile; the new one is checked by the next run */
 	if (r < 0)

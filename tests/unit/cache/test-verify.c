@@ -490,6 +490,48 @@ static void test_progress_and_cancel(void **state)
 	assert_int_equal(cas_verify(f->s, &spec, &done, NULL), -ECANCELED);
 }
 
+#ifdef ORCH_FAULT_INJECTION
+#include "core/fault.h"
+
+/* Objects and packs. */
+static unsigned files_in(struct fx *f)
+{
+	struct cas_stat st;
+
+	FX_OK(cas_stat(f->s, &st, NULL), NULL);
+	return (unsigned)(st.objects + st.packs);
+}
+
+/* A call that fails once says nothing about the store: a repair takes nothing away for it. */
+static void test_a_call_that_fails_once_is_no_damage(void **state)
+{
+	static const char *const kinds[] = {"read", "open", "mmap", "alloc"};
+	struct cas_verify_spec spec = {.repair = true, .threads = 1};
+	struct fx *f = *state;
+	unsigned before;
+
+	fx_publish(f, 3, 1, "main");
+	before = files_in(f);
+	for (size_t k = 0; k < ORCH_ARRAY_LEN(kinds); k++) {
+		for (unsigned n = 1; n < 3000; n++) {
+			struct cas_verified done;
+			char fault[64];
+			bool met;
+
+			snprintf(fault, sizeof(fault), "%s:%u", kinds[k], n);
+			assert_int_equal(orch_fault_set(fault), 0);
+			(void)!cas_verify(f->s, &spec, &done, NULL);
+			met = orch_fault_was_met();
+			assert_int_equal(orch_fault_set(NULL), 0);
+			if (!met)
+				break;
+			expect(f, false, 0, 0, NULL);
+			assert_int_equal(files_in(f), before);
+		}
+	}
+}
+#endif
+
 #define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 int main(void)
@@ -514,6 +556,9 @@ int main(void)
 	    T(test_format_is_mended),
 	    T(test_callback_ends_the_run),
 	    T(test_progress_and_cancel),
+#ifdef ORCH_FAULT_INJECTION
+	    T(test_a_call_that_fails_once_is_no_damage),
+#endif
 	};
 
 	return tap_run(tests);
