@@ -117,9 +117,12 @@ int shim_call(struct shim_cli *cli, const struct shim_call *call, struct orch_js
 	    .cancel_fd = cancel_fd_of(cli, call),
 	    .on_event = on_event,
 	    .priv = &copy,
+	    .out_status = call->out_status,
 	};
 	int r;
 
+	if (call->out_status)
+		*call->out_status = ORCH_HTTP_UNSENT;
 	if (!path)
 		return orch_err_sys(err, ENOMEM, "ask the daemon");
 	r = connect_once(cli, err);

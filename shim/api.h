@@ -21,6 +21,7 @@ struct shim_call {
 	/* Streams: lines that are no events; NULL: dropped. Negative cancels. */
 	int (*on_line)(void *priv, const struct orch_json *line);
 	void *priv;
+	long *out_status; /* as of orch_http_request; NULL: nobody asks */
 };
 
 /* Results as orch_http_request's. *out may be NULL. */

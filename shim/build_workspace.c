@@ -39,17 +39,23 @@ static int take_workspace(struct shim_build *b, const struct orch_json *w, struc
 	return 0;
 }
 
-/* Whether the daemon has said no, or was not heard to the end. */
-static bool is_definite(int r)
+/* What came of the request to make it. An answer may be lost for lack of memory, too. */
+static enum shim_made made_by(int r, long status)
 {
-	return r != -ECANCELED && r != -ETIMEDOUT && r != -ECONNRESET && r != -ORCH_ENODAEMON;
+	if (r == 0 || (status >= 200 && status < 300))
+		return SHIM_MADE;
+	return status == 0 ? SHIM_PERHAPS_MADE : SHIM_NOT_MADE;
 }
 
 static int create(struct shim_build *b, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
-	struct shim_call call = {
-	    .method = "POST", .path = "/v1/workspaces", .body = body, .patient = true};
+	long status;
+	struct shim_call call = {.method = "POST",
+	    .path = "/v1/workspaces",
+	    .body = body,
+	    .patient = true,
+	    .out_status = &status};
 	int r;
 
 	if (!body || orch_json_set_str(body, "name", b->workspace) < 0 ||
@@ -59,7 +65,7 @@ static int create(struct shim_build *b, struct orch_err *err)
 	if (r < 0)
 		return r;
 	r = shim_call(b->cli, &call, &answer, err);
-	b->made = r == 0 ? SHIM_MADE : is_definite(r) ? SHIM_NOT_MADE : SHIM_PERHAPS_MADE;
+	b->made = made_by(r, status);
 	if (r < 0) {
 		orch_err_wrap(err, "create workspace %s", b->workspace);
 		return r;

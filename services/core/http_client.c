@@ -292,9 +292,10 @@ static int exchange_run(struct orch_http_client *c, struct exchange *x, struct o
 	if (m != CURLM_OK)
 		return multi_failed(m, x->err);
 	r = transfer(c, x, &code);
-	if (r == 0 && code == CURLE_OK)
-		lib.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-	else if (r == 0)
+	lib.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (x->req->out_status)
+		*x->req->out_status = status;
+	if (r == 0 && code != CURLE_OK)
 		r = no_transfer(c, x, code);
 	/* Of a transfer that is not over this closes the connection: the daemon sees the end. */
 	lib.multi_remove_handle(c->multi, c->easy);
@@ -315,6 +316,8 @@ int orch_http_request(struct orch_http_client *c, const struct orch_http_request
 	};
 	int r = client_ready(c, &own);
 
+	if (req->out_status)
+		*req->out_status = ORCH_HTTP_UNSENT;
 	orch_http_answer_init(&x.answer, req, &own);
 
 	if (r == 0) {

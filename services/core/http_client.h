@@ -27,7 +27,11 @@ struct orch_http_request {
 	 * its result. NULL: progress lines are dropped. */
 	int (*on_event)(void *priv, const struct orch_json *event);
 	void *priv;
+	/* NULL, or: the HTTP status of the answer, also of one that could not be taken; 0: none came, so it
+	 * may be carried out or not; ORCH_HTTP_UNSENT: nobody was asked. */
+	long *out_status;
 };
+#define ORCH_HTTP_UNSENT (-1L)
 
 /* 0: 2xx, *out_body is the parsed answer (the caller's; an empty object when there was no body); of
  * an x-ndjson answer it is the value of the last line's "result".

@@ -325,6 +325,47 @@ static void nobody_listens(void **state)
 	assert_int_equal(orch_http_client_new(path, &c, &err), -ENAMETOOLONG);
 }
 
+/* Whoever asked for something to be made learns whether it may have been. */
+static void the_status_of_an_answer_that_failed(void **state)
+{
+	static const struct {
+		const char *answer;
+		long status;
+	} cases[] = {
+	    {"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope", 404},
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"n\":0", 200}, /* it is cut */
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", 200},
+	    {"HTTP", 0},
+	};
+	struct scratch *scratch = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct orch_json *out = NULL;
+	char path[256];
+	long status;
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(cases); i++) {
+		const char *const pieces[] = {cases[i].answer, NULL};
+		struct orch_http_request req = GET("/");
+		struct server s = {.listener = -1};
+
+		server_start(&s, scratch, pieces);
+		status = 12345;
+		req.out_status = &status;
+		assert_true(request(s.path, req, &out, &err) < 0);
+		assert_int_equal(status, cases[i].status);
+		server_stop(&s);
+	}
+	snprintf(path, sizeof(path), "%s/none", scratch->path);
+	status = 12345;
+	{
+		struct orch_http_request req = GET("/");
+
+		req.out_status = &status;
+		assert_int_equal(request(path, req, &out, &err), -ORCH_ENODAEMON);
+	}
+	assert_int_equal(status, 0);
+}
+
 static void escaping(void **state)
 {
 	char *s = orch_http_escape("a/b c%\xc3\xa9~-._");
@@ -347,6 +388,7 @@ int main(void)
 	    scratch_test(garbage_is_an_error),
 	    scratch_test(deadline_and_cancel_close_the_connection),
 	    scratch_test(nobody_listens),
+	    scratch_test(the_status_of_an_answer_that_failed),
 	    cmocka_unit_test(escaping),
 	};
 
