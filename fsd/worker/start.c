@@ -22,14 +22,20 @@ __attribute__((no_sanitize("thread"))) static void on_cancel(int sig)
 	cancelled = true;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static void show(void)
+{
+	prctl(PR_SET_DUMPABLE, 1);
+}
+#endif
+
 /* Nobody with the same uid may read our memory or trace us. */
 static void hide(void)
 {
-#ifdef __SANITIZE_ADDRESS__
-	prctl(PR_SET_DUMPABLE, 1); /* it looks for leaks by ptrace */
-#else
-	prctl(PR_SET_DUMPABLE, 0);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)atexit(show); /* before they look at the process by ptrace */
 #endif
+	prctl(PR_SET_DUMPABLE, 0);
 }
 
 atomic_bool *worker_start_signals(void)

@@ -420,7 +420,7 @@ class Context:
                     "XDG_RUNTIME_DIR": self.tmp,
                     "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "orch", "GIT_AUTHOR_EMAIL": "orch@example.org",
                     "GIT_COMMITTER_NAME": "orch", "GIT_COMMITTER_EMAIL": "orch@example.org",
-                    "ASAN_OPTIONS": self._sanitizer("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
+                    "ASAN_OPTIONS": self._sanitizer("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:quarantine_size_mb=8"),
                     "UBSAN_OPTIONS": self._sanitizer("UBSAN_OPTIONS", "print_stacktrace=1"),
                     "TSAN_OPTIONS": self._sanitizer("TSAN_OPTIONS", "halt_on_error=0:die_after_fork=0")})
         if extra:
