@@ -165,6 +165,7 @@ int main(int argc, char **argv)
 		if (rate < 0)
 			return 1;
 		printf("%s\"%s\":%.0f", i ? "," : "{", phases[i].name, rate);
+		fflush(stdout); /* the next clients have nothing of it to write */
 	}
 	puts("}");
 	return 0;

@@ -59,7 +59,7 @@ def a_small_run(t):
 def a_run_that_is_ended_leaves_nothing(t):
     for sig, status in (signal.SIGINT, 130), (signal.SIGTERM, 143):
         p = t.start(argv("--tiny", "--fs", "ext4", "--rounds", "1000", "F6"), env=environment(), stdout=subprocess.DEVNULL)
-        wait_until(lambda: any("/client" in x for x in opened_by("bench-files")), timeout=120, what="a measurement")
+        wait_until(lambda: measures(p), timeout=120, what="a measurement")
         p.send_signal(sig)
         t.eq(p.wait(120), status)
         t.eq(left_behind(), [])
@@ -68,7 +68,7 @@ def a_run_that_is_ended_leaves_nothing(t):
 @test(needs="fuse root loop mkfs.ext4", timeout=300)
 def what_a_killed_run_left_is_removed_by_the_next(t):
     p = t.start(argv("--tiny", "--fs", "ext4", "--rounds", "1000", "F6"), env=environment(), stdout=subprocess.DEVNULL)
-    wait_until(lambda: any("/client" in x for x in opened_by("bench-files")), timeout=120, what="a measurement")
+    wait_until(lambda: measures(p), timeout=120, what="a measurement")
     with open(os.path.join(PLACE, "owner")) as f:
         tmp = f.read()
     p.kill()
@@ -77,6 +77,12 @@ def what_a_killed_run_left_is_removed_by_the_next(t):
     t.run(argv("--tiny", "--fs", "ext4", "F14"), env=environment(), timeout=240)
     t.eq(left_behind(), [])
     t.ok(not os.path.exists(tmp))
+
+
+def measures(p):
+    if p.poll() is not None:
+        raise Failure("it ended with %d" % p.returncode)
+    return any("/client" in x for x in opened_by("bench-files"))
 
 
 def opened_by(name):
