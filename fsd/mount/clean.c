@@ -119,4 +119,6 @@ void mnt_ns_clean(struct mnt_ns *ns)
 	orch_fd_close(spool);
 	free(used.v);
 	free(dead.v);
+	if (mnt_outlived_find(ns) < 0)
+		orch_log(ORCH_LOG_WARN, "mount", "writers-unknown", "errno=ENOMEM");
 }

@@ -203,6 +203,10 @@ static void supersede(struct mnt_ns *ns, struct mnt_node *n)
 	const struct mnt_notify *notify = &ns->config.notify;
 
 	mnt_nodes_supersede(&ns->nodes, n);
+	if (n->outlived) { /* its names have other bytes now; it is open, so it stays */
+		n->outlived = false;
+		n->pins--;
+	}
 	while (n->names) {
 		struct mnt_name *name = n->names;
 
@@ -356,6 +360,25 @@ bool mnt_file_is_shared(struct mnt_ns *ns, const struct mnt_node *n, const struc
 	own = n->moved ? 2 : 1;
 	mnt_ns_unlock(ns);
 	return st.st_nlink > own;
+}
+
+bool mnt_file_is_written(struct mnt_ns *ns, const struct mnt_content_key *key, int spool)
+{
+	char name[24];
+	bool written;
+	int fd;
+
+	mnt_contents_drop(ns->config.contents, key);
+	mnt_spool_name(key->id, name);
+	fd = openat(spool, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno != ENOENT;
+	/* a read lease is refused while a writer exists; a writable mapping counts as one */
+	written = fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
+	if (!written)
+		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	orch_fd_close(fd);
+	return written;
 }
 
 static int open_node(struct mnt_ns *ns, struct mnt_handle *h)

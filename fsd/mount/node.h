@@ -50,6 +50,7 @@ struct mnt_node {
 	bool moved;	   /* a seal is giving the sealed layer a copy of its private file */
 	bool shared;	   /* its private file has another name, in a sealed layer */
 	bool was_written;  /* opened for writing since the last seal: a mapping may still write */
+	bool outlived;	   /* a descriptor or mapping of an earlier mount process may write it */
 	uint32_t write_opens; /* how often, and how often it was truncated by its name */
 	struct fmt_node own;  /* its state while no layer records it; strings borrowed from packs */
 	void *own_memory;     /* what own borrows from when it is superseded; freed with the node */

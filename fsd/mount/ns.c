@@ -113,6 +113,7 @@ int mnt_ns_new(const struct mnt_ns_config *config, struct mnt_ns **out, struct o
 	ns->config = *config;
 	pthread_mutex_init(&ns->lock, NULL);
 	pthread_mutex_init(&ns->spool_sync, NULL);
+	pthread_mutex_init(&ns->outlived_search, NULL);
 	orch_buf_init(&ns->frame, FMT_TXN_MAX);
 	r = start(ns, err);
 	if (r == 0)
@@ -137,6 +138,7 @@ void mnt_ns_free(struct mnt_ns *ns)
 	mnt_chain_fini(&ns->chain);
 	orch_buf_fini(&ns->frame);
 	free(ns->doomed);
+	pthread_mutex_destroy(&ns->outlived_search);
 	pthread_mutex_destroy(&ns->spool_sync);
 	pthread_mutex_destroy(&ns->lock);
 	free(ns);

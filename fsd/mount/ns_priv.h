@@ -36,7 +36,9 @@ struct mnt_ns {
 	struct mnt_remover *remover; /* NULL: read-only */
 	pthread_mutex_t spool_sync;  /* one sync of the spool folder at a time; taken before lock */
 	bool spool_dirty;	     /* files were made in it since */
-	struct mnt_log *previous;    /* of a layer that was just sealed, until it is durable */
+	pthread_mutex_t outlived_search;  /* outlived.c; taken before lock */
+	bool outlived_known;		  /* under outlived_search: who was left at the start */
+	struct mnt_log *previous;	  /* of a layer that was just sealed, until it is durable */
 	uint64_t no_checkpoint_before_ns; /* one failed: */
 	int checkpoint_error;		  /* so; 0 or -errno */
 	bool
@@ -188,6 +190,14 @@ void mnt_txn_sealed(struct mnt_ns *ns, uint64_t successor) ORCH_NONNULL(1);
 int mnt_txn_checkpoint(struct mnt_ns *ns, const struct fmt_overlay *o,
     const struct fmt_layer_head *head) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
+/* ---- writers that outlived an earlier mount process (outlived.c) */
+
+/* Without the lock: private files that such a one may write have a node with `outlived` from now on. The
+ * first call looks, at one file after the other. -ENOMEM: not known yet. */
+int mnt_outlived_find(struct mnt_ns *ns) ORCH_NONNULL(1) ORCH_WUR;
+/* He is gone. The node may go with this. */
+void mnt_outlived_clear(struct mnt_ns *ns, struct mnt_node *n) ORCH_NONNULL(1, 2);
+
 /* ---- contents (file.c, copyup.c) */
 
 struct mnt_handle *mnt_handle_new(int flags, bool writer) ORCH_WUR; /* no lock needed */
@@ -211,6 +221,10 @@ void mnt_file_discard(struct mnt_ns *ns, struct mnt_content *c) ORCH_NONNULL(1, 
  * the file is copied up before its bytes or times are changed. Takes the lock. */
 bool mnt_file_is_shared(struct mnt_ns *ns, const struct mnt_node *n, const struct mnt_content *c)
     ORCH_NONNULL(1, 2, 3);
+/* Without the lock: can somebody write the private file in that spool folder (an open descriptor, or a
+ * mapping without one)? This process must not have it open for anybody. */
+bool mnt_file_is_written(struct mnt_ns *ns, const struct mnt_content_key *key, int spool)
+    ORCH_NONNULL(1, 2);
 /* Gives the node the empty private content that a truncation wants. Takes the lock. 0, -ESTALE,
  * MNT_AGAIN. */
 int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1) ORCH_WUR;

@@ -20,6 +20,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/notify.c %D%/notify.h \
 	%D%/ns.c %D%/ns.h %D%/ns_priv.h \
 	%D%/options.c %D%/options.h \
+	%D%/outlived.c \
 	%D%/outside.c %D%/outside.h \
 	%D%/pause.c %D%/pause.h \
 	%D%/place.c %D%/place.h \

@@ -39,33 +39,14 @@ struct seal {
 	bool lost;		     /* sealed, but not recorded where the files are */
 };
 
-/* ---- mappings without a descriptor: found before the instant, since there may be many files */
+/* ---- writers that nobody counts, mappings without a descriptor and what outlived an earlier mount
+ * process: looked for before the instant, since there may be many files */
 
 struct suspect {
 	uint64_t id;
 	struct mnt_content_key key;
 	uint32_t write_opens;
 };
-
-/* True when somebody can still write the file through a mapping. Nobody may have it open. */
-static bool is_mapped(struct mnt_ns *ns, const struct mnt_content_key *key, int spool)
-{
-	char name[24];
-	bool mapped;
-	int fd;
-
-	mnt_contents_drop(ns->config.contents, key);
-	mnt_spool_name(key->id, name);
-	fd = openat(spool, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return false;
-	/* a read lease is refused while a writer exists; a writable mapping counts as one */
-	mapped = fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
-	if (!mapped)
-		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
-	orch_fd_close(fd);
-	return mapped;
-}
 
 static bool is_suspect(struct mnt_ns *ns, const struct mnt_node *n)
 {
@@ -101,12 +82,14 @@ static void clear_suspects(struct mnt_ns *ns)
 	for (size_t i = 0; i < count; i++) {
 		struct mnt_node *n;
 
-		if (is_mapped(ns, &v[i].key, spool))
+		if (mnt_file_is_written(ns, &v[i].key, spool))
 			continue;
 		mnt_ns_lock(ns);
 		n = mnt_ns_node(ns, v[i].id);
-		if (n && n->write_opens == v[i].write_opens && n->writers == 0)
+		if (n && n->write_opens == v[i].write_opens && n->writers == 0) {
 			n->was_written = false;
+			mnt_outlived_clear(ns, n);
+		}
 		mnt_ns_unlock(ns);
 	}
 	free(v);
@@ -122,7 +105,7 @@ static bool may_be_written(struct mnt_ns *ns, struct mnt_node *n, int spool)
 		return true;
 	if (!n->was_written)
 		return false;
-	return n->opens > 0 || is_mapped(ns, &key, spool);
+	return n->opens > 0 || mnt_file_is_written(ns, &key, spool);
 }
 
 static int add_file(struct seal *s, struct mnt_node *n, const struct fmt_node *state, bool writer)
@@ -610,6 +593,9 @@ int mnt_ns_seal(
 
 	if (ask->share && is_shared(ns, out))
 		return 0;
+	r = mnt_outlived_find(ns);
+	if (r < 0)
+		return orch_err_sys(err, -r, "seal");
 	r = prepare(ns, ask->layer, &next, err);
 	if (r < 0)
 		return r;

@@ -106,7 +106,7 @@ bool mnt_writers_still(const struct mnt_writers *w, const struct mnt_node *n)
 	const struct writer *x =
 	    w->count > 0 ? bsearch(&key, w->v, w->count, sizeof(key), by_node) : NULL;
 
-	return x && x->write_opens == n->write_opens && !w->files[x - w->v].found;
+	return x && !n->outlived && x->write_opens == n->write_opens && !w->files[x - w->v].found;
 }
 
 void mnt_writers_free(struct mnt_ns *ns, struct mnt_writers *w)

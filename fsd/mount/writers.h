@@ -17,7 +17,8 @@ struct mnt_writers;
  */
 int mnt_writers_find(struct mnt_ns *ns, const int32_t *jobs, size_t count, dev_t dev,
     struct mnt_writers **out) ORCH_NONNULL(1, 5) ORCH_WUR;
-/* With the lock held. True: whoever could write the file since _find stands still, if he still does. */
+/* With the lock held. Who outlived an earlier mount process has the file under another number of a device:
+ * he can't be found. True: whoever could write the file since _find stands still, if he still does. */
 bool mnt_writers_still(const struct mnt_writers *w, const struct mnt_node *n) ORCH_NONNULL(1, 2);
 /* Takes the lock. NULL is allowed for w. */
 void mnt_writers_free(struct mnt_ns *ns, struct mnt_writers *w) ORCH_NONNULL(1);

@@ -1,5 +1,5 @@
 """Fork, commit and changes through the control API, with keepers and mounts that die in between."""
-from keeper_api import ask, commit, create, drop, fork, layers, lines, read, show, started, stream, verify, write
+from keeper_api import ask, commit, create, drop, export, fork, layers, lines, read, show, started, stream, verify, write
 from orchtest import *
 
 
@@ -39,6 +39,44 @@ def a_file_with_a_writer_is_named(t):
         t.eq([x.lstrip("/") for x in k["last_write_seen"]], ["log"])
         f.write(" whole")
     t.eq((read(k["path"] + "/log"), read(w["path"] + "/log")), ("half", "half whole"))
+
+
+def kill_mount(t, d, name):
+    """The mount process is killed, and another one serves the workspace."""
+    pid = show(t, d, name)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid not in d.pids("orch-mount"), what="the end of the mount")
+    return ask(t, d, "POST", "/v1/workspaces/%s/mount" % name)
+
+
+@test(needs="fuse passthrough")
+def a_writer_that_outlived_the_mount_process_does_not_write_into_forks_and_snapshots(t):
+    d = started(t)
+    w = create(t, d, "w")
+    log = open(w["path"] + "/log", "w")
+
+    def say(text):
+        log.write(text)
+        log.flush()
+    say("1")
+    w = kill_mount(t, d, "w")
+    t.eq(os.stat(w["path"] + "/log").st_size, 1)
+    say("2")
+    f = fork(t, d, "w", "f")
+    t.eq([x.lstrip("/") for x in f["last_write_seen"]], ["log"])
+    say("3")
+    t.eq((read(f["path"] + "/log"), read(w["path"] + "/log")), ("12", "123"))
+    made = commit(t, d, "w", ref="one")
+    say("4")
+    t.eq((read(export(t, d, made["id"]) + "/log"), read(w["path"] + "/log")), ("123", "1234"))
+    w = kill_mount(t, d, "w")
+    t.eq(os.stat(w["path"] + "/log").st_size, 4)
+    say("5")
+    log.close()
+    made = commit(t, d, "w", ref="two")
+    wait_until(lambda: os.stat(w["path"] + "/log").st_size == 5, what="the whole size")
+    t.eq((read(export(t, d, made["id"]) + "/log"), t.run(["cat", w["path"] + "/log"]).stdout), ("12345", "12345"))
+    verify(t, d)
 
 
 @test(needs="fuse")

@@ -226,6 +226,68 @@ def a_mapping_without_a_descriptor_is_not_sealed(t):
     view.close()
 
 
+@test(needs="fuse root passthrough")
+def a_writer_that_outlived_the_mount_process_is_found(t):
+    """Its descriptor and its mapping write the private file itself; the next process's kernel need not know the file."""
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    os.mkdir(m.mnt + "/new")
+    put(m.mnt + "/new/map", b"." * 4096)
+    put(m.mnt + "/still", b"nobody writes it")
+    m.remount()  # else the dead mount, which the writers keep, has it open
+    with open(m.mnt + "/new/map", "r+b") as f:
+        view = mmap.mmap(f.fileno(), 4096)
+    log = open(m.mnt + "/dir/deep/c", "ab", buffering=0)
+    log.write(b" 1")
+    gone = open(m.mnt + "/new/gone", "ab", buffering=0)
+    m.kill()
+    m.start()
+    log.write(b" 2")
+    view[:3] = b"one"
+    t.eq(sorted(json.loads(m.ok("seal", layer=2)["json"])), ["dir/deep/c", "new/gone", "new/map"])
+    k = fork(t, m, 1, 10)
+    log.write(b" 3")
+    view[:3] = b"two"
+    t.eq((get(k.mnt + "/dir/deep/c"), get(k.mnt + "/new/map")[:3]), (b"base c 1 2", b"one"))
+    t.eq((get(m.mnt + "/dir/deep/c"), get(m.mnt + "/new/map")[:3]), (b"base c 1 2 3", b"two"))
+    os.unlink(m.mnt + "/new/gone")
+    t.eq(sorted(json.loads(m.ok("seal", layer=3)["json"])), ["dir/deep/c", "new/map"], "they are still there")
+    log.write(b" 4")
+    put(m.mnt + "/dir/deep/c", b" 5", "ab")
+    t.eq(get(m.mnt + "/dir/deep/c"), b"base c 1 2 3 4 5")
+    for x in (log, gone, view):
+        x.close()
+    t.eq(json.loads(m.ok("seal", layer=4)["json"]), [], "they are gone")
+    before = tree(k.mnt), tree(m.mnt)
+    m.remount(kill=True)
+    t.eq((tree(k.mnt), tree(m.mnt)), before)
+    t.eq(json.loads(m.ok("seal", layer=5)["json"]), [], "nobody outlived it")
+
+
+@test(needs="fuse root passthrough")
+def the_size_follows_a_writer_that_outlived_the_mount_process(t):
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    log = open(m.mnt + "/log", "ab", buffering=0)
+    log.write(b"x" * 1000)
+    m.kill()
+    m.start()
+    t.eq(os.stat(m.mnt + "/log").st_size, 1000)
+    for n in range(2, 5):
+        log.write(b"y" * 1000)
+        wait_until(lambda: os.stat(m.mnt + "/log").st_size == n * 1000, what="the size of what was written")
+        m.ok("seal", layer=n)
+        f = fork(t, m, n - 1, 10 + n)
+        t.eq((os.stat(f.mnt + "/log").st_size, t.run(["cat", f.mnt + "/log"]).stdout), (n * 1000, t.run(["cat", m.mnt + "/log"]).stdout))
+        f.umount()
+    log.write(b"z" * 1000)
+    log.close()
+    m.ok("seal", layer=5)
+    m.ok("rebase", snapshot=commit(t, m, 4, 100), layer=4)
+    wait_until(lambda: os.stat(m.mnt + "/log").st_size == 5000, what="the whole size")
+    t.eq(len(t.run(["cat", m.mnt + "/log"]).stdout), 5000)
+
+
 @test(needs="fuse root")
 def a_commit_makes_the_snapshot_the_base(t):
     m = Mount(t, t.tree(SOURCE))
