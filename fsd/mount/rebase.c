@@ -399,6 +399,22 @@ static int carry_others(struct rebase *b)
 	return r < 0 ? r : 0;
 }
 
+/* The kernel keeps what it was told of a file; who wrote through a mapping, or outlived an earlier mount
+ * process, did so behind its back. */
+static void tell_changed(struct rebase *b, const struct mnt_node *n, const struct fresh *f)
+{
+	const struct mnt_notify *notify = &b->ns->config.notify;
+	const struct fmt_node *was = mnt_ns_state(b->ns, n);
+	const struct fmt_node *now = fmt_overlay_node(b->top.state, n->own.ino);
+
+	if (!now && f)
+		now = &f->state;
+	if (!now || was->content != FMT_CONTENT_SPOOL || now->content != FMT_CONTENT_OBJECT)
+		return;
+	if (now->size != n->told_size || now->mtime_ns != n->told_mtime_ns)
+		notify->attr(notify->priv, n->id);
+}
+
 /* Nodes that the kernel knows and that only dropped layers recorded: they are the base's now. */
 static void nodes_follow(struct rebase *b)
 {
@@ -409,6 +425,8 @@ static void nodes_follow(struct rebase *b)
 	while ((n = mnt_nodes_next(&ns->nodes, &bucket, n))) {
 		const struct fresh *f = n->superseded ? NULL : fresh_find(b, n->own.ino);
 
+		if (!n->superseded)
+			tell_changed(b, n, f);
 		if (f && f->state.type == mnt_ns_state(ns, n)->type)
 			n->own = f->state;
 		n->dir = (struct mnt_dir){.subdirs = -1};

@@ -289,6 +289,23 @@ def the_size_follows_a_writer_that_outlived_the_mount_process(t):
 
 
 @test(needs="fuse root")
+def a_commit_tells_what_was_written_behind_the_kernels_back(t):
+    """As by a writer of an earlier mount process who ended before anybody looked for him."""
+    m = Mount(t)
+    m.start()
+    put(m.mnt + "/log", b"x" * 1000)
+    put(m.mnt + "/recorded", b"x" * 1000)
+    t.eq([os.stat(m.mnt + "/" + n).st_size for n in ("log", "recorded")], [1000, 1000])
+    for name in spool(m, 1):
+        put("%s/layers/1/spool/%s" % (m.store, name), b"y" * 500, "ab")
+    m.ok("seal", layer=2)
+    os.chmod(m.mnt + "/recorded", 0o600)
+    m.ok("rebase", snapshot=commit(t, m, 1, 100), layer=1)
+    wait_until(lambda: [os.stat(m.mnt + "/" + n).st_size for n in ("log", "recorded")] == [1500, 1500], what="the sizes of the snapshot")
+    t.eq([len(t.run(["cat", m.mnt + "/" + n]).stdout) for n in ("log", "recorded")], [1500, 1500])
+
+
+@test(needs="fuse root")
 def a_commit_makes_the_snapshot_the_base(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
