@@ -3,10 +3,11 @@
  * failed write RocksDB refuses all others until it is opened again; the next commit does that, as
  * soon as no other call is inside.
  *
- * RocksDB takes damage near the end of its log for a write that was cut off, and drops it. So every
- * commit counts itself in the database, and the count of the last one that is durable is written,
- * without a sync, to the file COMMITS beside the tables: a database that opens with less than that
- * has lost what it had promised.
+ * RocksDB takes damage near the end of a log for a write that was cut off, and drops it; several logs
+ * lie side by side after kills, and one that was removed is not missed. So every commit counts
+ * itself twice: it writes its number, and adds 1 to a sum. Where the sum is below the number,
+ * commits in between are lost. And the number of the last one that is durable is written, without a
+ * sync, to the file COMMITS beside the tables: a database that opens with less has lost the last ones.
  */
 #include "cache/db.h"
 
@@ -41,6 +42,8 @@ struct cas_db {
 	rocksdb_writeoptions_t *writes;
 	pthread_mutex_t commit_lock; /* one write at a time; commits; taken before lock */
 	uint64_t commits;	     /* in the database */
+	bool has_sum;		     /* so is their sum */
+	bool has_gap;		     /* see cas_db_has_gap */
 	int commits_fd;
 
 	pthread_mutex_t lock; /* db while failed, users, failed */
@@ -117,6 +120,7 @@ static int make_options(struct cas_db *db, struct orch_err *err)
 	    table, rocksdb_filterpolicy_create_bloom_full(10));
 	rocksdb_options_set_block_based_table_factory(o, table);
 	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_uint64add_merge_operator(o); /* for the sum of commits alone */
 	rocksdb_options_set_paranoid_checks(o, 1);
 	rocksdb_options_set_compression(o, rocksdb_no_compression);
 	rocksdb_options_set_write_buffer_size(o, WRITE_BUFFER_BYTES);
@@ -129,7 +133,8 @@ static int make_options(struct cas_db *db, struct orch_err *err)
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
 	rocksdb_options_set_info_log_level(o, 5); /* headers alone; they can't be had without */
-	/* every write is synced, so only the unfinished end of a log may be damaged */
+	/* every write is synced, so only the unfinished end of the last log may be damaged; that
+	 * nothing is lost of others is seen by the sum of commits */
 	rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
 	rocksdb_block_based_options_destroy(table);
 	rocksdb_cache_destroy(cache);
@@ -241,7 +246,22 @@ struct mark {	       /* as in the file */
 	uint64_t checksum; /* of what is before */
 };
 
+/* The value of commits_key; the first orchs wrote the number alone. */
+struct commits {
+	uint64_t number;
+	uint64_t has_gap; /* 0 or 1 */
+};
+
 static const struct cas_key commits_key = {CAS_KIND_META, "commits", 7};
+
+/* Its value is RocksDB's: 8 bytes that a merge adds to, without our head. */
+#define SUM_KEY	      "mcommits-sum"
+#define SUM_KEY_BYTES (sizeof(SUM_KEY) - 1)
+
+static bool is_sum(const char *key, size_t len)
+{
+	return len == SUM_KEY_BYTES && memcmp(key, SUM_KEY, len) == 0;
+}
 
 static int open_mark(struct cas_db *db, struct orch_err *err)
 {
@@ -260,15 +280,19 @@ static void make_mark(uint64_t count, struct mark *out)
 	out->checksum = orch_xxh64(out, offsetof(struct mark, checksum), 0);
 }
 
-/* What was promised at least. A file that was cut off or damaged promises nothing. */
-static uint64_t read_mark(const struct cas_db *db)
+/* What was promised at least. False: the file was cut off or damaged, it promises nothing. */
+static bool read_mark(const struct cas_db *db, uint64_t *out)
 {
 	struct mark m, right;
 
+	*out = 0;
 	if (orch_fd_pread_all(db->commits_fd, &m, sizeof(m), 0) < 0)
-		return 0;
+		return false;
 	make_mark(m.count, &right);
-	return memcmp(&m, &right, sizeof(m)) == 0 ? m.count : 0;
+	if (memcmp(&m, &right, sizeof(m)) != 0)
+		return false;
+	*out = m.count;
+	return true;
 }
 
 /* Not synced, and not missed when it fails: an older count only promises less. */
@@ -282,7 +306,22 @@ static void write_mark(const struct cas_db *db)
 	(void)ignored;
 }
 
-static int read_commits(struct cas_db *db, struct orch_err *err)
+static int read_sum(struct cas_db *db, uint64_t *out, struct orch_err *err)
+{
+	char *msg = NULL;
+	size_t len;
+	char *v = rocksdb_get(db->db, db->reads, SUM_KEY, SUM_KEY_BYTES, &len, &msg);
+
+	if (msg)
+		return rocks_fail(err, "read", msg);
+	db->has_sum = v && len == sizeof(*out);
+	*out = db->has_sum ? orch_le64(v) : 0;
+	rocksdb_free(v);
+	return 0;
+}
+
+/* promised, sum: in place of a number that is damaged alone. */
+static int read_commits(struct cas_db *db, uint64_t promised, uint64_t sum, struct orch_err *err)
 {
 	char key[CAS_KEY_MAX + 1];
 	char *msg = NULL, *v;
@@ -297,25 +336,42 @@ static int read_commits(struct cas_db *db, struct orch_err *err)
 	if (!v)
 		return 0;
 	r = check_value(key, key_len, v, len, NULL);
-	if (r == 0 && len == VALUE_HEAD + sizeof(db->commits))
+	if (r == 0 && (len == VALUE_HEAD + 8 || len == VALUE_HEAD + sizeof(struct commits))) {
 		db->commits = orch_le64(v + VALUE_HEAD);
-	else /* the count alone is damaged: it can't tell that others are missing; the next commit mends it */
-		db->commits = read_mark(db);
+		db->has_gap = db->has_gap || (len > VALUE_HEAD + 8 && v[VALUE_HEAD + 8] != 0);
+	} else { /* it can't tell that others are missing; the next commit mends it */
+		db->commits = db->has_sum ? sum : promised;
+		db->has_gap = true;
+	}
 	rocksdb_free(v);
 	return r == -ORCH_EFORMAT
 		   ? orch_err_set(err, ORCH_EFORMAT, "database: it was written by a newer orch")
 		   : 0;
 }
 
-static int check_commits(struct cas_db *db, struct orch_err *err)
+/* is_new: it was made by this open. */
+static int check_commits(struct cas_db *db, bool is_new, struct orch_err *err)
 {
-	uint64_t promised = read_mark(db);
-	int r = read_commits(db, err);
+	uint64_t promised, sum = 0;
+	bool has_mark = read_mark(db, &promised);
+	int r = read_sum(db, &sum, err);
 
-	if (r == 0 && db->commits < promised)
+	if (r == 0)
+		r = read_commits(db, promised, sum, err);
+	if (r < 0)
+		return r;
+	if (db->commits < promised)
 		return orch_err_set(err, ORCH_ECORRUPT,
-		    "database: its last %" PRIu64 " changes are lost", promised - db->commits);
-	return r;
+		    "database: its last %" PRIu64 " changes are lost: the end of the last *.log in "
+		    "%s was cut off, damaged or removed",
+		    promised - db->commits, db->path);
+	if (db->has_sum && sum < db->commits)
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "database: %" PRIu64 " earlier changes are lost: a *.log in %s was cut off, "
+		    "damaged or removed",
+		    db->commits - sum, db->path);
+	db->has_gap = db->has_gap || (!is_new && (!has_mark || !db->has_sum));
+	return 0;
 }
 
 /* ---- opening ---- */
@@ -363,17 +419,25 @@ static void repair_it(struct cas_db *db, char **msg)
 	rocksdb_repair_db(db->options, db->path, msg);
 }
 
+static bool has_current(const struct cas_db *db)
+{
+	orch_auto(free) char *path = orch_path_join(db->path, "CURRENT");
+
+	return !path || access(path, F_OK) == 0;
+}
+
 static int open_rocks(struct cas_db *db, struct orch_err *err)
 {
+	bool is_new = !has_current(db);
 	char *msg = NULL;
 	int r;
 
 	with_log(db, open_it, &msg);
 	if (msg) {
 		db->db = NULL;
-		return rocks_fail(err, "open", msg);
+		return rocks_fail(err, db->path, msg);
 	}
-	r = check_commits(db, err);
+	r = check_commits(db, is_new, err);
 	if (r < 0) {
 		rocksdb_close(db->db);
 		db->db = NULL;
@@ -399,6 +463,14 @@ static int prepare(const char *path, struct cas_db **out, struct orch_err *err)
 	return make_options(db, err);
 }
 
+/* What is lost is lost: commits are summed up anew. */
+static void forget_sum(struct cas_db *db, char **msg)
+{
+	open_it(db, msg);
+	if (!*msg)
+		rocksdb_delete(db->db, db->writes, SUM_KEY, SUM_KEY_BYTES, msg);
+}
+
 int cas_db_repair(const char *path, struct orch_err *err)
 {
 	struct cas_db *db = NULL;
@@ -407,6 +479,8 @@ int cas_db_repair(const char *path, struct orch_err *err)
 
 	if (r == 0)
 		with_log(db, repair_it, &msg);
+	if (r == 0 && !msg)
+		with_log(db, forget_sum, &msg);
 	cas_db_close(db);
 	return msg ? rocks_fail(err, "repair", msg) : r;
 }
@@ -575,6 +649,14 @@ static bool has_prefix(rocksdb_iterator_t *it, const char *prefix, size_t len)
 	return key_len >= len && memcmp(key, prefix, len) == 0;
 }
 
+static bool at_sum(rocksdb_iterator_t *it)
+{
+	size_t len;
+	const char *key = rocksdb_iter_key(it, &len);
+
+	return is_sum(key, len);
+}
+
 int cas_db_each(struct cas_db *db, const struct cas_key *prefix, cas_db_fn *fn, void *priv,
     struct orch_err *err)
 {
@@ -593,6 +675,8 @@ int cas_db_each(struct cas_db *db, const struct cas_key *prefix, cas_db_fn *fn, 
 	for (rocksdb_iter_seek(it, bytes, len); rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
 		if (!has_prefix(it, bytes, len))
 			break;
+		if (at_sum(it))
+			continue;
 		r = each_item(it, fn, priv);
 		if (r != 0)
 			break;
@@ -688,24 +772,54 @@ static size_t batch_bytes(const struct cas_batch *b)
 	return n;
 }
 
+/* The first one begins the sum. */
+static void count_in(const struct cas_db *db, struct cas_batch *b)
+{
+	struct commits c = {db->commits + 1, db->has_gap};
+	uint64_t add = db->has_sum ? 1 : c.number;
+
+	cas_batch_put(b, &commits_key, &c, sizeof(c));
+	if (db->has_sum)
+		rocksdb_writebatch_merge(
+		    b->wb, SUM_KEY, SUM_KEY_BYTES, (const char *)&add, sizeof(add));
+	else
+		rocksdb_writebatch_put(
+		    b->wb, SUM_KEY, SUM_KEY_BYTES, (const char *)&add, sizeof(add));
+}
+
+/* A batch whose write failed may be tried again. */
+static void uncount(struct cas_batch *b)
+{
+	char *msg = NULL;
+
+	rocksdb_writebatch_rollback_to_save_point(b->wb, &msg);
+	rocksdb_free(msg);
+}
+
 /* commit_lock is held. */
 static int commit_counted(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 {
-	uint64_t count;
 	char *msg = NULL;
 	int r = enter(db, true, err);
 
 	if (r < 0)
 		return r;
-	count = db->commits + 1;
-	cas_batch_put(b, &commits_key, &count, sizeof(count));
+	rocksdb_writebatch_set_save_point(b->wb);
+	count_in(db, b);
+	if (b->status < 0) {
+		leave(db, false);
+		return orch_err_sys(err, -b->status, "database: a record can't be written");
+	}
 	rocksdb_write(db->db, db->writes, b->wb, &msg);
 	if (!msg && batch_bytes(b) > FLUSH_ABOVE_BYTES)
 		flush_later(db);
 	leave(db, msg != NULL);
-	if (msg)
+	if (msg) {
+		uncount(b);
 		return rocks_fail(err, "write", msg);
-	db->commits = count;
+	}
+	db->commits++;
+	db->has_sum = true;
 	write_mark(db);
 	return 0;
 }
@@ -724,5 +838,30 @@ int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 	pthread_mutex_unlock(&db->commit_lock);
 	if (r == 0)
 		rocksdb_writebatch_clear(b->wb);
+	return r;
+}
+
+bool cas_db_has_gap(struct cas_db *db)
+{
+	bool has_gap;
+
+	pthread_mutex_lock(&db->commit_lock);
+	has_gap = db->has_gap;
+	pthread_mutex_unlock(&db->commit_lock);
+	return has_gap;
+}
+
+int cas_db_set_gap(struct cas_db *db, bool has_gap, struct orch_err *err)
+{
+	struct cas_batch *b = cas_batch_new();
+	int r;
+
+	if (!b)
+		return orch_err_set(err, ENOMEM, "database: out of memory");
+	pthread_mutex_lock(&db->commit_lock);
+	db->has_gap = has_gap;
+	pthread_mutex_unlock(&db->commit_lock);
+	r = cas_db_commit(db, b, err);
+	cas_batch_free(b);
 	return r;
 }

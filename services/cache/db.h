@@ -7,6 +7,7 @@
 #ifndef ORCH_CACHE_DB_H
 #define ORCH_CACHE_DB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "core/buf.h"
@@ -38,6 +39,11 @@ int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
  * Nobody has it open. */
 int cas_db_repair(const char *path, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 void cas_db_close(struct cas_db *db); /* everything was synced before */
+/* It can't be proven that nothing was lost: COMMITS or the sum of commits was missing, or it was
+ * repaired. Kept in the database until it is set to false: what no record names may be what a lost
+ * one named. */
+bool cas_db_has_gap(struct cas_db *db) ORCH_NONNULL(1);
+int cas_db_set_gap(struct cas_db *db, bool has_gap, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 /* Replaces *out by the value. -ENOENT (err untouched: the caller names the thing);
  * ORCH_ECORRUPT names the record; ORCH_EFORMAT: written by a newer orch. */

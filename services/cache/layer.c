@@ -650,18 +650,39 @@ static int count_one(void *priv, const char *name, bool removed)
 	return 0;
 }
 
+/* To quarantine/layer-<id>, or layer-<id>.<n> when there is one. Absent: success. */
+static int put_away(struct cas_store *s, uint64_t id, struct orch_err *err)
+{
+	char name[NUMBER_BYTES], as[2 * NUMBER_BYTES + 8];
+	int r = -ENOTEMPTY;
+
+	snprintf(name, sizeof(name), "%" PRIu64, id);
+	for (unsigned i = 0; r == -ENOTEMPTY && i < 1000; i++) {
+		snprintf(as, sizeof(as), i ? "layer-%s.%u" : "layer-%s", name, i);
+		r = cas_move_away(s, s->layers_fd, name, as, err);
+	}
+	if (r == 0)
+		orch_log(ORCH_LOG_WARN, "cache", "layer-kept",
+		    "layer=%s in=quarantine/%s reason=%s", name, as,
+		    "nothing names it, but the database may have lost what did");
+	return r;
+}
+
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
 {
+	bool has_gap = cas_db_has_gap(s->db);
 	size_t count = 0;
 	uint64_t id = 0;
 	int r = cas_layer_each_unfinished(s, true, count_one, &count, err);
 
 	while (r == 0 && (r = find_unused(s, &id, err)) == 0 && id != 0) {
-		r = cas_layer_remove(s, id, err);
+		r = has_gap ? put_away(s, id, err) : cas_layer_remove(s, id, err);
 		if (r < 0 && r != -EBUSY)
 			break;
 		count++;
 	}
+	if (r == 0 && has_gap)
+		r = cas_db_set_gap(s->db, false, err);
 	if (r == 0 && out_count)
 		*out_count = count;
 	return r;

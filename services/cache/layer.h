@@ -56,7 +56,8 @@ int cas_layer_pin(struct cas_store *s, uint64_t id, struct orch_err *err) ORCH_N
 void cas_layer_unpin(struct cas_store *s, uint64_t id) ORCH_NONNULL(1);
 /* Removes every layer that nothing names, and then their parents, and unfinished ones; a damaged one
  * that has a log stays. A layer that was just made and has no record yet is one that nothing names:
- * only call it while none is being made. *out_count may be NULL. */
+ * only call it while none is being made. When the database may have lost something (cas_db_has_gap),
+ * they are moved to quarantine/ instead, once. *out_count may be NULL. */
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
 /* What killed mount processes were making (layers/<id>.new). Nothing happens while one makes a layer.

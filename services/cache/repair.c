@@ -16,7 +16,7 @@
 #include "cache/verify_priv.h"
 #include "core/path.h"
 
-#define AWAY "quarantine"
+#define AWAY CAS_AWAY
 
 struct repair {
 	const struct cas_repair_spec *spec;

@@ -388,6 +388,8 @@ static int open_database(struct cas_store *s, struct orch_err *err)
 
 	if (r == 0)
 		r = cas_db_open(path, &s->db, &why);
+	if (r == 0 && is_repaired(s))
+		r = cas_db_set_gap(s->db, true, &why);
 	if (r == -ORCH_ECORRUPT)
 		return orch_err_set(err, ORCH_ECORRUPT,
 		    "%s; `orch-fsd --repair-database --store %s` makes it anew", why.msg, s->path);
@@ -414,6 +416,25 @@ static int open_content(struct cas_store *s, struct orch_err *err)
 	if (r == 0)
 		r = cas_dir_each(s->root_fd, "tmp", clean_one, &c, err);
 	return r;
+}
+
+int cas_move_away(
+    struct cas_store *s, int dirfd, const char *name, const char *as, struct orch_err *err)
+{
+	orch_auto(fd) int away = -1;
+	int r = 0;
+
+	if (mkdirat(s->root_fd, CAS_AWAY, 0700) < 0 && errno != EEXIST)
+		return orch_err_sys(err, errno, "mkdir %s", CAS_AWAY);
+	away = openat(s->root_fd, CAS_AWAY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (away < 0)
+		return orch_err_sys(err, errno, "%s", CAS_AWAY);
+	r = orch_rename(dirfd, name, away, as, 0);
+	if (r == 0)
+		r = orch_fd_sync(away);
+	if (r == 0)
+		r = orch_fd_sync_parent(dirfd, name);
+	return r < 0 ? orch_err_sys(err, -r, "move %s to %s", name, CAS_AWAY) : 0;
 }
 
 static struct cas_store *store_new(const char *path)

@@ -18,6 +18,7 @@ struct cas_counters { /* meta record "counters" */
 };
 
 #define CAS_DB_NAME "db"
+#define CAS_AWAY    "quarantine" /* what was moved out of the way */
 
 struct cas_store {
 	char *path;
@@ -64,6 +65,9 @@ int cas_store_lock(const char *path, unsigned flags, struct cas_store **out, str
  * empty, and the copy of refs is left as it is. */
 int cas_store_fill(struct cas_store *s, unsigned flags, const char *db, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
+/* Moves dirfd/name out of the store's way, to quarantine/<as>. */
+int cas_move_away(struct cas_store *s, int dirfd, const char *name, const char *as,
+    struct orch_err *err) ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 /* Whether anything was ever put into it. 1, 0 or -errno. */
 int cas_store_has_content(struct cas_store *s, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 

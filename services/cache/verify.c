@@ -15,7 +15,7 @@
 #include "format/scan.h"
 
 #define PROGRESS_NS (UINT64_C(200) * ORCH_NS_PER_MS)
-#define AWAY	    "quarantine"
+#define AWAY	    CAS_AWAY
 
 const char *cas_bad_kind_name(enum cas_bad_kind k)
 {
@@ -80,20 +80,7 @@ int verify_done(struct verify *v, uint64_t bytes)
 int verify_move_away(
     struct verify *v, int dirfd, const char *name, const char *as, struct orch_err *err)
 {
-	orch_auto(fd) int away = -1;
-	int r = 0;
-
-	if (mkdirat(v->s->root_fd, AWAY, 0700) < 0 && errno != EEXIST)
-		return orch_err_sys(err, errno, "mkdir %s", AWAY);
-	away = openat(v->s->root_fd, AWAY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (away < 0)
-		return orch_err_sys(err, errno, "%s", AWAY);
-	r = orch_rename(dirfd, name, away, as, 0);
-	if (r == 0)
-		r = orch_fd_sync(away);
-	if (r == 0)
-		r = orch_fd_sync_parent(dirfd, name);
-	return r < 0 ? orch_err_sys(err, -r, "move %s to %s", name, AWAY) : 0;
+	return cas_move_away(v->s, dirfd, name, as, err);
 }
 
 /* What was read at the start is what every fingerprint was made with: the file can be mended. */

@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
+	rocksdb_options_set_uint64add_merge_operator(o); /* the sum of commits */
 	t.db = rocksdb_open(o, argv[1], &msg);
 	check(msg);
 	rocksdb_writeoptions_set_sync(t.writes, 1);

@@ -8,5 +8,6 @@ noinst_PROGRAMS += %D%/db-tool
 %C%_db_tool_SOURCES = %D%/db-tool.c
 %C%_db_tool_LDADD = $(CACHE_LIBS)
 dist_check_SCRIPTS += %D%/test_corruption.py
+dist_check_SCRIPTS += %D%/test_database_logs.py
 dist_check_SCRIPTS += %D%/test_kill_everything.py
 EXTRA_DIST += %D%/load.py

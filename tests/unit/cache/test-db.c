@@ -2,6 +2,8 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <glob.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -160,6 +162,7 @@ static void raw(struct dbx *x, const char *from, const char *to, long flip)
 
 	cas_db_close(x->db);
 	x->db = NULL;
+	rocksdb_options_set_uint64add_merge_operator(o);
 	db = rocksdb_open(o, x->path, &msg);
 	assert_null(msg);
 	v = rocksdb_get(db, ro, from, strlen(from), &len, &msg);
@@ -305,6 +308,122 @@ static void test_damaged_log(void **state)
 	}
 }
 
+static ORCH_PRINTF(1, 2) void run(const char *fmt, ...)
+{
+	char command[2000];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+	assert_int_equal(system(command), 0);
+}
+
+/* 0 <= part <= 3: to that many quarters; else the log goes. */
+static void damage_log(const char *log, int part)
+{
+	struct stat st;
+
+	assert_int_equal(stat(log, &st), 0);
+	if (part > 3)
+		assert_int_equal(unlink(log), 0);
+	else
+		assert_int_equal(truncate(log, st.st_size * part / 4), 0);
+}
+
+/* Each process that ends leaves its log beside the older ones. */
+static void test_damaged_older_log(void **state)
+{
+	struct dbx *x = *state;
+	glob_t logs;
+	char pattern[600];
+
+	put(x, "a", "one");
+	reopen(x);
+	put(x, "b", "two");
+	put(x, "b", "two");
+	reopen(x);
+	put(x, "c", "three");
+	cas_db_close(x->db);
+	x->db = NULL;
+	snprintf(pattern, sizeof(pattern), "%s/*.log", x->path);
+	assert_int_equal(glob(pattern, 0, NULL, &logs), 0);
+	assert_int_equal(logs.gl_pathc, 3);
+	for (size_t i = 0; i < logs.gl_pathc; i++) {
+		for (int part = 0; part <= 4; part++) {
+			run("cp -a '%s' '%s/kept'", x->path, x->root);
+			damage_log(logs.gl_pathv[i], part);
+			expect_noticed(x, (long)(i * 10) + part);
+			run("rm -rf '%s' && mv '%s/kept' '%s'", x->path, x->root, x->path);
+		}
+	}
+	globfree(&logs);
+	expect_noticed(x, -1); /* and it opens as it was */
+	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+}
+
+/* The end of the last log, from a write that was cut off before it was answered. */
+static void test_torn_tail_opens(void **state)
+{
+	struct dbx *x = *state;
+	char v[64], log[300];
+
+	put(x, "a", "one");
+	cas_db_close(x->db);
+	x->db = NULL;
+	find_file(x, ".log", log);
+	run("head -c 30 '%s/%s' >'%s/part' && cat '%s/part' >>'%s/%s'", x->root, log, x->root,
+	    x->root, x->root, log);
+	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+	FX_OK(get(x, "a", v, NULL), NULL);
+	assert_false(cas_db_has_gap(x->db));
+}
+
+static void test_gap_is_kept(void **state)
+{
+	struct dbx *x = *state;
+
+	put(x, "a", "one");
+	assert_false(cas_db_has_gap(x->db));
+	run("rm '%s/COMMITS'", x->path);
+	reopen(x);
+	assert_true(cas_db_has_gap(x->db));
+	put(x, "b", "two");
+	reopen(x);
+	assert_true(cas_db_has_gap(x->db));
+	FX_OK(cas_db_set_gap(x->db, false, NULL), NULL);
+	reopen(x);
+	assert_false(cas_db_has_gap(x->db));
+}
+
+/* What the repair can't find is lost; the rest opens, and is not believed to be whole. */
+static void test_repaired_has_a_gap(void **state)
+{
+	struct dbx *x = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	char v[64], log[300];
+
+	put(x, "a", "one");
+	find_file(x, ".log", log);
+	reopen(x);
+	put(x, "b", "two");
+	cas_db_close(x->db);
+	x->db = NULL;
+	run("rm '%s/%s'", x->root, log);
+	assert_int_equal(cas_db_open(x->path, &x->db, &err), -ORCH_ECORRUPT);
+	assert_non_null(strstr(err.msg, x->path));
+	run("rm '%s/COMMITS'", x->path);
+	FX_OK(cas_db_repair(x->path, &err), &err);
+	for (int i = 0; i < 3; i++) {
+		FX_OK(cas_db_open(x->path, &x->db, &err), &err);
+		assert_true(cas_db_has_gap(x->db));
+		FX_OK(get(x, "b", v, NULL), NULL);
+		put(x, "c", "three");
+		cas_db_close(x->db);
+		x->db = NULL;
+	}
+}
+
 /* Everything out of the log into a table; closes. */
 static void write_table(struct dbx *x)
 {
@@ -315,6 +434,7 @@ static void write_table(struct dbx *x)
 
 	cas_db_close(x->db);
 	x->db = NULL;
+	rocksdb_options_set_uint64add_merge_operator(o);
 	db = rocksdb_open(o, x->path, &msg);
 	assert_null(msg);
 	rocksdb_flush(db, fo, &msg);
@@ -354,6 +474,10 @@ int main(void)
 	    T(test_flips_are_noticed),
 	    T(test_swapped_records_are_noticed),
 	    T(test_damaged_log),
+	    T(test_damaged_older_log),
+	    T(test_torn_tail_opens),
+	    T(test_gap_is_kept),
+	    T(test_repaired_has_a_gap),
 	    T(test_damaged_table),
 	};
 

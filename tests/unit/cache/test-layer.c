@@ -214,6 +214,26 @@ static void test_remove_and_sweep(void **state)
 	FX_OK(cas_layer_remove(f->s, a, &err), &err);
 }
 
+/* What nothing names may be what a lost record named. */
+static void test_sweep_after_a_gap(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t a = make(f, 0, NULL), b = make(f, a, NULL);
+	struct stat st;
+	char path[600];
+	size_t count;
+
+	FX_OK(cas_db_set_gap(f->s->db, true, &err), &err);
+	FX_OK(cas_layer_sweep(f->s, &count, &err), &err);
+	assert_int_equal(count, 2);
+	for (uint64_t id = a; id <= b; id++) {
+		snprintf(path, sizeof(path), "%s/quarantine/layer-%d/log.1", f->store, (int)id);
+		assert_int_equal(stat(path, &st), 0);
+	}
+	assert_false(cas_db_has_gap(f->s->db));
+}
+
 /* What can't be read may be the record of a workspace that was answered much. */
 static void test_damaged_record_keeps_every_layer(void **state)
 {
@@ -481,6 +501,7 @@ int main(void)
 	    T(test_a_segment_that_was_just_made_is_not_damage),
 	    T(test_list_counts_users),
 	    T(test_remove_and_sweep),
+	    T(test_sweep_after_a_gap),
 	    T(test_damaged_record_keeps_every_layer),
 	    T(test_damaged_layer_keeps_others),
 	    T(test_damaged_layer_keeps_only_what_it_may_name),

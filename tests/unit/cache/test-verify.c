@@ -284,6 +284,7 @@ static void damage(struct fx *f, const char *key, size_t key_len)
 
 	fx_close(f);
 	absolute(f, "db", path);
+	rocksdb_options_set_uint64add_merge_operator(o);
 	db = rocksdb_open(o, path, &msg);
 	assert_null(msg);
 	rocksdb_put(db, wo, key, key_len, "rubbish that is long enough", 27, &msg);
