@@ -1,6 +1,7 @@
 /* Open files behind nodes. See content.h. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,10 @@ struct mnt_contents {
 	struct mnt_backing_ops backing;
 	pthread_mutex_t lock; /* all below, and refs, chain, older, newer of each content */
 	struct mnt_content *table[BUCKETS];
+	struct mnt_content *stale;	     /* not in the table any more, but in use */
 	struct mnt_content *oldest, *newest; /* idle ones */
 	size_t idle, count;
+	atomic_bool damage_seen;
 };
 
 void mnt_spool_name(uint64_t id, char out[24])
@@ -93,14 +96,19 @@ static void idle_add(struct mnt_contents *cc, struct mnt_content *c)
 	cc->idle++;
 }
 
-/* Out of the table and the idle list; the caller destroys it without the lock. */
-static void unhook(struct mnt_contents *cc, struct mnt_content *c)
+static void unchain(struct mnt_contents *cc, struct mnt_content *c)
 {
-	struct mnt_content **p = &cc->table[bucket_of(&c->key)];
+	struct mnt_content **p = c->stale ? &cc->stale : &cc->table[bucket_of(&c->key)];
 
 	while (*p != c)
 		p = &(*p)->chain;
 	*p = c->chain;
+}
+
+/* Out of the table and the idle list; the caller destroys it without the lock. */
+static void unhook(struct mnt_contents *cc, struct mnt_content *c)
+{
+	unchain(cc, c);
 	idle_remove(cc, c);
 	cc->count--;
 }
@@ -113,20 +121,23 @@ static void destroy(struct mnt_contents *cc, struct mnt_content *c)
 	free(c);
 }
 
+/* The connection is gone, and with it what was registered. */
+static void free_chain(struct mnt_content *c)
+{
+	for (struct mnt_content *next; c; c = next) {
+		next = c->chain;
+		orch_fd_close(c->fd);
+		free(c);
+	}
+}
+
 void mnt_contents_free(struct mnt_contents *cc)
 {
 	if (!cc)
 		return;
-	for (size_t i = 0; i < BUCKETS; i++) {
-		while (cc->table[i]) {
-			struct mnt_content *c = cc->table[i];
-
-			cc->table[i] = c->chain;
-			orch_fd_close(
-			    c->fd); /* the connection is gone, and with it what was registered */
-			free(c);
-		}
-	}
+	for (size_t i = 0; i < BUCKETS; i++)
+		free_chain(cc->table[i]);
+	free_chain(cc->stale);
 	pthread_mutex_destroy(&cc->lock);
 	free(cc);
 }
@@ -160,6 +171,47 @@ static int make_room(struct mnt_contents *cc)
 	return r;
 }
 
+/* Notes what an object's file is when its content has just been found right. The empty file that
+ * stands for a missing one has no name, and nobody else can reach it. */
+static void look_at(struct mnt_content *c)
+{
+	struct stat st;
+
+	if (c->key.layer != 0 || fstat(c->fd, &st) < 0 || st.st_nlink == 0)
+		return;
+	c->look = (struct mnt_content_look){.dev = st.st_dev,
+	    .ino = st.st_ino,
+	    .size = st.st_size,
+	    .mtime_ns = orch_timespec_ns(&st.st_mtim),
+	    .ctime_ns = orch_timespec_ns(&st.st_ctim),
+	    .known = true};
+}
+
+/* Nobody wrote to the file, or gave it another name, since its content was found right. */
+static bool is_as_checked(const struct mnt_content *c)
+{
+	struct stat st;
+
+	if (!c->look.known)
+		return true;
+	return fstat(c->fd, &st) == 0 && st.st_nlink > 0 && st.st_size == c->look.size &&
+	       orch_timespec_ns(&st.st_mtim) == c->look.mtime_ns &&
+	       orch_timespec_ns(&st.st_ctim) == c->look.ctime_ns;
+}
+
+/* Whoever has it goes on with it; the next get opens the file by its name. */
+static void retire(struct mnt_contents *cc, struct mnt_content *c)
+{
+	pthread_mutex_lock(&cc->lock);
+	if (!c->stale) {
+		unchain(cc, c);
+		c->stale = c->gone = true;
+		c->chain = cc->stale;
+		cc->stale = c;
+	}
+	pthread_mutex_unlock(&cc->lock);
+}
+
 /* Puts an open file into the table, unless another thread was faster: then that one is returned. */
 static int insert(
     struct mnt_contents *cc, const struct mnt_content_key *k, int fd, struct mnt_content **out)
@@ -171,6 +223,7 @@ static int insert(
 		return -ENOMEM;
 	}
 	*c = (struct mnt_content){.key = *k, .is_private = k->layer != 0, .fd = fd, .refs = 1};
+	look_at(c);
 	if (cc->backing.open) {
 		int n = cc->backing.open(cc->backing.priv, fd);
 
@@ -224,33 +277,80 @@ bool mnt_contents_is_quick(
     struct mnt_contents *cc, const struct mnt_content_key *key, uint64_t size)
 {
 	char path[VIEW_OBJECT_PATH_BYTES];
+	const struct mnt_content *c;
+	int64_t checked_ns, mtime_ns;
 	struct stat st;
-	bool known;
 
 	if (key->layer != 0 || size < (1u << 20))
 		return true;
 	pthread_mutex_lock(&cc->lock);
-	known = *find(cc, key) != NULL;
+	c = *find(cc, key);
+	checked_ns = c ? c->look.mtime_ns : view_object_mtime_ns(&key->digest);
 	pthread_mutex_unlock(&cc->lock);
-	if (known)
-		return true;
 	view_object_path(&key->digest, path);
-	return fstatat(cc->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	       orch_timespec_ns(&st.st_mtim) == view_object_mtime_ns(&key->digest);
+	if (fstatat(cc->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return true;
+	mtime_ns = orch_timespec_ns(&st.st_mtim);
+	return mtime_ns == checked_ns || mtime_ns == view_object_mtime_ns(&key->digest);
+}
+
+/* Opens the object by its name, fully checked, in place of one that is not as it was checked. */
+static int open_again(struct mnt_contents *cc, const struct mnt_content *was, uint64_t size,
+    bool *out_same_file, struct orch_err *err)
+{
+	struct stat st;
+	int fd = open_object(cc, &was->key.digest, size, err);
+
+	*out_same_file = fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == was->look.dev &&
+			 st.st_ino == was->look.ino;
+	if (!*out_same_file || orch_timespec_ns(&st.st_mtim) != was->look.mtime_ns)
+		atomic_store(&cc->damage_seen, true);
+	return fd;
+}
+
+int mnt_content_check(struct mnt_contents *cc, const struct mnt_content *c, struct orch_err *err)
+{
+	char hex[ORCH_DIGEST_HEX + 1];
+	bool same_file;
+	int fd;
+
+	if (is_as_checked(c))
+		return 0;
+	fd = open_again(cc, c, (uint64_t)c->look.size, &same_file, err);
+	if (fd < 0)
+		return fd;
+	orch_fd_close(fd);
+	if (same_file)
+		return 0;
+	orch_digest_format(&c->key.digest, hex);
+	return orch_err_set(err, ORCH_ECORRUPT,
+	    "object %s: its file was replaced while it is open here; close it first", hex);
+}
+
+bool mnt_contents_damage_seen(struct mnt_contents *cc)
+{
+	return atomic_load(&cc->damage_seen);
 }
 
 int mnt_contents_get(struct mnt_contents *cc, const struct mnt_content_key *key, int spool_fd,
     uint64_t size, struct mnt_content **out, struct orch_err *err)
 {
 	struct mnt_content *c;
+	bool ignored;
 	int fd, r;
 
 	pthread_mutex_lock(&cc->lock);
 	c = lookup_ref(cc, key);
 	pthread_mutex_unlock(&cc->lock);
-	if (c) {
+	if (c && is_as_checked(c)) {
 		*out = c;
 		return 0;
+	}
+	if (c) {
+		fd = open_again(cc, c, size, &ignored, err);
+		retire(cc, c);
+		mnt_content_put(cc, c);
+		return fd < 0 ? fd : insert(cc, key, fd, out);
 	}
 	r = make_room(cc);
 	if (r < 0)
@@ -308,13 +408,8 @@ void mnt_content_put(struct mnt_contents *cc, struct mnt_content *c)
 
 void mnt_content_rekey(struct mnt_contents *cc, struct mnt_content *c, uint64_t layer, uint64_t id)
 {
-	struct mnt_content **p;
-
 	pthread_mutex_lock(&cc->lock);
-	p = &cc->table[bucket_of(&c->key)];
-	while (*p != c)
-		p = &(*p)->chain;
-	*p = c->chain;
+	unchain(cc, c);
 	c->key = (struct mnt_content_key){.layer = layer, .id = id};
 	c->chain = cc->table[bucket_of(&c->key)];
 	cc->table[bucket_of(&c->key)] = c;

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "core/err.h"
 #include "core/hash.h"
 
@@ -21,13 +22,24 @@ struct mnt_content_key {
 	struct orch_digest digest; /* of an object; zeros: the empty file */
 };
 
+/* What the file of an object was when its content was checked, or published. */
+struct mnt_content_look {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	int64_t mtime_ns, ctime_ns;
+	bool known;
+};
+
 struct mnt_content {
 	struct mnt_content_key key; /* a seal changes it: read under the lock of the namespace */
 	bool is_private;	    /* not an object; never changes */
 	int fd;			    /* O_RDWR for private files */
 	int backing; /* the kernel's number for it; 0: not registered, read and written by us */
 	uint32_t refs;
-	bool gone; /* closed with the last reference: its file was removed, or its layer left */
+	struct mnt_content_look look;
+	bool stale; /* its file was touched or replaced: only who has it already uses it */
+	bool gone;  /* closed with the last reference: its file was removed, or its layer left */
 	struct mnt_content *chain;	   /* of the table */
 	struct mnt_content *older, *newer; /* of the list of idle ones */
 };
@@ -53,12 +65,18 @@ bool mnt_contents_passthrough(const struct mnt_contents *cc) ORCH_NONNULL(1);
 bool mnt_contents_is_quick(
     struct mnt_contents *cc, const struct mnt_content_key *key, uint64_t size) ORCH_NONNULL(1, 2);
 /* The open file, with a reference. spool_fd: folder of a private file; size: of an object, as its
- * entry says. -ENOENT, ORCH_ECORRUPT, -ENFILE, -errno; err names the file. */
+ * entry says. An object whose file was touched since it was checked is opened and checked anew. -ENOENT, ORCH_ECORRUPT, -ENFILE, -errno; err names the file. */
 int mnt_contents_get(struct mnt_contents *cc, const struct mnt_content_key *key, int spool_fd,
     uint64_t size, struct mnt_content **out, struct orch_err *err) ORCH_NONNULL(1, 2, 5) ORCH_WUR;
 /* Makes the private file `id` in spool_fd, empty. It must not exist. */
 int mnt_contents_create(struct mnt_contents *cc, uint64_t layer, uint64_t id, int spool_fd,
     struct mnt_content **out, struct orch_err *err) ORCH_NONNULL(1, 5) ORCH_WUR;
+/* Before c, which is in use, gets another user: ORCH_ECORRUPT or -errno when its object was damaged,
+ * or replaced by another file (two files can't be behind one node). Costs a stat. */
+int mnt_content_check(struct mnt_contents *cc, const struct mnt_content *c, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* True once an object was found damaged or replaced: pages that the kernel has may be wrong. */
+bool mnt_contents_damage_seen(struct mnt_contents *cc) ORCH_NONNULL(1);
 void mnt_content_ref(struct mnt_contents *cc, struct mnt_content *c) ORCH_NONNULL(1, 2);
 void mnt_content_put(struct mnt_contents *cc, struct mnt_content *c) ORCH_NONNULL(1);
 /* The file has another place now (its layer was sealed); same descriptor, same registration. */

@@ -92,14 +92,20 @@ static int content_once(struct mnt_ns *ns, struct mnt_node *n, struct mnt_conten
 	int spool = -1, r;
 
 	mnt_ns_lock(ns);
-	if (n->content) {
-		mnt_content_ref(ns->config.contents, n->content);
-		*out = n->content;
-		mnt_ns_unlock(ns);
-		return 0;
-	}
 	*out_key = mnt_state_key(mnt_ns_state(ns, n));
 	size = mnt_ns_state(ns, n)->size;
+	if (n->content) {
+		struct mnt_content *c = n->content;
+
+		mnt_content_ref(ns->config.contents, c);
+		mnt_ns_unlock(ns);
+		r = mnt_content_check(ns->config.contents, c, err);
+		if (r < 0)
+			mnt_content_put(ns->config.contents, c);
+		else
+			*out = c;
+		return r;
+	}
 	spool = mnt_chain_spool_take(&ns->chain, out_key->layer);
 	mnt_ns_unlock(ns);
 	r = mnt_contents_get(ns->config.contents, out_key, spool, size, out, err);
@@ -407,7 +413,7 @@ static bool quick(struct mnt_ns *ns, const struct mnt_node *n)
 	const struct fmt_node *s = mnt_ns_state(ns, n);
 	struct mnt_content_key key = mnt_state_key(s);
 
-	return n->content || mnt_contents_is_quick(ns->config.contents, &key, s->size);
+	return mnt_contents_is_quick(ns->config.contents, &key, s->size);
 }
 
 static int open_once(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool may_block)

@@ -340,13 +340,14 @@ static struct mnt_handle *handle_of(const struct fuse_file_info *fi)
 	return (struct mnt_handle *)(uintptr_t)fi->fh;
 }
 
-static void fill_open(const struct mnt_handle *h, struct fuse_file_info *fi)
+static void fill_open(struct mnt_door *d, const struct mnt_handle *h, struct fuse_file_info *fi)
 {
 	int backing = mnt_handle_backing(h);
 
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->noflush = 1;
-	fi->keep_cache = backing == 0; /* nobody but the kernel's own users changes contents */
+	/* nobody but the kernel's own users changes contents, unless somebody damaged the store */
+	fi->keep_cache = backing == 0 && !mnt_contents_damage_seen(d->contents);
 #if MODERN_FUSE
 	fi->backing_id = backing;
 #endif
@@ -374,7 +375,7 @@ static void finish_open(struct waiting *w, bool may_block)
 	if (r < 0) {
 		reply_result(w->req, r);
 	} else {
-		fill_open(h, &w->fi);
+		fill_open(d, h, &w->fi);
 		if (fuse_reply_open(w->req, &w->fi) < 0)
 			mnt_ns_release(d->ns, h);
 	}
@@ -422,7 +423,7 @@ static void create(
 		reply_result(req, r);
 		return;
 	}
-	fill_open(h, fi);
+	fill_open(d, h, fi);
 	e = entry_of(&a);
 	if (fuse_reply_create(req, &e, fi) < 0) {
 		mnt_ns_release(d->ns, h);

@@ -2,6 +2,7 @@
 """Open files, their contents and what several processes see of them: what the model test has not in its alphabet."""
 import ctypes
 import fcntl
+import hashlib
 import mmap
 
 from mountlib import Mount
@@ -388,6 +389,79 @@ def direct_io_reads_and_writes(t, m):
     t.eq(os.preadv(fd, [buf], 4096), 4096)
     os.close(fd)
     t.eq(get(m.mnt + "/direct"), b"d" * 8192)
+
+
+def object_path(m, data):
+    name = hashlib.sha256(data).hexdigest()
+    return "%s/objects/%s/%s/%s" % (m.store, name[:2], name[2:4], name)
+
+
+def damage(path, restore_mtime=False):
+    """Two other bytes of the same file; returns what it was."""
+    before, st = get(path), os.stat(path)
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as f:
+        f.write(b"XX")
+    if restore_mtime:
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    return before, st
+
+
+def mend(path, before, st):
+    """What verify --repair and an import do: the bad file goes away, another one gets its name."""
+    os.rename(path, path + ".quarantine")
+    put(path + ".new", before)
+    os.utime(path + ".new", ns=(st.st_atime_ns, st.st_mtime_ns))
+    os.rename(path + ".new", path)
+
+
+@both
+def an_object_that_is_damaged_after_it_was_read(t, m):
+    m.errors_expected = True
+    for name in ("a", "big"):
+        path = object_path(m, SOURCE[name])
+        t.eq(get(m.mnt + "/" + name), SOURCE[name])
+        was = damage(path)
+        t.raises(errno.EIO, open, m.mnt + "/" + name, "rb")
+        t.raises(errno.EIO, open, m.mnt + "/" + name, "r+b")
+        t.match(m.log(), "content-unreadable.*" + os.path.basename(path))
+        mend(path, *was)
+        t.eq(get(m.mnt + "/" + name), SOURCE[name])
+    os.utime(path)  # touched only: looked through again, and served
+    t.eq(get(m.mnt + "/big"), SOURCE["big"])
+
+
+@both
+def an_object_that_is_damaged_while_it_is_open(t, m):
+    m.errors_expected = True
+    for name in ("a", "big"):
+        path = object_path(m, SOURCE[name])
+        with open(m.mnt + "/" + name, "rb") as f:
+            was = damage(path)
+            f.read()  # the kernel may keep what is wrong now
+            t.raises(errno.EIO, open, m.mnt + "/" + name, "rb")
+            mend(path, *was)
+            t.raises(errno.EIO, open, m.mnt + "/" + name, "rb")
+        t.match(m.log(), os.path.basename(path) + ".* replaced while it is open")
+        wait_until(lambda: opens(m.mnt + "/" + name), what="the end of the last use")
+        t.eq(get(m.mnt + "/" + name), SOURCE[name])
+
+
+def opens(path):
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        return True
+    except OSError:
+        return False
+
+
+@both
+def an_object_that_rotted_is_replaced(t, m):
+    """Nothing but the name tells: the mount must not keep the quarantined file."""
+    path = object_path(m, SOURCE["a"])
+    t.eq(get(m.mnt + "/a"), SOURCE["a"])
+    mend(path, *damage(path, restore_mtime=True))
+    t.eq(get(m.mnt + "/a"), SOURCE["a"])
 
 
 main()
