@@ -110,6 +110,7 @@ static int run_create(struct shim_cli *cli)
 static void tell_last_write_seen(const struct orch_json *answer)
 {
 	const struct orch_json *paths = orch_json_get(answer, "last_write_seen");
+	uint64_t more = shim_get_u64(answer, "last_write_seen_more");
 
 	for (size_t i = 0; paths && i < orch_json_len(paths); i++) {
 		const char *path = orch_json_str(orch_json_at(paths, i));
@@ -117,6 +118,9 @@ static void tell_last_write_seen(const struct orch_json *answer)
 		shim_say(SHIM_SAY_WARN, "%s was being written: it is as last seen",
 		    path ? path : "a file");
 	}
+	if (more > 0)
+		shim_say(SHIM_SAY_WARN, "%llu more files were being written: they are as last seen",
+		    (unsigned long long)more);
 }
 
 /* What the answer of a fork or commit says of the instant. */

@@ -215,6 +215,7 @@ int fsd_seal_parse(const struct fmt_msg *m, struct fsd_seal *out, struct orch_er
 	(void)fmt_msg_get_u64(m, FMT_TAG_LAYERS, &s.layers);
 	(void)fmt_msg_get_u64(m, FMT_TAG_FLAGS, &flags);
 	(void)fmt_msg_get_u64(m, FMT_TAG_PAUSED_NS, &s.paused_ns);
+	(void)fmt_msg_get_u64(m, FMT_TAG_MORE, &s.last_write_seen_more);
 	s.paused = flags & FMT_MSG_FLAG_PAUSED;
 	rc = get_json(m, &s.last_write_seen, err);
 	if (rc == 0 && !orch_json_is_array(s.last_write_seen)) {
@@ -230,6 +231,8 @@ int fsd_seal_tell(struct fsd_seal *s, struct orch_json *answer)
 {
 	int rc = orch_json_set_json(answer, "last_write_seen", &s->last_write_seen);
 
+	if (rc == 0)
+		rc = orch_json_set_u64(answer, "last_write_seen_more", s->last_write_seen_more);
 	if (rc == 0)
 		rc = orch_json_set_bool(answer, "paused", s->paused);
 	return rc < 0 ? rc : orch_json_set_u64(answer, "paused_us", s->paused_ns / 1000);

@@ -42,11 +42,12 @@ struct fsd_seal {
 	uint64_t next_ino;
 	uint64_t layers; /* in the chain, the one that is written included; 0: not told */
 	struct orch_json *last_write_seen; /* list of paths; never NULL after success */
+	uint64_t last_write_seen_more;	   /* how many others there are */
 	bool paused;	    /* all jobs that were to stand still did, at the instant */
 	uint64_t paused_ns; /* how long they did */
 };
 void fsd_seal_fini(struct fsd_seal *s) ORCH_NONNULL(1);
-/* "last_write_seen" (which is taken out of *s), "paused", "paused_us" of an answer. */
+/* "last_write_seen" (which is taken out of *s), "last_write_seen_more", "paused", "paused_us" of an answer. */
 int fsd_seal_tell(struct fsd_seal *s, struct orch_json *answer) ORCH_NONNULL(1, 2) ORCH_WUR;
 /* Pure: what an answer to SEAL says, but for `layer`. *out is written only on success. */
 int fsd_seal_parse(const struct fmt_msg *m, struct fsd_seal *out, struct orch_err *err)

@@ -114,8 +114,8 @@ static void on_seen(void *arg, const char *path)
 {
 	struct seen *s = arg;
 
-	s->bytes += 6 * strlen(path) + 8; /* JSON may write a byte as six */
-	if (s->bytes > SEEN_BYTES_MAX || orch_json_push_str(s->list, path) < 0)
+	s->bytes += path ? 6 * strlen(path) + 8 : 0; /* JSON may write a byte as six */
+	if (!path || s->bytes > SEEN_BYTES_MAX || orch_json_push_str(s->list, path) < 0)
 		s->left_out++;
 }
 
@@ -163,6 +163,7 @@ static int do_seal(struct call *call)
 	if (seen.left_out > 0)
 		orch_log(ORCH_LOG_WARN, "mount", "writers-not-listed", "count=%zu", seen.left_out);
 	r = sealed_add(call, &sealed);
+	r = r < 0 ? r : fmt_msg_add_u64(call->reply, FMT_TAG_MORE, seen.left_out);
 	return r < 0 ? r : add_json(call, list);
 }
 

@@ -169,7 +169,7 @@ struct mnt_seal {
 	dev_t dev; /* of the mount, as its users see it */
 	/* Nothing is sealed when the top layer recorded nothing: what lies below it is the state. */
 	bool share;
-	void (*seen)(void *arg, const char *path);
+	void (*seen)(void *arg, const char *path); /* NULL: no path, it is too deep */
 	void *arg;
 };
 struct mnt_sealed {

@@ -431,7 +431,7 @@ static void release_files(
 	for (size_t i = 0; i < s->count; i++) {
 		struct moved *f = &s->files[i];
 
-		if (f->path && copied && !f->exact)
+		if (f->writer && !f->unlinked && copied && !f->exact)
 			seen(arg, f->path);
 		free(f->path);
 		mnt_ns_lock(ns);

@@ -53,6 +53,7 @@ enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
 	FMT_TAG_BOOT = 13,	 /* string */
 	FMT_TAG_PAUSED_NS = 14,
 	FMT_TAG_LAYERS = 15,
+	FMT_TAG_MORE = 16, /* how many the list in JSON has not */
 };
 
 #define FMT_MSG_FLAG_LAZY   1u

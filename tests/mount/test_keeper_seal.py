@@ -1,4 +1,6 @@
 """Fork, commit and changes through the control API, with keepers and mounts that die in between."""
+import resource
+
 from keeper_api import ask, commit, create, drop, export, fork, layers, lines, read, show, started, stream, verify, write
 from orchtest import *
 
@@ -367,6 +369,33 @@ def many_forks_at_once(t):
         drop(t, d, "f%d" % i)
     drop(t, d, "w")
     t.eq(layers(d), 0)
+
+
+@test(needs="fuse root", timeout=200)
+def more_writers_than_an_answer_can_name(t):
+    d = started(t)
+    mnt = create(t, d, "w")["path"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), max(hard, 4096)))
+    open_files = [open("%s/writer-with-a-long-name-%s-%d" % (mnt, "x" * 60, i), "w") for i in range(700)]
+    deep = os.open(mnt, os.O_RDONLY)
+    for _ in range(4100):
+        os.mkdir("e", dir_fd=deep)
+        below = os.open("e", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    try:
+        open_files.append(os.fdopen(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=deep), "w"))
+        f = fork(t, d, "w", "f")
+        t.eq(len(f["last_write_seen"]) + f["last_write_seen_more"], 701)
+        t.ok(len(f["last_write_seen"]) > 20, "few are named: %d" % len(f["last_write_seen"]))
+        r = d.shim("workspace", "fork", "w", "f2")
+        t.match(r.stderr, "%d more files were being written" % f["last_write_seen_more"])
+    finally:
+        for x in open_files:
+            x.close()
+        os.close(deep)
+    t.eq(fork(t, d, "w", "f3")["last_write_seen_more"], 0)
 
 
 main()
