@@ -18,6 +18,7 @@
 #include "shim/cli.h"
 #include "shim/job.h"
 #include "shim/journal.h"
+#include "shim/mount_watch.h"
 #include "shim/test_report.h"
 
 /* A workspace between the request and its answer: nobody knows. */
@@ -114,6 +115,8 @@ int shim_build_import(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1
 int shim_build_choose(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 int shim_build_workspace(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 int shim_build_run(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* The mount under it, borrowed. */
+struct shim_mount shim_build_mount(const struct shim_build *b) ORCH_NONNULL(1);
 int shim_build_collect(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 int shim_build_tests(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 int shim_build_commit(struct shim_build *b, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

@@ -7,7 +7,6 @@
 #include "core/fd.h"
 #include "shim/api.h"
 #include "shim/build.h"
-#include "shim/build_mount.h"
 #include "shim/cancel.h"
 #include "shim/out.h"
 #include "shim/say.h"
@@ -90,6 +89,7 @@ static void tell_collected(struct shim_build *b)
 
 int shim_build_collect(struct shim_build *b, struct orch_err *err)
 {
+	const struct shim_mount mount = shim_build_mount(b);
 	struct out_changes *changes;
 	int r;
 
@@ -102,9 +102,8 @@ int shim_build_collect(struct shim_build *b, struct orch_err *err)
 		r = collect(b, changes, err);
 	out_changes_free(changes);
 	if (r < 0)
-		return !shim_cancelled() && shim_build_mount_lost(b)
-			   ? shim_build_mount_error(b, err)
-			   : r;
+		return !shim_cancelled() && shim_mount_lost(&mount) ? shim_mount_error(&mount, err)
+								    : r;
 	tell_collected(b);
 	tell_missing(b);
 	return 0;

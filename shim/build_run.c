@@ -5,7 +5,6 @@
 #include "core/path.h"
 #include "shim/build.h"
 #include "shim/build_folder.h"
-#include "shim/build_mount.h"
 #include "shim/cancel.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -85,18 +84,28 @@ static void take_end(struct shim_build *b, const struct shim_task_end *end)
 }
 
 /* However the command ended: without its mount that says nothing. */
+struct shim_mount shim_build_mount(const struct shim_build *b)
+{
+	return (struct shim_mount){.cli = b->cli,
+	    .workspace = b->workspace,
+	    .path = b->mount_path,
+	    .pid = b->mount_pid,
+	    .what = "build"};
+}
+
 static int run_task(struct shim_build *b, struct shim_task *task, struct orch_err *err)
 {
 	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
+	const struct shim_mount mount = shim_build_mount(b);
 	struct shim_mount_watch watch;
 	int r;
 
-	task->cancel_fd = shim_build_mount_watch(b, &watch);
+	task->cancel_fd = shim_mount_watch_begin(&mount, &watch);
 	r = shim_task_run(task, &end, err);
 	shim_job_end(&b->job);
-	shim_build_mount_unwatch(&watch);
-	if (!shim_cancelled() && shim_build_mount_lost(b))
-		return shim_build_mount_error(b, err);
+	shim_mount_watch_end(&watch);
+	if (!shim_cancelled() && shim_mount_lost(&mount))
+		return shim_mount_error(&mount, err);
 	if (r == 0)
 		take_end(b, &end);
 	return r;

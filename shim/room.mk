@@ -7,7 +7,6 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/build_folder.c %D%/build_folder.h \
 	%D%/build_hint.c %D%/build_hint.h \
 	%D%/build_inputs.c \
-	%D%/build_mount.c %D%/build_mount.h \
 	%D%/build_options.c %D%/build_options.h \
 	%D%/build_print.c \
 	%D%/build_report.c \
@@ -32,6 +31,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/key.c %D%/key.h \
 	%D%/leftovers.c %D%/leftovers.h \
 	%D%/machine.c %D%/machine.h \
+	%D%/mount_watch.c %D%/mount_watch.h \
 	%D%/option.c %D%/option.h \
 	%D%/out.c %D%/out.h \
 	%D%/ref.c \

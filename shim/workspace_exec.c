@@ -8,7 +8,9 @@
 #include "providers/environment.h"
 #include "providers/provider.h"
 #include "shim/api.h"
+#include "shim/cancel.h"
 #include "shim/job.h"
+#include "shim/mount_watch.h"
 #include "shim/out.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -59,6 +61,28 @@ static int on_groups(void *priv, const char *const *folders, size_t count)
 	return shim_job_begin(priv, folders, count);
 }
 
+/* The exit code. */
+static int run_watched(struct shim_cli *cli, const struct orch_json *w, struct shim_task *task)
+{
+	const struct shim_mount mount = {.cli = cli,
+	    .workspace = shim_arg(cli, 0),
+	    .path = shim_get(w, "path"),
+	    .pid = shim_get_u64(w, "pid"),
+	    .what = "command"};
+	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
+	struct orch_err err = ORCH_ERR_INIT;
+	struct shim_mount_watch watch;
+	int r;
+
+	task->cancel_fd = shim_mount_watch_begin(&mount, &watch);
+	r = shim_task_run(task, &end, &err);
+	shim_job_end(task->priv);
+	shim_mount_watch_end(&watch);
+	if (!shim_cancelled() && shim_mount_lost(&mount))
+		r = shim_mount_error(&mount, &err);
+	return r < 0 ? shim_fail(cli, &err) : code_of(&end);
+}
+
 static int run_in(struct shim_cli *cli, const char *const *argv)
 {
 	orch_auto(json) struct orch_json *w = NULL;
@@ -69,9 +93,7 @@ static int run_in(struct shim_cli *cli, const char *const *argv)
 	    .folder = ".",
 	    .argv = argv,
 	    .network = true,
-	    .cancel_fd = cli->cancel_fd,
 	    .terminal = true};
-	struct shim_task_end end = {.state = OUT_INFRASTRUCTURE_ERROR, .exit_code = -1};
 	struct shim_job job = {.cli = cli, .workspace = shim_arg(cli, 0)};
 	orch_auto(free) char *runs = NULL, *tasks = NULL;
 	char run[80];
@@ -94,9 +116,7 @@ static int run_in(struct shim_cli *cli, const char *const *argv)
 	task.gid = (uint32_t)shim_get_u64(orch_json_get(w, "owner"), "gid");
 	task.tree = shim_get(w, "path");
 	task.env = (const char *const *)orch_strv_argv(&env);
-	r = shim_task_run(&task, &end, &err);
-	shim_job_end(&job);
-	return r < 0 ? shim_fail(cli, &err) : code_of(&end);
+	return run_watched(cli, w, &task);
 }
 
 int shim_workspace_exec(struct shim_cli *cli)

@@ -99,6 +99,21 @@ def exec_runs_in_the_sandbox(t):
     t.match(d.shim("workspace", "exec", "w", "--", "true", status=1).stderr, "is not mounted")
 
 
+@test(needs="fuse sandbox", timeout=120)
+def exec_says_that_its_mount_died(t):
+    d = start(t)
+    for script in "touch on; while ls .; do sleep 0.1; done; exit 0", "touch on; sleep 300":
+        path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+        q = t.start(["orch-shim", "workspace", "exec", "w", "--", "sh", "-c", script], env={"ORCH_SOCKET": d.socket},
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: os.path.exists(path + "/on"))
+        os.kill(json.loads(d.shim("workspace", "status", "w", "--json").stdout)["pid"], signal.SIGKILL)
+        said = q.communicate(timeout=60)[1]
+        t.eq(q.returncode, 3, said)
+        t.match(said, "the mount process of workspace w ended during the command")
+        d.shim("workspace", "drop", "w")
+
+
 @test(needs="fuse sandbox")
 def gc_removes_what_a_killed_exec_left(t):
     d = start(t)

@@ -1,5 +1,5 @@
 /*
- * Whether the workspace of a build is still what its command began in: mounted, and by the same
+ * Whether the workspace of a command is still what it began in: mounted, and by the same
  * process. When that process ends, the command sees errors that are none of its own, and what it
  * wrote last may be lost; then neither its failure nor its success means anything.
  */
@@ -12,51 +12,49 @@
 #include <sys/vfs.h>
 #include "core/fd.h"
 #include "shim/api.h"
-#include "shim/build.h"
-#include "shim/build_mount.h"
+#include "shim/mount_watch.h"
 #include "shim/out.h"
 
 #define ANSWER_MS 10000
 
-static bool is_gone_here(const struct shim_build *b)
+static bool is_gone_here(const struct shim_mount *m)
 {
 	struct statfs fs;
 
-	if (statfs(b->mount_path, &fs) == 0)
+	if (statfs(m->path, &fs) == 0)
 		return fs.f_type != FUSE_SUPER_MAGIC;
 	return errno == ENOTCONN || errno == ECONNABORTED || errno == ENOENT;
 }
 
 /* No answer says nothing: mounts outlive their daemon. */
-static bool is_gone_there(struct shim_build *b)
+static bool is_gone_there(const struct shim_mount *m)
 {
 	orch_auto(json) struct orch_json *w = NULL;
 	struct orch_err ignored = ORCH_ERR_INIT;
 	struct shim_call call = {.method = "GET",
 	    .path = "/v1/workspaces/%",
-	    .parts = {b->workspace},
+	    .parts = {m->workspace},
 	    .timeout_ms = ANSWER_MS};
-	int r = shim_call(b->cli, &call, &w, &ignored);
+	int r = shim_call(m->cli, &call, &w, &ignored);
 
 	if (r == -ENOENT)
 		return true;
 	if (r < 0) {
-		shim_disconnect(b->cli);
+		shim_disconnect(m->cli);
 		return false;
 	}
-	return strcmp(shim_get(w, "state"), "mounted") != 0 ||
-	       shim_get_u64(w, "pid") != b->mount_pid;
+	return strcmp(shim_get(w, "state"), "mounted") != 0 || shim_get_u64(w, "pid") != m->pid;
 }
 
-bool shim_build_mount_lost(struct shim_build *b)
+bool shim_mount_lost(const struct shim_mount *m)
 {
-	return is_gone_here(b) || is_gone_there(b);
+	return is_gone_here(m) || is_gone_there(m);
 }
 
-int shim_build_mount_error(const struct shim_build *b, struct orch_err *err)
+int shim_mount_error(const struct shim_mount *m, struct orch_err *err)
 {
-	return orch_err_set(
-	    err, EIO, "the mount process of workspace %s ended during the build", b->workspace);
+	return orch_err_set(err, EIO, "the mount process of workspace %s ended during the %s",
+	    m->workspace, m->what);
 }
 
 static int add(int epoll, int fd)
@@ -66,19 +64,19 @@ static int add(int epoll, int fd)
 	return fd < 0 ? 0 : epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-int shim_build_mount_watch(const struct shim_build *b, struct shim_mount_watch *w)
+int shim_mount_watch_begin(const struct shim_mount *m, struct shim_mount_watch *w)
 {
 	*w = (struct shim_mount_watch){.pidfd = -1, .epoll = -1};
-	if (b->mount_pid)
-		w->pidfd = pidfd_open((pid_t)b->mount_pid, 0);
+	if (m->pid)
+		w->pidfd = pidfd_open((pid_t)m->pid, 0);
 	if (w->pidfd >= 0)
 		w->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (w->epoll >= 0 && add(w->epoll, w->pidfd) == 0 && add(w->epoll, b->cli->cancel_fd) == 0)
+	if (w->epoll >= 0 && add(w->epoll, w->pidfd) == 0 && add(w->epoll, m->cli->cancel_fd) == 0)
 		return w->epoll;
-	return b->cli->cancel_fd;
+	return m->cli->cancel_fd;
 }
 
-void shim_build_mount_unwatch(struct shim_mount_watch *w)
+void shim_mount_watch_end(struct shim_mount_watch *w)
 {
 	orch_fd_close(w->epoll);
 	orch_fd_close(w->pidfd);
