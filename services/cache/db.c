@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <rocksdb/c.h>
+#include "cache/folder.h"
 #include "core/cursor.h"
 #include "core/fault.h"
 #include "core/fd.h"
@@ -35,8 +36,12 @@
 #define VALUE_VERSION 1
 #define VALUE_HEAD    16 /* magic, u16 version, u16 0, u64 checksum */
 
+#define LOG_FOLDER_BYTES 48
+
 struct cas_db {
 	char *path;
+	char log_folder[LOG_FOLDER_BYTES]; /* in with_log; "": there is none */
+	char damaged[32];		   /* file that find_damaged found */
 	rocksdb_options_t *options;
 	rocksdb_readoptions_t *reads;
 	rocksdb_writeoptions_t *writes;
@@ -382,8 +387,6 @@ static int check_commits(struct cas_db *db, bool is_new, struct orch_err *err)
  * die. So the log goes to memory, into a file that has no name any more once the database is open.
  * What a kill just then leaves is found by the next open of the same database.
  */
-#define LOG_FOLDER_BYTES 48
-
 static bool make_log_folder(const struct cas_db *db, char folder[LOG_FOLDER_BYTES])
 {
 	struct stat st;
@@ -399,13 +402,13 @@ static bool make_log_folder(const struct cas_db *db, char folder[LOG_FOLDER_BYTE
 /* Calls fn(db, msg) with a folder for its log. */
 static void with_log(struct cas_db *db, void (*fn)(struct cas_db *db, char **msg), char **msg)
 {
-	char folder[LOG_FOLDER_BYTES];
-	bool made = make_log_folder(db, folder);
 	int ignored;
 
-	rocksdb_options_set_db_log_dir(db->options, made ? folder : "");
+	if (!make_log_folder(db, db->log_folder))
+		db->log_folder[0] = '\0';
+	rocksdb_options_set_db_log_dir(db->options, db->log_folder);
 	fn(db, msg);
-	ignored = made ? orch_remove_tree(AT_FDCWD, folder, NULL) : 0;
+	ignored = db->log_folder[0] ? orch_remove_tree(AT_FDCWD, db->log_folder, NULL) : 0;
 	(void)ignored;
 }
 
@@ -417,6 +420,59 @@ static void open_it(struct cas_db *db, char **msg)
 static void repair_it(struct cas_db *db, char **msg)
 {
 	rocksdb_repair_db(db->options, db->path, msg);
+}
+
+/* ".../000012.log: dropping 139 bytes; Corruption: ...": the last one. */
+static int see_log(void *priv, int dirfd, const char *name)
+{
+	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct cas_db *db = priv;
+	char text[16 << 10];
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	for (char *at = text; (at = strstr(at, ".log: dropping ")); at++) {
+		size_t digits = 0;
+
+		while (at - digits > text && at[-1 - (ptrdiff_t)digits] >= '0' &&
+		       at[-1 - (ptrdiff_t)digits] <= '9' && digits < 20)
+			digits++;
+		snprintf(db->damaged, sizeof(db->damaged), "%.*s.log", (int)digits, at - digits);
+	}
+	return 0;
+}
+
+/* RocksDB names a damaged log in its information log alone, below the level that we let it write:
+ * it tries once more, and says it. */
+static void find_damaged(struct cas_db *db, char **msg)
+{
+	int ignored;
+
+	if (!db->log_folder[0])
+		return;
+	rocksdb_options_set_info_log_level(db->options, 2);
+	open_it(db, msg);
+	if (db->db)
+		rocksdb_close(db->db);
+	rocksdb_options_set_info_log_level(db->options, 5);
+	ignored = cas_dir_each(AT_FDCWD, db->log_folder, see_log, db, NULL);
+	(void)ignored;
+}
+
+/* Takes msg over. */
+static int open_failed(struct cas_db *db, char *msg, struct orch_err *err)
+{
+	char *again = NULL;
+	int r = rocks_fail(err, db->path, msg);
+
+	db->damaged[0] = '\0';
+	if (r == -ORCH_ECORRUPT)
+		with_log(db, find_damaged, &again);
+	rocksdb_free(again);
+	db->db = NULL;
+	if (db->damaged[0] && err)
+		orch_err_wrap(err, "%s is damaged", db->damaged);
+	return r;
 }
 
 static bool has_current(const struct cas_db *db)
@@ -433,10 +489,8 @@ static int open_rocks(struct cas_db *db, struct orch_err *err)
 	int r;
 
 	with_log(db, open_it, &msg);
-	if (msg) {
-		db->db = NULL;
-		return rocks_fail(err, db->path, msg);
-	}
+	if (msg)
+		return open_failed(db, msg, err);
 	r = check_commits(db, is_new, err);
 	if (r < 0) {
 		rocksdb_close(db->db);
@@ -854,14 +908,18 @@ bool cas_db_has_gap(struct cas_db *db)
 int cas_db_set_gap(struct cas_db *db, bool has_gap, struct orch_err *err)
 {
 	struct cas_batch *b = cas_batch_new();
+	bool had;
 	int r;
 
 	if (!b)
 		return orch_err_set(err, ENOMEM, "database: out of memory");
 	pthread_mutex_lock(&db->commit_lock);
+	had = db->has_gap;
 	db->has_gap = has_gap;
+	r = commit_counted(db, b, err);
+	if (r < 0)
+		db->has_gap = had;
 	pthread_mutex_unlock(&db->commit_lock);
-	r = cas_db_commit(db, b, err);
 	cas_batch_free(b);
 	return r;
 }

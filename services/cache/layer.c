@@ -668,21 +668,36 @@ static int put_away(struct cas_store *s, uint64_t id, struct orch_err *err)
 	return r;
 }
 
+/* Where it can't be done (a full disk) they stay, and the next start tries again. */
+static void put_all_away(struct cas_store *s, size_t *count)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	uint64_t id = 0;
+	int r;
+
+	while ((r = find_unused(s, &id, &why)) == 0 && id != 0 && (r = put_away(s, id, &why)) == 0)
+		(*count)++;
+	if (r == 0)
+		r = cas_db_set_gap(s->db, false, &why);
+	if (r < 0)
+		orch_log_err("cache", "layers-not-put-away", &why);
+}
+
 int cas_layer_sweep(struct cas_store *s, size_t *out_count, struct orch_err *err)
 {
-	bool has_gap = cas_db_has_gap(s->db);
 	size_t count = 0;
 	uint64_t id = 0;
 	int r = cas_layer_each_unfinished(s, true, count_one, &count, err);
 
-	while (r == 0 && (r = find_unused(s, &id, err)) == 0 && id != 0) {
-		r = has_gap ? put_away(s, id, err) : cas_layer_remove(s, id, err);
-		if (r < 0 && r != -EBUSY)
-			break;
-		count++;
-	}
-	if (r == 0 && has_gap)
-		r = cas_db_set_gap(s->db, false, err);
+	if (r == 0 && cas_db_has_gap(s->db))
+		put_all_away(s, &count);
+	else
+		while (r == 0 && (r = find_unused(s, &id, err)) == 0 && id != 0) {
+			r = cas_layer_remove(s, id, err);
+			if (r < 0 && r != -EBUSY)
+				break;
+			count++;
+		}
 	if (r == 0 && out_count)
 		*out_count = count;
 	return r;

@@ -82,6 +82,7 @@ class World:
     def start(self):
         """(daemon, "") or (None, what it says)"""
         d = self.daemon()
+        os.truncate(d.log_path, 0)  # it says it this time
         try:
             d.start()
             return d, ""
@@ -106,6 +107,8 @@ def each_log_damaged(t):
                 continue
             refused += 1
             t.ok(w.store + "/db" in error and "`orch-fsd --repair-database --store %s`" % w.store in error, "%s: %s" % (name, error))
+            if how.startswith("flipped"):
+                t.ok(log + " is damaged" in error, "%s: %s" % (name, error))
             t.eq(w.layers(), w.before[2], name)
             t.eq(w.start()[0], None, name + ": a second start")
             t.eq(w.layers(), w.before[2], name)
