@@ -87,11 +87,19 @@ static void discard(struct fsd_jobs *js, struct entry *e)
 
 /* ---- add, remove ---- */
 
+/* What is frozen with a group is frozen in those below it, too. */
+static bool is_in(const char *group, const char *other)
+{
+	size_t n = strlen(other);
+
+	return strncmp(group, other, n) == 0 && (group[n] == '\0' || group[n] == '/');
+}
+
 static bool shares_group(const struct fsd_job *a, const struct fsd_job *b)
 {
 	for (size_t i = 0; i < a->group_count; i++)
 		for (size_t k = 0; k < b->group_count; k++)
-			if (strcmp(a->groups[i], b->groups[k]) == 0)
+			if (is_in(a->groups[i], b->groups[k]) || is_in(b->groups[k], a->groups[i]))
 				return true;
 	return false;
 }
@@ -116,7 +124,9 @@ static int check_new(struct fsd_jobs *js, const struct fsd_job *job, struct orch
 	return 0;
 }
 
-static int insert(struct fsd_jobs *js, const struct fsd_job *job, struct orch_err *err)
+/* *old: the one of that name until now; without a group: there was none. */
+static int insert(
+    struct fsd_jobs *js, const struct fsd_job *job, struct fsd_job *old, struct orch_err *err)
 {
 	struct entry *e = calloc(1, sizeof(*e)), **at;
 	int rc;
@@ -124,12 +134,14 @@ static int insert(struct fsd_jobs *js, const struct fsd_job *job, struct orch_er
 	if (!e)
 		return orch_err_set(err, ENOMEM, "no memory");
 	e->job = *job;
+	old->group_count = 0;
 	pthread_mutex_lock(&js->lock);
 	rc = check_new(js, job, err);
 	for (at = &js->list; rc == 0 && *at; at = &(*at)->next)
 		if (is_named(&(*at)->job, job->workspace, job->id))
 			break;
 	if (rc == 0 && *at) {
+		*old = (*at)->job;
 		(*at)->job = *job;
 	} else if (rc == 0) {
 		*at = e;
@@ -147,22 +159,40 @@ static bool is_job(const struct fsd_job *j, const void *arg)
 	return is_named(j, want->workspace, want->id);
 }
 
+/* The record of the old one is as it was. */
+static void put_back(struct fsd_jobs *js, const struct fsd_job *job, const struct fsd_job *old)
+{
+	struct entry *e;
+
+	if (old->group_count == 0) {
+		free(take(js, is_job, job));
+		return;
+	}
+	pthread_mutex_lock(&js->lock);
+	for (e = js->list; e && !is_job(&e->job, job); e = e->next)
+		;
+	if (e)
+		e->job = *old;
+	pthread_mutex_unlock(&js->lock);
+}
+
 int fsd_jobs_add(struct fsd_jobs *js, const struct fsd_job *job, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *value = fsd_job_format(job);
 	char key[2 * FSD_NAME_BYTES];
+	struct fsd_job old;
 	int rc;
 
 	if (!value)
 		return orch_err_set(err, ENOMEM, "no memory");
 	fsd_jobs_sweep(js);
-	rc = insert(js, job, err);
+	rc = insert(js, job, &old, err);
 	if (rc < 0)
 		return rc;
 	fsd_job_key(job, key);
 	rc = cas_record_put(js->store, CAS_NS_JOB, key, value, err);
 	if (rc < 0)
-		free(take(js, is_job, job));
+		put_back(js, job, &old);
 	return rc;
 }
 
@@ -286,7 +316,7 @@ static int on_record(
     void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
 {
 	struct orch_err err = ORCH_ERR_INIT;
-	struct fsd_job job;
+	struct fsd_job job, old;
 	int rc = status;
 
 	(void)ns;
@@ -296,7 +326,7 @@ static int on_record(
 		rc = fsd_job_parse(key, value, &job, &err);
 	if (rc == 0) {
 		thaw(&job);
-		rc = insert(priv, &job, &err);
+		rc = insert(priv, &job, &old, &err);
 	}
 	if (rc < 0)
 		orch_log(ORCH_LOG_WARN, "keeper", "job-record", "job=%s error=%s", key, err.msg);

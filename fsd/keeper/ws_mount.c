@@ -12,6 +12,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
+#include "jobs.h"
 #include "mount_process.h"
 #include "mountpoint.h"
 #include "ws_mend.h"
@@ -271,15 +272,18 @@ static int set_unmounted(
 	return fsd_ws_save(d->registry, ws, &rec, err);
 }
 
-static int in_use(const struct fsd_ws_record *rec, struct orch_err *err)
+/* Those that the mount process has found are in other mount namespaces, where paths are other ones. */
+static int in_use(const struct fsd_ws_record *rec, const char *found, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT;
 
 	if (!err)
 		return -EBUSY; /* nobody asks by whom */
 	fsd_mountpoint_users(rec->path, &users);
-	return orch_err_set(err, EBUSY, "workspace '%s' is busy%s", rec->name,
-	    users.len ? (const char *)users.data : "");
+	if (users.len)
+		return orch_err_set(
+		    err, EBUSY, "workspace '%s' is busy%s", rec->name, (const char *)users.data);
+	return orch_err_set(err, EBUSY, "workspace '%s' is busy: %.300s", rec->name, found);
 }
 
 /* What asking it came to: it was asked before, and is on its way out? Its socket goes first. */
@@ -304,7 +308,7 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 	}
 	fsd_mount_client_close(c);
 	if (rc == -EBUSY)
-		return in_use(&ws->record, err);
+		return in_use(&ws->record, why.msg, err);
 	if (rc == 0)
 		return 0;
 	if (fsd_pidfd_wait(ws->pidfd, is_leaving(rc) ? orch_deadline_in_ms(END_MS) : 0))
@@ -315,26 +319,20 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 	return -why.code;
 }
 
-static int finish(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
-{
-	if (!fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d))) {
-		orch_log(ORCH_LOG_WARN, MODULE, "mount-process-stays", "workspace=%s pid=%d",
-		    ws->record.name, ws->record.process.pid);
-		end_process(ws, &ws->record);
-	}
-	reap(ws, NULL);
-	orch_log(ORCH_LOG_INFO, MODULE, "unmounted", "workspace=%s", ws->record.name);
-	return set_unmounted(d, ws, "", err);
-}
-
 /* Detached; the process lives until its last user has left. Until then it still writes the layer,
  * so the workspace stays MOUNTED and can't be mounted a second time; the watcher buries it. */
-static int let_go(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
+static int let_go(
+    struct fsd_daemon *d, struct fsd_ws *ws, uint64_t deadline_ns, struct orch_err *err)
 {
 	struct fsd_ws_record rec = ws->record;
 
-	if (fsd_pidfd_wait(ws->pidfd, orch_deadline_in_ms(LEAVE_MS)))
-		return finish(d, ws, err);
+	if (fsd_pidfd_wait(ws->pidfd, deadline_ns)) {
+		reap(ws, NULL);
+		orch_log(ORCH_LOG_INFO, MODULE, "unmounted", "workspace=%s", rec.name);
+		return set_unmounted(d, ws, "", err);
+	}
+	orch_log(ORCH_LOG_INFO, MODULE, "mount-process-stays", "workspace=%s pid=%d", rec.name,
+	    rec.process.pid);
 	snprintf(rec.error, sizeof(rec.error), FSD_WS_DETACHED);
 	return fsd_ws_save(d->registry, ws, &rec, err);
 }
@@ -350,21 +348,40 @@ static int force(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 	return set_unmounted(d, ws, "", err);
 }
 
+/* What runs in a sandbox may have nothing open just now. */
+static int check_jobs(struct fsd_daemon *d, const char *name, struct orch_err *err)
+{
+	orch_auto(free) struct fsd_job *jobs = NULL;
+	size_t n = 0;
+	int rc = fsd_jobs_list(d->jobs, name, &jobs, &n);
+
+	if (rc < 0)
+		return orch_err_sys(err, -rc, "jobs of workspace '%s'", name);
+	if (n == 0)
+		return 0;
+	return orch_err_set(err, EBUSY, "workspace '%s' is busy: in use by job %s (pid %d)", name,
+	    jobs[0].id, (int)jobs[0].leader.pid);
+}
+
 int fsd_ws_umount(
     struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how, struct orch_err *err)
 {
+	bool lazy = how == FSD_UMOUNT_LAZY;
 	int rc;
 
 	if (ws->record.state != FSD_WS_MOUNTED)
 		return 0;
 	if (how == FSD_UMOUNT_FORCE)
 		return force(d, ws, err);
-	rc = ask(d, ws, how == FSD_UMOUNT_LAZY, err);
+	rc = lazy ? 0 : check_jobs(d, ws->record.name, err);
+	if (rc == 0)
+		rc = ask(d, ws, lazy, err);
 	if (rc > 0)
 		return fsd_ws_bury(d, ws, err);
 	if (rc < 0)
 		return rc;
-	return how == FSD_UMOUNT_LAZY ? let_go(d, ws, err) : finish(d, ws, err);
+	/* Somebody may have come between the look and the unmount: nothing is taken from him. */
+	return let_go(d, ws, lazy ? orch_deadline_in_ms(LEAVE_MS) : fsd_ws_deadline(d), err);
 }
 
 static void tell_end(const struct fsd_ws_record *rec, bool child, int status, char *out, size_t cap)

@@ -25,11 +25,12 @@ uint64_t fsd_ws_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
 uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
 
 enum fsd_umount_how {
-	FSD_UMOUNT_IDLE,  /* -EBUSY when it is in use, err names users */
+	FSD_UMOUNT_IDLE,  /* -EBUSY when it is in use or has a job, err names users */
 	FSD_UMOUNT_LAZY,  /* detached at once, ends when the last user leaves */
 	FSD_UMOUNT_FORCE, /* detached, and the process is ended */
 };
-/* State CREATED afterwards; one that is not mounted: 0. */
+/* State CREATED afterwards, or MOUNTED and detached: lazily, or when a user came at the last instant. One
+ * that is not mounted: 0. */
 int fsd_ws_umount(struct fsd_daemon *d, struct fsd_ws *ws, enum fsd_umount_how how,
     struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
 

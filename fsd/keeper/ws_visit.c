@@ -33,7 +33,7 @@ void fsd_ws_leave(struct fsd_request *r, struct fsd_ws *ws, const struct fsd_ws_
 	if (!v->mine)
 		return;
 	rc = fsd_ws_umount(r->daemon, ws, FSD_UMOUNT_IDLE, &err);
-	if (rc == 0) {
+	if (rc == 0 && ws->record.state != FSD_WS_MOUNTED) {
 		rec = ws->record;
 		memcpy(rec.path, v->path, sizeof(rec.path));
 		rec.at_given = v->at_given;

@@ -4,9 +4,23 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+#include "core/buf.h"
 #include "core/fd.h"
+#include "core/mounts.h"
 #include "fsd/mount/busy.h"
+
+#define TEXT_MAX ((size_t)16 << 20) /* of one file of /proc */
+
+/* What is looked for. */
+struct look {
+	const char *path; /* where the mount is, or was */
+	dev_t dev;	  /* 0: by path, in our namespace */
+	ino_t ns;	  /* our mount namespace */
+	bool here;	  /* the mount is in it: then the kernel sees who uses it there */
+};
 
 static bool link_is_below(int dir, const char *name, const char *root)
 {
@@ -20,7 +34,21 @@ static bool link_is_below(int dir, const char *name, const char *root)
 	return strncmp(target, root, len) == 0 && (target[len] == 0 || target[len] == '/');
 }
 
-static bool has_open_file(int process, const char *root)
+/* Paths of another namespace say nothing here. */
+static bool link_is_on(int dir, const char *name, dev_t dev)
+{
+	struct statx st;
+
+	return statx(dir, name, AT_STATX_DONT_SYNC, 0, &st) == 0 &&
+	       makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
+}
+
+static bool link_fits(int dir, const char *name, const struct look *l)
+{
+	return l->dev ? link_is_on(dir, name, l->dev) : link_is_below(dir, name, l->path);
+}
+
+static bool has_open_file(int process, const struct look *l)
 {
 	int fd = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -32,9 +60,41 @@ static bool has_open_file(int process, const char *root)
 		return false;
 	}
 	while (!found && (e = readdir(d)))
-		found = e->d_name[0] != '.' && link_is_below(dirfd(d), e->d_name, root);
+		found = e->d_name[0] != '.' && link_fits(dirfd(d), e->d_name, l);
 	closedir(d);
 	return found;
+}
+
+/* A text of the kernel, ended with a NUL; NULL: there is none. */
+static const char *load(int process, const char *name, struct orch_buf *b)
+{
+	orch_buf_init(b, TEXT_MAX);
+	if (orch_file_load(process, name, b, NULL) < 0 || orch_buf_add(b, "", 1) < 0)
+		return NULL;
+	return (const char *)b->data;
+}
+
+static bool has_mapping(int process, dev_t dev)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	const char *line = load(process, "maps", &b);
+	unsigned high, low;
+
+	for (; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+		if (sscanf(line, "%*s %*s %*s %x:%x", &high, &low) == 2 &&
+		    makedev(high, low) == dev)
+			return true;
+	return false;
+}
+
+/* At any place but that one; NULL: at any. */
+static bool has_mount(int process, dev_t dev, const char *but_on, struct orch_mount *out)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	const char *text = load(process, "mountinfo", &b);
+
+	return text &&
+	       orch_mounts_pick_device(text, b.len - 1, major(dev), minor(dev), but_on, out);
 }
 
 static void describe(int process, const char *pid, char *out, size_t cap)
@@ -49,27 +109,44 @@ static void describe(int process, const char *pid, char *out, size_t cap)
 	snprintf(out, cap, "%s (pid %s)", comm, pid);
 }
 
-static bool uses(int process, const char *root)
+static bool uses(int process, const struct look *l)
 {
-	return link_is_below(process, "cwd", root) || link_is_below(process, "root", root) ||
-	       link_is_below(process, "exe", root) || has_open_file(process, root);
+	return link_fits(process, "cwd", l) || link_fits(process, "root", l) ||
+	       link_fits(process, "exe", l) || has_open_file(process, l);
 }
 
-bool mnt_busy_find(const char *mountpoint, char *out, size_t cap)
+static bool uses_elsewhere(int process, const struct look *l)
+{
+	struct orch_mount m;
+	struct stat st;
+	bool ours;
+
+	if (fstatat(process, "ns/mnt", &st, 0) < 0) /* it has ended, or is another user's */
+		return false;
+	ours = st.st_ino == l->ns;
+	if (ours && l->here)
+		return false;
+	return uses(process, l) || (!ours && has_mount(process, l->dev, l->path, &m)) ||
+	       has_mapping(process, l->dev);
+}
+
+static bool find(const struct look *l, char *out, size_t cap)
 {
 	DIR *d = opendir("/proc");
 	struct dirent *e;
+	char self[16];
 	bool found = false;
 
+	snprintf(self, sizeof(self), "%d", (int)getpid());
 	while (d && !found && (e = readdir(d))) {
 		int process;
 
-		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' || strcmp(e->d_name, self) == 0)
 			continue;
 		process = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (process < 0)
 			continue;
-		found = uses(process, mountpoint);
+		found = l->dev ? uses_elsewhere(process, l) : uses(process, l);
 		if (found)
 			describe(process, e->d_name, out, cap);
 		orch_fd_close(process);
@@ -77,4 +154,35 @@ bool mnt_busy_find(const char *mountpoint, char *out, size_t cap)
 	if (d)
 		closedir(d);
 	return found;
+}
+
+bool mnt_busy_find(const char *mountpoint, char *out, size_t cap)
+{
+	return find(&(struct look){.path = mountpoint}, out, cap);
+}
+
+/* Its folder may have been moved; a copy in another namespace then is at the new place, too. */
+static void find_place(struct look *l, struct orch_mount *at)
+{
+	int self = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (self < 0)
+		return;
+	l->here = has_mount(self, l->dev, NULL, at);
+	if (l->here)
+		l->path = at->path;
+	orch_fd_close(self);
+}
+
+bool mnt_busy_elsewhere(dev_t dev, const char *mountpoint, char *out, size_t cap)
+{
+	struct look l = {.path = mountpoint, .dev = dev};
+	struct orch_mount at;
+	struct stat st;
+
+	if (dev == 0 || stat("/proc/self/ns/mnt", &st) < 0)
+		return false;
+	l.ns = st.st_ino;
+	find_place(&l, &at);
+	return find(&l, out, cap);
 }

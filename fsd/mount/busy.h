@@ -1,12 +1,25 @@
-/* Who keeps a mount busy, for the message of a refused unmount. */
+/*
+ * Who keeps a mount busy: for the message of a refused unmount, and those that an unmount would not
+ * see. Nothing is asked of the mount itself.
+ */
 #ifndef ORCH_FSD_MOUNT_BUSY_H
 #define ORCH_FSD_MOUNT_BUSY_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include "core/compiler.h"
 
 /* "make (pid 123)" of the first process that is found with its folder or an open file in it. */
 bool mnt_busy_find(const char *mountpoint, char *out, size_t cap) ORCH_NONNULL(1, 2);
+/*
+ * The same of those for whom the kernel does not refuse the unmount: processes in another mount
+ * namespace (a sandbox) with a folder, an open file or a mapping on the mount's device, or whose
+ * namespace has the mount at another place than ours. A copy at our place that nobody is in does not
+ * count: any namespace that was made meanwhile has one. When the mount is not in our namespace any more,
+ * processes of ours count too.
+ */
+bool mnt_busy_elsewhere(dev_t dev, const char *mountpoint, char *out, size_t cap)
+    ORCH_NONNULL(2, 3);
 
 #endif

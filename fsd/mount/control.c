@@ -230,17 +230,19 @@ static int do_unmount(struct call *call)
 {
 	const struct mnt_control *c = call->s->c;
 	uint64_t flags = 0;
+	char who[128];
+	bool lazy;
 	int r;
 
 	(void)fmt_msg_get_u64(call->msg, FMT_TAG_FLAGS, &flags);
-	r = mnt_door_unmount(c->door, flags & FMT_MSG_FLAG_LAZY, &call->err);
-	if (r == -EBUSY) {
-		char who[128];
-
-		if (mnt_busy_find(c->mountpoint, who, sizeof(who)))
-			orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
-	}
-	if (r == 0 && !(flags & FMT_MSG_FLAG_LAZY))
+	lazy = flags & FMT_MSG_FLAG_LAZY;
+	/* Before: a mount that was taken away can't be given back to them. */
+	if (!lazy && mnt_busy_elsewhere(call->s->dev, c->mountpoint, who, sizeof(who)))
+		return orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
+	r = mnt_door_unmount(c->door, lazy, &call->err);
+	if (r == -EBUSY && mnt_busy_find(c->mountpoint, who, sizeof(who)))
+		orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
+	if (r == 0 && !lazy)
 		call->s->end_at_ns = orch_deadline_in_ms(END_MS);
 	return r;
 }
@@ -381,14 +383,15 @@ static void on_signal(struct state *s)
 }
 
 /* It is unmounted here, but another mount namespace has a copy of the mount (a sandbox that was being
- * made, for example). True: nobody has a file open there, so it may end under that copy. */
+ * made, for example). True: nobody is in it, so it may end under that copy. */
 static bool may_abandon(struct state *s)
 {
 	struct mnt_ns_status st;
+	char who[128];
 
 	mnt_ns_status(s->c->ns, &st);
 	s->end_at_ns = orch_deadline_in_ms(END_MS);
-	if (st.open_handles > 0)
+	if (st.open_handles > 0 || mnt_busy_elsewhere(s->dev, s->c->mountpoint, who, sizeof(who)))
 		return false;
 	orch_log(ORCH_LOG_INFO, "mount", "copy-abandoned", "mountpoint=%s", s->c->mountpoint);
 	return true;

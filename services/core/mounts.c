@@ -110,15 +110,18 @@ static bool parse_line(const char *line, size_t len, struct orch_mount *out)
 
 /* What is looked for: what is not NULL or 0. */
 struct wanted {
-	const char *path, *type, *source;
+	const char *path, *type, *source, *but_on;
 	uint64_t id;
+	unsigned major, minor;
 };
 
 static bool fits(const struct orch_mount *m, const struct wanted *w)
 {
 	return (!w->path || strcmp(m->path, w->path) == 0) && (!w->id || m->id == w->id) &&
 	       (!w->type || strcmp(m->type, w->type) == 0) &&
-	       (!w->source || strcmp(m->source, w->source) == 0);
+	       (!w->source || strcmp(m->source, w->source) == 0) &&
+	       (!w->but_on || strcmp(m->path, w->but_on) != 0) &&
+	       (!(w->major || w->minor) || (m->major == w->major && m->minor == w->minor));
 }
 
 static bool pick(const char *text, size_t len, const struct wanted *w, struct orch_mount *out)
@@ -155,6 +158,14 @@ bool orch_mounts_pick_source(
     const char *text, size_t len, const char *type, const char *source, struct orch_mount *out)
 {
 	return pick(text, len, &(struct wanted){.type = type, .source = source}, out);
+}
+
+bool orch_mounts_pick_device(const char *text, size_t len, unsigned major, unsigned minor,
+    const char *but_on, struct orch_mount *out)
+{
+	return (major || minor) &&
+	       pick(text, len, &(struct wanted){.major = major, .minor = minor, .but_on = but_on},
+		   out);
 }
 
 static int find(const struct wanted *w, struct orch_mount *out, struct orch_err *err)

@@ -22,13 +22,16 @@ struct orch_mount {
 };
 
 /* Pick one mount from the text of a mountinfo file: the topmost on exactly that path; the one with that
- * id; the last one of that type and source. Pure. */
+ * id; the last one of that type and source; the last one of that device, but not on the path `but_on`
+ * (NULL: on any). Pure. */
 bool orch_mounts_pick(const char *text, size_t len, const char *path, struct orch_mount *out)
     ORCH_NONNULL(1, 3, 4);
 bool orch_mounts_pick_id(const char *text, size_t len, uint64_t id, struct orch_mount *out)
     ORCH_NONNULL(1, 4);
 bool orch_mounts_pick_source(const char *text, size_t len, const char *type, const char *source,
     struct orch_mount *out) ORCH_NONNULL(1, 3, 4, 5);
+bool orch_mounts_pick_device(const char *text, size_t len, unsigned major, unsigned minor,
+    const char *but_on, struct orch_mount *out) ORCH_NONNULL(1, 6);
 
 /* The same from what the kernel says now. 1: *out, 0: there is none, or -errno. */
 int orch_mounts_find(const char *path, struct orch_mount *out, struct orch_err *err)

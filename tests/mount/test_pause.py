@@ -369,6 +369,14 @@ def hostile_jobs_are_refused(t):
     t.eq(jobs(t, d), [{"id": "j", "pid": os.getpid()}])
     create(t, d, "w2")
     ask(t, d, "PUT", "/v1/workspaces/w2/jobs/k", {"cgroup": [group.path]}, 409, "EBUSY")
+    below = group.path + "/orch.below"
+    os.mkdir(below)
+    t.finally_(lambda: os.rmdir(below))
+    ask(t, d, "PUT", "/v1/workspaces/w2/jobs/k", {"cgroup": [below]}, 409, "EBUSY")
+    ask(t, d, "DELETE", "/v1/workspaces/w/jobs/j")
+    ask(t, d, "PUT", "/v1/workspaces/w2/jobs/k", {"cgroup": [below]})
+    register(t, d, group, None, status=409, code="EBUSY")
+    register(t, d, Group(t, "xy"), None)
 
 
 @test(needs="fuse root freezer")

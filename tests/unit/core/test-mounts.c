@@ -51,6 +51,12 @@ static void finds_by_id(void **state)
 	assert_int_equal(m.id, 30);
 	assert_false(orch_mounts_pick_source(text, strlen(text), "fuse", "orch:w", &m));
 	assert_false(orch_mounts_pick_id(text, strlen(text), 0, &m));
+	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 47, NULL, &m));
+	assert_int_equal(m.id, 32);
+	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 47, "/elsewhere", &m));
+	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 47, "/twice", &m));
+	assert_false(orch_mounts_pick_device(text, strlen(text), 8, 47, NULL, &m));
+	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 0, NULL, &m));
 }
 
 static void finds_no_other(void **state)
