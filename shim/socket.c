@@ -100,6 +100,13 @@ void shim_socket_hint(const char *path, char *out, size_t size)
 	const struct group *gr = stat(path, &st) == 0 ? getgrgid(st.st_gid) : NULL;
 	const char *name = gr ? gr->gr_name : "orch";
 
+	if (gr && gr->gr_gid == 0) { /* root's group is not for joining */
+		snprintf(out, size,
+		    "Only root may use %s: ask root to start the daemon with a group of its own "
+		    "(orch-fsd --group orch), use sudo, or name a socket of your own with --socket",
+		    path);
+		return;
+	}
 	snprintf(out, size,
 	    "Its group may use %s: join it (usermod -aG %s USER, then log in again), or name a "
 	    "socket of your own with --socket",
