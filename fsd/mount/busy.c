@@ -87,7 +87,7 @@ static bool has_mapping(int process, dev_t dev)
 	return false;
 }
 
-/* At any place but that one; NULL: at any. */
+/* At any place but that one, as seen from any folder; NULL: at any. */
 static bool has_mount(int process, dev_t dev, const char *but_on, struct orch_mount *out)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;

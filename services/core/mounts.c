@@ -115,12 +115,20 @@ struct wanted {
 	unsigned major, minor;
 };
 
+/* Both are absolute, so it ends at a slash. */
+static bool ends_with(const char *path, const char *end)
+{
+	size_t n = strlen(path), m = strlen(end);
+
+	return n >= m && strcmp(path + n - m, end) == 0;
+}
+
 static bool fits(const struct orch_mount *m, const struct wanted *w)
 {
 	return (!w->path || strcmp(m->path, w->path) == 0) && (!w->id || m->id == w->id) &&
 	       (!w->type || strcmp(m->type, w->type) == 0) &&
 	       (!w->source || strcmp(m->source, w->source) == 0) &&
-	       (!w->but_on || strcmp(m->path, w->but_on) != 0) &&
+	       (!w->but_on || !ends_with(m->path, w->but_on)) &&
 	       (!(w->major || w->minor) || (m->major == w->major && m->minor == w->minor));
 }
 

@@ -22,8 +22,8 @@ struct orch_mount {
 };
 
 /* Pick one mount from the text of a mountinfo file: the topmost on exactly that path; the one with that
- * id; the last one of that type and source; the last one of that device, but not on the path `but_on`
- * (NULL: on any). Pure. */
+ * id; the last one of that type and source; the last one of that device, but not on a path that
+ * ends with the path `but_on` (NULL: on any). Pure. */
 bool orch_mounts_pick(const char *text, size_t len, const char *path, struct orch_mount *out)
     ORCH_NONNULL(1, 3, 4);
 bool orch_mounts_pick_id(const char *text, size_t len, uint64_t id, struct orch_mount *out)

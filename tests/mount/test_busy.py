@@ -146,12 +146,12 @@ def a_stop_waits_for_sandboxes(t):
 def a_copy_that_nobody_is_in_does_not_hold_it(t):
     d = started(t)
     w = create(t, d, "w")
-    p = other_namespace(t, WAIT)
-    t.eq(ask(t, d, "POST", "/v1/workspaces/w/umount", {})["state"], "created")
-    create(t, d, "w2")
-    drop(t, d, "w2")
-    t.ok(not os.path.exists("/proc/%d" % w["pid"]), "the mount process has ended")
-    end(p)
+    for script in (WAIT, 'mount --rbind / "$1"; ' + WAIT):  # of the whole tree, as while a sandbox is made
+        p = other_namespace(t, script, t.dir("tree" + script[:1]))
+        t.eq(ask(t, d, "POST", "/v1/workspaces/w/umount", {})["state"], "created")
+        t.ok(not os.path.exists("/proc/%d" % w["pid"]), "the mount process has ended")
+        end(p)
+        w = ask(t, d, "POST", "/v1/workspaces/w/mount")
 
 
 @test(needs="fuse root")

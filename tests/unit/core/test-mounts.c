@@ -55,6 +55,8 @@ static void finds_by_id(void **state)
 	assert_int_equal(m.id, 32);
 	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 47, "/elsewhere", &m));
 	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 47, "/twice", &m));
+	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 45, "/mnt/w", &m));
+	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 45, "/t/w", &m));
 	assert_false(orch_mounts_pick_device(text, strlen(text), 8, 47, NULL, &m));
 	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 0, NULL, &m));
 }
