@@ -1,4 +1,5 @@
 /* orch-shim store ..., and orch-shim lfs ..., which this version does not have yet. */
+#include <stdio.h>
 #include <string.h>
 #include "shim/api.h"
 #include "shim/commands.h"
@@ -17,14 +18,38 @@ static int run_stat(struct shim_cli *cli)
 	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
 
-static void tell_bad(const struct orch_json *bad)
+/* repair: it was asked for, and each line says what came of it. */
+static void tell_bad(const struct orch_json *bad, bool repair)
 {
 	for (size_t i = 0; bad && i < orch_json_len(bad); i++) {
 		const struct orch_json *b = orch_json_at(bad, i);
 
-		shim_say(SHIM_SAY_ERROR, "%s %s: %s", shim_get(b, "kind"), shim_get(b, "name"),
-		    shim_get(b, "error"));
+		shim_say(SHIM_SAY_ERROR, "%s %s: %s%s", shim_get(b, "kind"), shim_get(b, "name"),
+		    shim_get(b, "error"),
+		    !repair			  ? ""
+		    : shim_get_bool(b, "repaired") ? " (repaired)"
+						   : " (not repaired)");
 	}
+}
+
+static void tell_sum(const struct orch_json *answer, bool repair)
+{
+	uint64_t bad = shim_get_u64(answer, "bad_count"),
+		 repaired = shim_get_u64(answer, "repaired");
+	char a[SHIM_SHORT], b[SHIM_SHORT], mended[80] = "";
+
+	if (repair)
+		snprintf(mended, sizeof(mended), ", %llu repaired, %llu not",
+		    (unsigned long long)repaired, (unsigned long long)(bad - repaired));
+	shim_say(SHIM_SAY_INFO, "checked %s things, %s: %llu bad%s",
+	    shim_human_count(shim_get_u64(answer, "checked"), a),
+	    shim_human_bytes(shim_get_u64(answer, "bytes"), b), (unsigned long long)bad, mended);
+	if (bad > 0 && !repair)
+		shim_say(SHIM_SAY_INFO, "next: orch-shim store verify --repair");
+	else if (bad > repaired)
+		shim_say(SHIM_SAY_INFO,
+		    "next: import the sources of the snapshots again, which brings back what is "
+		    "lost, or remove the snapshots (orch-shim snapshot remove)");
 }
 
 static int run_verify(struct shim_cli *cli)
@@ -36,22 +61,20 @@ static int run_verify(struct shim_cli *cli)
 	    .body = body,
 	    .timeout_ms = UINT64_MAX,
 	    .label = "verifying"};
-	const struct orch_json *bad;
-	char a[SHIM_SHORT], b[SHIM_SHORT];
+	bool repair = shim_on(&cli->values, "repair");
+	uint64_t bad;
 	int r = -ENOMEM;
 
-	if (body && orch_json_set_bool(body, "repair", shim_on(&cli->values, "repair")) == 0)
+	if (body && orch_json_set_bool(body, "repair", repair) == 0)
 		r = shim_call(cli, &call, &answer, &err);
 	if (r < 0)
 		return shim_fail(cli, &err);
-	bad = orch_json_get(answer, "bad");
-	tell_bad(bad);
-	shim_say(SHIM_SAY_INFO, "checked %s things, %s: %zu bad",
-	    shim_human_count(shim_get_u64(answer, "checked"), a),
-	    shim_human_bytes(shim_get_u64(answer, "bytes"), b), bad ? orch_json_len(bad) : 0);
+	tell_bad(orch_json_get(answer, "bad"), repair);
+	tell_sum(answer, repair);
 	if (cli->json && shim_out_json(answer, &err) < 0)
 		return shim_fail(cli, &err);
-	return bad && orch_json_len(bad) ? SHIM_FAILED : SHIM_OK;
+	bad = shim_get_u64(answer, "bad_count");
+	return bad > (repair ? shim_get_u64(answer, "repaired") : 0) ? SHIM_FAILED : SHIM_OK;
 }
 
 static const struct shim_option verify_options[] = {
@@ -73,7 +96,8 @@ const struct shim_command shim_store_commands[] = {
 	.name = "verify",
 	.usage = "[--repair]",
 	.summary = "Check every object, tree and snapshot against its name",
-	.details = "Ends with 1 when something is bad; each bad thing is named on standard error.",
+	.details = "Ends with 1 when something is bad, with --repair when something could not be repaired; each bad "
+		   "thing is named on standard error.",
 	.options = verify_tables,
 	.run = run_verify},
     {.family = "store", .name = "gc", .later = true},

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,6 +58,30 @@ int verify_bad(
 		r = v->spec->on_bad(v->spec->priv, &bad);
 	pthread_mutex_unlock(&v->lock);
 	return verify_fail(v, r);
+}
+
+void verify_note_away(struct verify *v, const struct orch_digest *d)
+{
+	struct orch_digest *list;
+
+	pthread_mutex_lock(&v->lock);
+	list = realloc(v->away, (v->away_count + 1) * sizeof(*list));
+	if (list) {
+		v->away = list;
+		v->away[v->away_count++] = *d;
+	}
+	pthread_mutex_unlock(&v->lock);
+}
+
+bool verify_is_away(struct verify *v, const struct orch_digest *d)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&v->lock);
+	for (size_t i = 0; i < v->away_count && !found; i++)
+		found = orch_digest_eq(&v->away[i], d);
+	pthread_mutex_unlock(&v->lock);
+	return found;
 }
 
 int verify_done(struct verify *v, uint64_t bytes)
@@ -188,6 +213,7 @@ int cas_verify(struct cas_store *s, const struct cas_verify_spec *spec, struct c
 		r = run_part(&v, i);
 	if (r == 0 && spec->on_progress)
 		r = spec->on_progress(spec->priv, v.done.checked, v.done.bytes, v.total);
+	free(v.away);
 	pthread_mutex_destroy(&v.lock);
 	if (r == -ECANCELED)
 		orch_err_set(err, ECANCELED, "verify was cancelled");

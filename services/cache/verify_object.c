@@ -40,6 +40,8 @@ static int is_wrong(struct found *f, const char *error)
 	bool repaired = f->v->spec->repair &&
 			verify_move_away(f->v, f->v->s->objects_fd, f->path, hex, NULL) == 0;
 
+	if (repaired)
+		verify_note_away(f->v, &f->object.digest);
 	return verify_bad(f->v, CAS_BAD_OBJECT, hex, error, repaired);
 }
 
@@ -275,6 +277,8 @@ static int see_record(void *priv, const struct cas_db_item *item)
 	cas_batch_remove(m->gone, &key);
 	m->count++;
 	m->bytes += o.size;
+	if (verify_is_away(m->v, &o.digest))
+		return 0;
 	return verify_bad(m->v, CAS_BAD_OBJECT, hex,
 	    m->v->spec->repair ? "it was missing; its record was removed" : "it is missing",
 	    m->v->spec->repair);

@@ -13,6 +13,8 @@ struct verify {
 
 	pthread_mutex_t lock; /* everything below, and the calls of on_bad and on_progress */
 	struct cas_verified done;
+	struct orch_digest *away; /* objects that were told and moved away: their records are not told */
+	size_t away_count;
 	uint64_t progress_at; /* clock of the last on_progress */
 	struct orch_err why;  /* of a part that could not go on */
 	atomic_int stop;      /* 0 or -errno: a callback's answer, -ECANCELED, or a failure */
@@ -28,6 +30,10 @@ int verify_fail(struct verify *v, int r);
 /* Moves dirfd/name out of the store's way, to quarantine/<as>. */
 int verify_move_away(
     struct verify *v, int dirfd, const char *name, const char *as, struct orch_err *err);
+
+/* Notes that the object was moved away; without memory it is told as missing, too. */
+void verify_note_away(struct verify *v, const struct orch_digest *d);
+bool verify_is_away(struct verify *v, const struct orch_digest *d);
 
 int verify_packs(struct verify *v, struct orch_err *err);     /* verify_pack.c */
 int verify_objects(struct verify *v, struct orch_err *err);   /* verify_object.c */

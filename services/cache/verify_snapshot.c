@@ -18,7 +18,7 @@ struct folder { /* all of it is the key: the same folder must have the same tota
 struct reach {
 	struct verify *v;
 	struct folder *seen; /* complete ones, and those on the way */
-	uint8_t *bad;	     /* by folder: something below it is missing */
+	char **why;	     /* by folder: what is wrong below it; NULL: nothing */
 	size_t count, cap;
 	uint32_t *table;
 	size_t table_size;
@@ -40,16 +40,16 @@ static int grow(struct reach *x)
 {
 	size_t size = x->table_size ? 2 * x->table_size : 1024;
 	struct folder *seen = realloc(x->seen, size / 2 * sizeof(*seen));
-	uint8_t *bad;
+	char **why;
 	uint32_t *table;
 
 	if (!seen)
 		return -ENOMEM;
 	x->seen = seen;
-	bad = realloc(x->bad, size / 2);
-	if (!bad)
+	why = realloc(x->why, size / 2 * sizeof(*why));
+	if (!why)
 		return -ENOMEM;
-	x->bad = bad;
+	x->why = why;
 	table = calloc(size, sizeof(*table));
 	if (!table)
 		return -ENOMEM;
@@ -79,7 +79,7 @@ static int remember(struct reach *x, const struct folder *f, size_t *out_i)
 		return 0;
 	}
 	x->seen[x->count] = *f;
-	x->bad[x->count] = 0;
+	x->why[x->count] = NULL;
 	*out_i = x->count++;
 	x->table[at] = (uint32_t)x->count;
 	return 1;
@@ -164,12 +164,13 @@ static int visit(struct reach *x, const struct folder *f, struct orch_err *err)
 	int r = remember(x, f, &i);
 
 	if (r == 0)
-		return x->bad[i] ? orch_err_set(err, ORCH_ECORRUPT, "something is missing") : 0;
+		return x->why[i] ? orch_err_set(err, ORCH_ECORRUPT, "%s", x->why[i]) : 0;
 	if (r < 0)
 		return verify_fail(x->v, r);
 	r = visit_new(x, f, err);
-	x->bad[i] = r < 0;
-	return r;
+	if (r < 0)
+		x->why[i] = strdup(err->msg);
+	return r < 0 && !x->why[i] ? verify_fail(x->v, -ENOMEM) : r;
 }
 
 static int check_identity(
@@ -211,7 +212,9 @@ int verify_snapshots(struct verify *v, struct orch_err *err)
 	int r = cas_snapshot_list(v->s, see_snapshot, &x, err);
 
 	free(x.seen);
-	free(x.bad);
+	for (size_t i = 0; i < x.count; i++)
+		free(x.why[i]);
+	free(x.why);
 	free(x.table);
 	return r;
 }

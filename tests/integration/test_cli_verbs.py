@@ -89,14 +89,28 @@ def an_upgrade_is_over_when_the_command_is(t):
 def a_broken_object_is_found(t):
     with t.daemon() as d:
         d.allow_errors(".*")
-        d.shim("snapshot", "import", t.tree({"a": "x" * 100000}), "--ref", "main")
+        source = t.tree({"a": "x" * 100000})
+        d.shim("snapshot", "import", source, "--ref", "main")
         objects = [os.path.join(f, n) for f, _, names in os.walk(d.store + "/objects") for n in names]
         t.eq(len(objects), 1)
         os.chmod(objects[0], 0o644)
         with open(objects[0], "r+b") as f:
             f.write(b"y")
         r = d.shim("store", "verify", status=1)
-        t.match(r.stderr, os.path.basename(objects[0])[:16])
+        name = os.path.basename(objects[0])
+        t.match(r.stderr, name[:16])
+        t.match(r.stderr, "next: orch-shim store verify --repair")
+        r = d.shim("store", "verify", "--repair", status=1)
+        lines = r.stderr.splitlines()
+        t.eq(len([x for x in lines if "object " + name + ": " in x]), 1, r.stderr)
+        t.match(r.stderr, "object %s: its SHA-256 is not its name .repaired." % name)
+        t.match(r.stderr, "snapshot [0-9a-f]{64}: .*a: object %s is missing .not repaired." % name)
+        t.match(r.stderr, "1 repaired, [0-9]+ not")
+        t.match(r.stderr, "next: import the sources .*orch-shim snapshot remove")
+        d.shim("snapshot", "import", source, "--ref", "main")
+        d.shim("store", "verify")
+        os.chmod(objects[0], 0o644)
+        t.match(d.shim("store", "verify", "--repair").stderr, r"its mode is not 0444 .repaired.\n.*: 1 bad, 1 repaired, 0 not")
 
 
 main()
