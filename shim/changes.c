@@ -23,6 +23,36 @@ static char change_letter(const char *change)
 	return '?';
 }
 
+/* As git does: a name with a newline, a control byte, a quote or a backslash is told in double
+ * quotes with C escapes, so that no name looks like a line of its own. Other bytes stay. */
+static void add_path(struct orch_buf *b, const char *path, size_t len)
+{
+	static const char letters[] = "abtnvfr"; /* from 7 on */
+	bool plain = true;
+
+	for (size_t i = 0; i < len; i++)
+		plain = plain && (unsigned char)path[i] >= 32 && path[i] != 127 && path[i] != '"' &&
+			path[i] != '\\';
+	if (plain) {
+		orch_buf_add(b, path, len);
+		return;
+	}
+	orch_buf_add_str(b, "\"");
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)path[i];
+
+		if (c == '"' || c == '\\')
+			orch_buf_printf(b, "\\%c", c);
+		else if (c >= 7 && c < 14)
+			orch_buf_printf(b, "\\%c", letters[c - 7]);
+		else if (c < 32 || c == 127)
+			orch_buf_printf(b, "\\%03o", c);
+		else
+			orch_buf_add(b, &path[i], 1);
+	}
+	orch_buf_add_str(b, "\"");
+}
+
 static int on_change(void *priv, const struct orch_json *line)
 {
 	struct lines *l = priv;
@@ -40,7 +70,7 @@ static int on_change(void *priv, const struct orch_json *line)
 	if (r < 0)
 		return r;
 	orch_buf_printf(&b, "%c ", change_letter(shim_get(line, "change")));
-	orch_buf_add(&b, path, len);
+	add_path(&b, path, len);
 	orch_buf_add_str(&b, "\n");
 	return shim_out(&b, l->err);
 }

@@ -274,8 +274,11 @@ const struct shim_command shim_snapshot_commands[] = {
 	.name = "diff",
 	.usage = "A B",
 	.summary = "List the paths in which two snapshots differ",
-	.details = "One line a path: A added, D removed, M modified, T another type, m other mode "
-		   "or attributes.",
+	.details =
+	    "One line a path: A added, D removed, M modified, T another type, m other mode "
+	    "or attributes. "
+	    "A name with control bytes, quotes or backslashes is shown in double quotes, with C "
+	    "escapes.",
 	.min_args = 2,
 	.max_args = 2,
 	.run = run_diff},

@@ -410,7 +410,10 @@ const struct shim_command shim_workspace_commands[] = {
 	.name = "changes",
 	.usage = "NAME [--since SEQ]",
 	.summary = "List what was created, written or removed in it",
-	.details = "One line a path: A created, M modified, D removed, m other mode or attributes.",
+	.details =
+	    "One line a path: A created, M modified, D removed, m other mode or attributes. "
+	    "A name with control bytes, quotes or backslashes is shown in double quotes, with C "
+	    "escapes.",
 	.options = changes_tables,
 	.min_args = 1,
 	.max_args = 1,
