@@ -124,8 +124,12 @@ static int lay_folder(struct commit *c, struct sync_folder *f, uint64_t ino, uns
 	uint64_t cookie = 0;
 	int r = 0;
 
+	if (depth > SYNC_DEPTH_MAX && fmt_overlay_node_count(c->overlay) <= SYNC_DEPTH_MAX)
+		return orch_err_set(c->err, ORCH_ECORRUPT, "folders are in a circle");
 	if (depth > SYNC_DEPTH_MAX)
-		return orch_err_set(c->err, ORCH_ECORRUPT, "folders are too deep or in a circle");
+		return orch_err_set(c->err, ENAMETOOLONG,
+		    "more than %d folders below each other: %.200s...", SYNC_DEPTH_MAX,
+		    (const char *)c->path.data);
 	while (r == 0 && (l = fmt_overlay_links(c->overlay, ino, &cookie)))
 		r = lay_named(c, f, l, depth);
 	return r;

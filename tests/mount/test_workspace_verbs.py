@@ -62,7 +62,12 @@ def changes_and_commit(t):
     os.unlink(path + "/dir/b")
     lines = d.shim("workspace", "changes", "w").stdout.split("\n")
     t.ok({"M a.txt", "A new", "A new/c", "D dir/b"} <= set(lines), lines)
-    seq = json.loads(d.shim("workspace", "changes", "w", "--json").stdout)["seq"]
+    t.tree({"x\nA forged": b"", "q\x1b\"\\\x7f": b""}, at=path)
+    lines = d.shim("workspace", "changes", "w").stdout.split("\n")
+    t.ok({r'A "x\nA forged"', r'A "q\033\"\\\177"'} <= set(lines) and "A forged" not in lines, lines)
+    j = json.loads(d.shim("workspace", "changes", "w", "--json").stdout)
+    t.ok("x\nA forged" in [x["path"] for x in j["changes"]], j)
+    seq = j["seq"]
     t.eq(d.shim("workspace", "changes", "w", "--since", str(seq)).stdout, "")
     snap = d.shim("workspace", "commit", "w", "--ref", "two").stdout.strip()
     t.eq(json.loads(d.shim("ref", "list", "--json").stdout)["refs"][1]["id"], snap)
@@ -70,6 +75,21 @@ def changes_and_commit(t):
     t.eq(open(t.path("out/new/c"), "rb").read(), b"3")
     t.ok(not os.path.exists(t.path("out/dir/b")))
     d.shim("workspace", "drop", "w")
+
+
+@test(needs="fuse")
+def a_commit_names_what_is_too_deep(t):
+    d = start(t)
+    path = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    deep = os.open(path, os.O_RDONLY)
+    for _ in range(2100):
+        os.mkdir("nest", dir_fd=deep)
+        below = os.open("nest", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    said = d.shim("workspace", "commit", "w", status=None).stderr
+    t.match(said, "more than 2048 folders below each other: nest/nest/nest")
 
 
 @test(needs="fuse")
