@@ -10,7 +10,9 @@ int fsd_expect_parse(const char *s, struct cas_expect *out, struct orch_err *err
 		e.how = CAS_EXPECT_ID;
 		if (orch_digest_parse(s, &e.id) < 0)
 			return orch_err_set(err, EINVAL,
-			    "'expect' is neither empty nor a snapshot's id (64 hex digits)");
+			    "what the ref is expected to point to is neither empty nor a "
+			    "snapshot's id "
+			    "(64 hex digits)");
 	} else if (s) {
 		e.how = CAS_EXPECT_ABSENT;
 	}

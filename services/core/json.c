@@ -144,6 +144,10 @@ int orch_json_parse(const char *text, size_t len, struct orch_json **out, struct
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
 	if (!j && (!e.text[0] || json_error_code(&e) == json_error_out_of_memory))
 		return orch_err_sys(err, ENOMEM, "cannot read JSON");
+	if (!j && json_error_code(&e) == json_error_null_character)
+		return orch_err_set(err, EINVAL,
+		    "JSON, line %d, column %d: a text can't have a zero byte (\\u0000)", e.line,
+		    e.column);
 	if (!j)
 		return orch_err_set(
 		    err, EINVAL, "JSON, line %d, column %d: %s", e.line, e.column, e.text);

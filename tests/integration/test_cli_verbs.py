@@ -44,6 +44,8 @@ def refs_move_only_as_expected(t):
         d.shim("ref", "set", "r/x", "one", "--expect", "")
         t.match(d.shim("ref", "set", "r/x", "two", "--expect", "", status=1).stderr, "r/x")
         t.match(d.shim("ref", "set", "r/x", "two", "--expect", two, status=1).stderr, "r/x")
+        said = d.shim("ref", "set", "r/x", "two", "--expect", "zzz", status=2).stderr
+        t.ok("'expect'" not in said and "nor a snapshot's id" in said, said)
         d.shim("ref", "set", "r/x", two, "--expect", one)
         refs = {r["name"]: r["id"] for r in json.loads(d.shim("ref", "list", "--json").stdout)["refs"]}
         t.eq(refs, {"one": one, "two": two, "r/x": two})
