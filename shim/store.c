@@ -26,7 +26,7 @@ static void tell_bad(const struct orch_json *bad, bool repair)
 
 		shim_say(SHIM_SAY_ERROR, "%s %s: %s%s", shim_get(b, "kind"), shim_get(b, "name"),
 		    shim_get(b, "error"),
-		    !repair			  ? ""
+		    !repair			   ? ""
 		    : shim_get_bool(b, "repaired") ? " (repaired)"
 						   : " (not repaired)");
 	}
@@ -96,7 +96,8 @@ const struct shim_command shim_store_commands[] = {
 	.name = "verify",
 	.usage = "[--repair]",
 	.summary = "Check every object, tree and snapshot against its name",
-	.details = "Ends with 1 when something is bad, with --repair when something could not be repaired; each bad "
+	.details = "Ends with 1 when something is bad, with --repair when something could not be "
+		   "repaired; each bad "
 		   "thing is named on standard error.",
 	.options = verify_tables,
 	.run = run_verify},

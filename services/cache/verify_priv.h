@@ -13,7 +13,8 @@ struct verify {
 
 	pthread_mutex_t lock; /* everything below, and the calls of on_bad and on_progress */
 	struct cas_verified done;
-	struct orch_digest *away; /* objects that were told and moved away: their records are not told */
+	struct orch_digest
+	    *away; /* objects that were told and moved away: their records are not told */
 	size_t away_count;
 	uint64_t progress_at; /* clock of the last on_progress */
 	struct orch_err why;  /* of a part that could not go on */
