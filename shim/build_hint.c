@@ -18,7 +18,9 @@ static void hint_space(struct shim_build *b, const char *phase)
 	bool known = shim_call(b->cli, &call, &daemon, &ignored) == 0;
 	const char *store = known ? shim_get(daemon, "store") : "";
 
-	HINT(b, "Free space where the store is%s%s (orch-shim store gc may)%s%s",
+	HINT(b,
+	    "Free space where the store is%s%s (orch-shim store stat), or drop workspaces "
+	    "(orch-shim workspace drop)%s%s",
 	    store[0] ? ": " : "", store, strcmp(phase, "collect") == 0 ? ", or below " : "",
 	    strcmp(phase, "collect") == 0 ? b->output_dir : "");
 }

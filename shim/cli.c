@@ -45,6 +45,10 @@ int shim_fail(const struct shim_cli *cli, const struct orch_err *err)
 	if (err->code == ORCH_ENODAEMON) /* it takes ORCH_STORE and the like from the environment */
 		shim_say(SHIM_SAY_ERROR, "start one with: orch-fsd --background%s%s",
 		    cli->socket_given ? " --socket " : "", cli->socket_given ? cli->socket : "");
+	if (err->code == ENOSPC || err->code == EDQUOT)
+		shim_say(SHIM_SAY_ERROR,
+		    "next: free space where the store is (orch-shim store stat tells where and how "
+		    "full it is), or drop workspaces (orch-shim workspace drop NAME)");
 	if (err->code == EACCES && cli->socket && shim_socket_is_closed(cli->socket)) {
 		shim_socket_hint(cli->socket, hint, sizeof(hint));
 		shim_say(SHIM_SAY_ERROR, "%s", hint);

@@ -115,4 +115,17 @@ def a_broken_object_is_found(t):
         t.match(d.shim("store", "verify", "--repair").stderr, r"its mode is not 0444 .repaired.\n.*: 1 bad, 1 repaired, 0 not")
 
 
+@test(needs="root")
+def a_full_disk_has_a_next_step(t):
+    disk = t.dir("disk")
+    t.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk])
+    t.finally_(lambda: subprocess.run(["umount", "-l", disk], check=False))
+    source = t.tree({"a": os.urandom(24 << 20)})
+    with t.daemon(["--store", disk + "/store"]) as d:
+        d.allow_errors(".*")
+        said = d.shim("snapshot", "import", source, "--ref", "main", status=3).stderr
+        t.match(said, "No space left on device")
+        t.match(said, "next: free space .*orch-shim store stat.*workspace drop")
+
+
 main()
