@@ -152,8 +152,9 @@ void mnt_nodes_remove(struct mnt_nodes *t, struct mnt_node *n)
 	struct mnt_node **p = &t->by_id[bucket_of(t, n->id)];
 
 	ORCH_BUG_ON(!mnt_node_idle(n));
-	while (*p != n)
+	while (*p && *p != n)
 		p = &(*p)->next_id;
+	ORCH_BUG_ON(!*p);
 	*p = n->next_id;
 	if (!n->superseded)
 		mnt_nodes_supersede(t, n);

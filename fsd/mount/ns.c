@@ -248,17 +248,16 @@ static void bury(struct mnt_ns *ns, struct mnt_node *n)
 		mnt_ns_doom(ns, &state);
 }
 
+/* A name keeps its folder, and so all folders above that one, as long as it is counted. So each name's
+ * folder is settled before the next name is let go: that one's may be above it. */
 void mnt_ns_settle(struct mnt_ns *ns, struct mnt_node *n)
 {
 	while (n && mnt_node_idle(n)) {
-		struct mnt_node *parent = NULL, *p;
+		struct mnt_node *parent;
 
 		bury(ns, n);
-		while ((p = mnt_node_name_pop(n))) {
-			if (parent && parent != p)
-				mnt_ns_settle(ns, parent);
-			parent = p;
-		}
+		while ((parent = mnt_node_name_pop(n)) && n->names)
+			mnt_ns_settle(ns, parent);
 		mnt_nodes_remove(&ns->nodes, n);
 		n = parent;
 	}

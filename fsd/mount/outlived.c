@@ -79,8 +79,7 @@ static void question(struct search *s, int spool)
 	size_t left = 0;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (is_open(s->ns, s->v[i].ino) ||
-		    mnt_file_is_written(s->ns, &s->v[i].key, spool))
+		if (is_open(s->ns, s->v[i].ino) || mnt_file_is_written(s->ns, &s->v[i].key, spool))
 			s->v[left++] = s->v[i];
 	s->count = left;
 	if (left > 0)

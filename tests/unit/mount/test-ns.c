@@ -143,6 +143,28 @@ static void test_names_come_and_go(void **state)
 	assert_true(look(w, ROOT, "g") > 0);
 }
 
+/* The kernel forgets folders before the last handle of a file in them is released: the release frees
+ * both folders of the file's names, and one is the other's parent. */
+static void test_a_file_takes_its_folders_along(void **state)
+{
+	struct world *w = *state;
+	struct mnt_make m = {.type = FMT_REG, .mode = 0644};
+	uint64_t p = make(w, ROOT, "p", FMT_DIR), q = make(w, p, "q", FMT_DIR);
+	struct mnt_ns_status status;
+	struct mnt_handle *h;
+	struct mnt_attr a;
+
+	assert_int_equal(mnt_ns_create(w->ns, q, "x", &m, O_RDWR, &a, &h), 0);
+	assert_int_equal(mnt_ns_link(w->ns, a.id, p, "y", &a), 0);
+	mnt_ns_forget(w->ns, q, 1);
+	mnt_ns_forget(w->ns, p, 1);
+	mnt_ns_forget(w->ns, a.id, 2);
+	mnt_ns_release(w->ns, h);
+	mnt_ns_status(w->ns, &status);
+	assert_int_equal(status.nodes, 1);
+	assert_true(look(w, look(w, look(w, ROOT, "p"), "q"), "x") > 0);
+}
+
 static void test_renames(void **state)
 {
 	struct world *w = *state;
@@ -278,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_names_come_and_go, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_file_takes_its_folders_along, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_renames, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		test_a_sealed_file_is_copied_before_it_is_written, setup, teardown),
