@@ -121,7 +121,7 @@ static void step_tmpfile(struct model *m, struct args *a)
 	struct handle *h = free_handle(m);
 	struct result r;
 
-	if (!h)
+	if (!h || !m->has_tmpfile)
 		return;
 	model_pick_folder(m, &a->a);
 	a->flags = O_TMPFILE | O_CLOEXEC | (model_chance(m, 70) ? O_RDWR : O_WRONLY) |

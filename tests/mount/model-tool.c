@@ -342,14 +342,27 @@ static void close_everything(struct model *m)
 		model_fail(m, "chdir");
 }
 
+/* As root: whoever may not write the folder gets another error. */
+static bool has_tmpfile(const struct model *m)
+{
+	int fd = openat(m->root_fd[0], ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno != EOPNOTSUPP;
+}
+
 static void open_roots(struct model *m)
 {
+	model_become(m, 0);
 	for (int side = 0; side < 2; side++) {
 		if (m->root_fd[side] >= 0)
 			continue;
 		m->root_fd[side] = open(m->root[side], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (m->root_fd[side] < 0)
 			model_fail(m, "%s: %s", m->root[side], strerror(errno));
+		if (side == 0)
+			m->has_tmpfile = has_tmpfile(m);
 	}
 }
 

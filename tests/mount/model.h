@@ -95,7 +95,8 @@ struct model {
 	uint64_t random, seed;
 	uint64_t steps;
 	uid_t uid;
-	bool shared; /* this step is in the shared part */
+	bool shared;	  /* this step is in the shared part */
+	bool has_tmpfile; /* not with an older libfuse: docs/posix.md */
 	struct model_table *table;
 	struct known known[2]; /* own, shared */
 	struct handle handles[HANDLES];
