@@ -3,7 +3,9 @@
 A load that keeps its own record, outside of what it works on: load.py FOLDER SEED [mmap]
 
 Works in FOLDER until the file system below it is gone, then prints as JSON what it was answered ("state") and what the
-last operation, which was not answered, may have left ("before", "after"). A state is {path: [content, group]}: content
+last operation, which was not answered, may have left ("before", "after"; of a write also its begin, up to the end of a
+page: the kernel copies page after page, and stops when the process that serves the mount is killed: "write", see
+begun). A state is {path: [content, group]}: content
 null is a folder; names of one file have the same group (0: it has one name).
 """
 import errno
@@ -14,7 +16,7 @@ import random
 import sys
 
 GONE = (errno.ENOTCONN, errno.ECONNABORTED)
-NAMES, FOLDERS, MOST, LONGEST = "abcdefgh", 12, 70, 40000
+NAMES, FOLDERS, MOST, LONGEST, PAGE = "abcdefgh", 12, 70, 40000, 4096
 
 
 def found(root):
@@ -45,6 +47,20 @@ def same(a, b):
     return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs})
 
 
+def begun(got, a):
+    """Is what is there (got) what the killed writing of a page or more left? a: what a load printed."""
+    if not a["write"]:
+        return False
+    path, old, at, new = a["write"]
+    for end in range(PAGE - at % PAGE, len(new), PAGE):
+        content = old[:at] + new[:end] + old[at + end:]
+        state = {k: [content if v[0] == a["after"][path][0] and (k == path or v[1] == a["after"][path][1] != 0) else v[0], v[1]]
+                 for k, v in a["after"].items()}
+        if same(got, state):
+            return True
+    return False
+
+
 class Load:
     def __init__(self, root, seed, maps):
         self.r = random.Random(seed)
@@ -54,14 +70,16 @@ class Load:
         os.chdir(root)  # so that a dead mount is seen, not what is below it
         self.state = found(".")
         self.before = self.after = self.state
+        self.write = None  # path, old content, offset, new bytes
 
     # the states around one answer
 
-    def asked(self, after):
-        self.before, self.after = self.state, after
+    def asked(self, after, write=None):
+        self.before, self.after, self.write = self.state, after, write
 
     def answered(self):
         self.state = self.before = self.after
+        self.write = None
         self.count += 1
 
     def with_content(self, path, content):
@@ -108,7 +126,7 @@ class Load:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             self.answered()
-            self.asked(self.with_content(path, text))
+            self.asked(self.with_content(path, text), (path, "", 0, text))
             os.write(fd, text.encode())
             self.answered()
             if self.r.random() < 0.3:
@@ -123,7 +141,8 @@ class Load:
         more = self.text()[:5000]
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            self.asked(self.with_content(path, self.state[path][0] + more))
+            old = self.state[path][0]
+            self.asked(self.with_content(path, old + more), (path, old, len(old), more))
             os.write(fd, more.encode())
             self.answered()
         finally:
@@ -135,7 +154,7 @@ class Load:
         at, new = self.r.randrange(len(old) + 1), self.text()[:3000]
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self.asked(self.with_content(path, old[:at] + new + old[at + len(new):]))
+            self.asked(self.with_content(path, old[:at] + new + old[at + len(new):]), (path, old, at, new))
             os.pwrite(fd, new.encode(), at)
             self.answered()
         finally:
@@ -257,7 +276,7 @@ def main():
     except OSError as e:
         if e.errno not in GONE:
             raise
-    print(json.dumps({"count": load.count, "state": load.state, "before": load.before, "after": load.after}), flush=True)
+    print(json.dumps({"count": load.count, "state": load.state, "before": load.before, "after": load.after, "write": load.write}), flush=True)
 
 
 if __name__ == "__main__":
