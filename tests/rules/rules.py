@@ -11,7 +11,7 @@ import subprocess
 
 from orchtest import SRC, Failure
 
-SKIPPED_FOLDERS = {".git", ".orch", ".deps", "build-deps", "build-aux", "autom4te.cache", "orch-output", "__pycache__"}
+SKIPPED_FOLDERS = {"_build", "_inst", ".git", ".orch", ".deps", "build-deps", "build-aux", "autom4te.cache", "orch-output", "__pycache__"}
 # What configure and make leave; only asked where there is no Git to tell (a tarball, a copy).
 MADE = re.compile(r"(^|/)(configure~?|config\.(h|h\.in|log|status)~?|aclocal\.m4|Makefile(\.in)?|stamp-h1|\.dirstamp"
                   r"|[^/]*\.(o|a|trs|log|pyc)|orch-(fsd|mount|worker|shim|init)|(test|fuzz)-[^/.]*)$")
@@ -28,7 +28,8 @@ def project_files():
         for folder, folders, files in os.walk(SRC):
             folders[:] = [f for f in folders if f not in SKIPPED_FOLDERS and not f.startswith("orch-")]
             names += [os.path.relpath(os.path.join(folder, f), SRC) for f in files]
-        names = [n for n in names if not MADE.search(n)]
+        inputs = {n for n in names if n.endswith(".in")}
+        names = [n for n in names if not MADE.search(n) and n + ".in" not in inputs]
     return sorted(n for n in names if n and os.path.isfile(os.path.join(SRC, n)))
 
 
