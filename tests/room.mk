@@ -13,14 +13,14 @@ AM_TESTS_ENVIRONMENT = PYTHONPATH='$(abs_top_srcdir)/tests/lib' top_srcdir='$(to
 	export PYTHONPATH top_srcdir top_builddir LSAN_OPTIONS TSAN_OPTIONS;
 
 # TEST_LIBS(cmocka and the wrapper) come first in the LDADD of each unit test:
-#   check_PROGRAMS += %D%/test-thing
+#   test_programs += %D%/test-thing
 #   %C%_test_thing_LDADD = $(TEST_LIBS) $(CORE_LIBS)
 TEST_LIBS = tests/lib/libtest.a $(CMOCKA_LIBS)
-check_LIBRARIES += tests/lib/libtest.a
+test_libraries += tests/lib/libtest.a
 tests_lib_libtest_a_SOURCES = tests/lib/tap.c tests/lib/tap.h tests/lib/torture.c tests/lib/torture.h
 # A fuzz target with its plain main: $(FUZZ_LIBS) and the room's libraries; needs tests/fuzz/corpus/<program>/.
 FUZZ_LIBS = tests/lib/libfuzz.a
-check_LIBRARIES += tests/lib/libfuzz.a
+test_libraries += tests/lib/libfuzz.a
 tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
 EXTRA_DIST += tests/lib/orchtest.py tests/lib/faults.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
@@ -43,9 +43,15 @@ include tests/fuzz/room.mk
 include tests/perf/room.mk
 include tests/rules/room.mk
 
+# Known to make in any case (scripts/fuzz builds some alone), built by "make check" only if they can run.
+EXTRA_PROGRAMS += $(test_programs)
+EXTRA_LIBRARIES = $(test_libraries)
+CLEANFILES += $(test_programs) $(test_libraries)
 if TESTS_ENABLED
 if HAVE_CMOCKA
-TESTS += $(check_PROGRAMS)
+check_PROGRAMS = $(test_programs)
+check_LIBRARIES = $(test_libraries)
+TESTS += $(test_programs)
 endif
 TESTS += $(dist_check_SCRIPTS)
 endif

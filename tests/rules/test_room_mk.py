@@ -23,7 +23,7 @@ def room_mk_of(path, room_mks):
 def default_sources(text, folder):
     """Sources of programs that have no _SOURCES: automake takes the program's name and .c."""
     out = set()
-    for name in re.findall(r"(?:check|noinst|bin|pkglibexec)_PROGRAMS\s*\+?=((?:[^\n\\]|\\\n)*)", text):
+    for name in re.findall(r"(?:test_programs|(?:noinst|bin|pkglibexec)_PROGRAMS)\s*\+?=((?:[^\n\\]|\\\n)*)", text):
         for program in name.replace("\\\n", " ").split():
             program = program.replace("%D%", folder)
             canonical = re.sub(r"[^A-Za-z0-9_]", "_", program.replace(folder + "/", "%C%_", 1)).replace("_C__", "%C%_", 1)
@@ -61,7 +61,7 @@ def the_check_sees_what_is_missing(t):
     mks = {
         "shim/room.mk": "bin_PROGRAMS += %D%/orch-shim\n%C%_orch_shim_SOURCES = %D%/main.c %D%/gone.c # %D%/b.c\n",
         "services/core/room.mk": "noinst_LIBRARIES += %D%/libcore.a\n%C%_libcore_a_SOURCES = \\\n\t%D%/a.c \\\n\t%D%/a.h\n",
-        "tests/unit/core/room.mk": "check_PROGRAMS += %D%/test-a\n%C%_test_a_LDADD = x\ncheck_PROGRAMS += %D%/test-b\n"
+        "tests/unit/core/room.mk": "test_programs += %D%/test-a\n%C%_test_a_LDADD = x\ntest_programs += %D%/test-b\n"
                                    "%C%_test_b_SOURCES = %D%/b.c\n",
         "tests/mount/room.mk": "dist_check_SCRIPTS += %D%/test_x.py\n",
     }

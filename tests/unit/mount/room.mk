@@ -1,13 +1,13 @@
 # Tests of this folder, see docs/testing.md.
-check_PROGRAMS += %D%/test-node
+test_programs += %D%/test-node
 %C%_test_node_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
-check_PROGRAMS += %D%/test-options
+test_programs += %D%/test-options
 %C%_test_options_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
-check_PROGRAMS += %D%/test-log
+test_programs += %D%/test-log
 %C%_test_log_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
-check_PROGRAMS += %D%/test-ns
+test_programs += %D%/test-ns
 %C%_test_ns_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
-check_PROGRAMS += %D%/test-remover
+test_programs += %D%/test-remover
 %C%_test_remover_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
-check_PROGRAMS += %D%/test-requests
+test_programs += %D%/test-requests
 %C%_test_requests_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)

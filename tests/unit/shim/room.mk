@@ -1,5 +1,5 @@
 # Tests of this folder, see docs/testing.md.
-check_PROGRAMS += %D%/test-option %D%/test-key %D%/test-journal %D%/test-test-report %D%/test-out \
+test_programs += %D%/test-option %D%/test-key %D%/test-journal %D%/test-test-report %D%/test-out \
 	%D%/test-checkout %D%/test-commands
 %C%_test_option_LDADD = $(TEST_LIBS) $(SHIM_LIBS)
 %C%_test_key_LDADD = $(TEST_LIBS) $(SHIM_LIBS)

@@ -1,3 +1,3 @@
 # Tests of this folder, see docs/testing.md.
-check_PROGRAMS += %D%/test-view
+test_programs += %D%/test-view
 %C%_test_view_LDADD = $(TEST_LIBS) $(VIEW_LIBS)

@@ -1,3 +1,3 @@
 # Tests of this folder, see docs/testing.md.
-check_PROGRAMS += %D%/test-request
+test_programs += %D%/test-request
 %C%_test_request_LDADD = $(TEST_LIBS) $(WORKER_LIBS)
