@@ -5,6 +5,7 @@
 #include "api.h"
 #include "cache/ref.h"
 #include "cache/snapshot.h"
+#include "core/grow.h"
 #include "daemon.h"
 #include "json_value.h"
 
@@ -18,17 +19,11 @@ static int add_ref(void *priv, const struct cas_ref *ref)
 {
 	struct refs *refs = priv;
 
-	if (refs->count == refs->cap) {
-		size_t cap = refs->cap ? 2 * refs->cap : 16;
-		struct cas_ref *v = reallocarray(refs->v, cap, sizeof(*v));
+	int r = orch_grow(&refs->v, &refs->cap, refs->count + 1, sizeof(*refs->v));
 
-		if (!v)
-			return -ENOMEM;
-		refs->v = v;
-		refs->cap = cap;
-	}
-	refs->v[refs->count++] = *ref;
-	return 0;
+	if (r == 0)
+		refs->v[refs->count++] = *ref;
+	return r;
 }
 
 static struct orch_json *names_of(const struct refs *refs, const struct orch_digest *id)

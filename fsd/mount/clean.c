@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/grow.h"
 #include "fsd/mount/ns_priv.h"
 
 struct ids {
@@ -17,17 +18,11 @@ struct ids {
 
 static int ids_add(struct ids *list, uint64_t id)
 {
-	if (list->count == list->cap) {
-		size_t cap = list->cap ? list->cap * 2 : 256;
-		uint64_t *v = realloc(list->v, cap * sizeof(*v));
+	int r = orch_grow(&list->v, &list->cap, list->count + 1, sizeof(*list->v));
 
-		if (!v)
-			return -ENOMEM;
-		list->v = v;
-		list->cap = cap;
-	}
-	list->v[list->count++] = id;
-	return 0;
+	if (r == 0)
+		list->v[list->count++] = id;
+	return r;
 }
 
 static int id_cmp(const void *a, const void *b)

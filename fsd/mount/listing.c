@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "core/grow.h"
 #include "fsd/mount/listing.h"
 #include "fsd/mount/ns_priv.h"
 
@@ -64,16 +65,9 @@ static bool keep_name(
 	struct keeping *x = arg;
 	struct mnt_kept *k = x->kept;
 
-	if (k->count == k->cap) {
-		size_t cap = k->cap ? k->cap * 2 : 64;
-		struct kept_name *v = realloc(k->names, cap * sizeof(*v));
-
-		if (!v) {
-			x->failed = true;
-			return false;
-		}
-		k->names = v;
-		k->cap = cap;
+	if (orch_grow(&k->names, &k->cap, k->count + 1, sizeof(*k->names)) < 0) {
+		x->failed = true;
+		return false;
 	}
 	k->names[k->count++] =
 	    (struct kept_name){.next = offset_of(x->ns, next), .at = k->text.len};

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/grow.h"
 #include "fsd/mount/newtop.h"
 #include "fsd/mount/strata.h"
 
@@ -16,17 +17,11 @@ struct numbers {
 
 static int number_add(struct numbers *list, uint64_t ino)
 {
-	if (list->count == list->cap) {
-		size_t cap = list->cap ? list->cap * 2 : 256;
-		uint64_t *v = realloc(list->v, cap * sizeof(*v));
+	int r = orch_grow(&list->v, &list->cap, list->count + 1, sizeof(*list->v));
 
-		if (!v)
-			return -ENOMEM;
-		list->v = v;
-		list->cap = cap;
-	}
-	list->v[list->count++] = ino;
-	return 0;
+	if (r == 0)
+		list->v[list->count++] = ino;
+	return r;
 }
 
 static int number_cmp(const void *a, const void *b)
@@ -78,15 +73,10 @@ static bool must_move(const struct mnt_newtop *t, const struct fmt_node *n)
 
 static int file_add(struct mnt_newtop *t, const struct fmt_node *n)
 {
-	if (t->count == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 64;
-		struct mnt_newtop_file *v = realloc(t->files, cap * sizeof(*v));
+	int r = orch_grow(&t->files, &t->cap, t->count + 1, sizeof(*t->files));
 
-		if (!v)
-			return -ENOMEM;
-		t->files = v;
-		t->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	t->files[t->count++] =
 	    (struct mnt_newtop_file){.ino = n->ino, .layer = n->spool_layer, .id = n->spool_id};
 	return 0;

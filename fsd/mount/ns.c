@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "core/grow.h"
 #include "core/guard.h"
 #include "fsd/mount/ns_priv.h"
 
@@ -197,15 +198,8 @@ bool mnt_ns_reclaim(struct mnt_ns *ns)
 
 void mnt_ns_doom(struct mnt_ns *ns, const struct fmt_node *state)
 {
-	if (ns->doomed_count == ns->doomed_cap) {
-		size_t cap = ns->doomed_cap ? ns->doomed_cap * 2 : 8;
-		struct mnt_doomed *v = realloc(ns->doomed, cap * sizeof(*v));
-
-		if (!v)
-			return; /* the next mount removes it */
-		ns->doomed = v;
-		ns->doomed_cap = cap;
-	}
+	if (orch_grow(&ns->doomed, &ns->doomed_cap, ns->doomed_count + 1, sizeof(*ns->doomed)) < 0)
+		return; /* the next mount removes it */
 	ns->doomed[ns->doomed_count++] = (struct mnt_doomed){state->spool_layer, state->spool_id};
 }
 

@@ -7,6 +7,7 @@
  * at the first seal at the latest.
  */
 #include <stdlib.h>
+#include "core/grow.h"
 #include "fsd/mount/ns_priv.h"
 
 struct suspect {
@@ -141,17 +142,11 @@ static void mark_named(struct search *s, size_t i, const struct fmt_link *l)
 
 static int step_add(struct search *s, uint64_t ino, size_t parent, const struct fmt_link *link)
 {
-	if (s->step_count == s->step_cap) {
-		size_t cap = s->step_cap ? s->step_cap * 2 : 64;
-		struct step *v = realloc(s->steps, cap * sizeof(*v));
+	int r = orch_grow(&s->steps, &s->step_cap, s->step_count + 1, sizeof(*s->steps));
 
-		if (!v)
-			return -ENOMEM;
-		s->steps = v;
-		s->step_cap = cap;
-	}
-	s->steps[s->step_count++] = (struct step){ino, parent, link};
-	return 0;
+	if (r == 0)
+		s->steps[s->step_count++] = (struct step){ino, parent, link};
+	return r;
 }
 
 /* What the top stratum recorded hangs together from the root. */

@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "core/grow.h"
 #include "core/guard.h"
 #include "fsd/mount/newtop.h"
 
@@ -35,15 +36,10 @@ struct rebase {
 
 static int add(struct rebase *b, const struct fmt_node *state, const struct fmt_link *link)
 {
-	if (b->count == b->cap) {
-		size_t cap = b->cap ? b->cap * 2 : 64;
-		struct fresh *v = realloc(b->v, cap * sizeof(*v));
+	int r = orch_grow(&b->v, &b->cap, b->count + 1, sizeof(*b->v));
 
-		if (!v)
-			return -ENOMEM;
-		b->v = v;
-		b->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	b->v[b->count++] =
 	    (struct fresh){.ino = state->ino, .state = *state, .recorded_links = 1, .link = link};
 	return 0;
@@ -51,17 +47,11 @@ static int add(struct rebase *b, const struct fmt_node *state, const struct fmt_
 
 static int add_other(struct rebase *b, const struct fmt_link *link)
 {
-	if (b->other_count == b->other_cap) {
-		size_t cap = b->other_cap ? b->other_cap * 2 : 16;
-		const struct fmt_link **v = realloc(b->others, cap * sizeof(*v));
+	int r = orch_grow(&b->others, &b->other_cap, b->other_count + 1, sizeof(*b->others));
 
-		if (!v)
-			return -ENOMEM;
-		b->others = v;
-		b->other_cap = cap;
-	}
-	b->others[b->other_count++] = link;
-	return 0;
+	if (r == 0)
+		b->others[b->other_count++] = link;
+	return r;
 }
 
 static int fresh_cmp(const void *a, const void *b)
@@ -182,6 +172,7 @@ static int list_wanted(const struct rebase *b, struct wanted *w)
 {
 	const struct fmt_node *n;
 	size_t cap = 0;
+	int r;
 
 	for (size_t k = 0; k < b->dropped; k++) {
 		uint64_t cookie = 0;
@@ -189,15 +180,9 @@ static int list_wanted(const struct rebase *b, struct wanted *w)
 		while ((n = fmt_overlay_nodes(b->ns->chain.strata[k], &cookie))) {
 			if (!is_unnamed(b, k, n))
 				continue;
-			if (w->count == cap) {
-				uint64_t *v;
-
-				cap = cap ? cap * 2 : 16;
-				v = realloc(w->v, cap * sizeof(*v));
-				if (!v)
-					return -ENOMEM;
-				w->v = v;
-			}
+			r = orch_grow(&w->v, &cap, w->count + 1, sizeof(*w->v));
+			if (r < 0)
+				return r;
 			w->v[w->count++] = n->ino;
 		}
 	}

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/grow.h"
 #include "fsd/mount/ns_priv.h"
 #include "fsd/mount/pause.h"
 #include "fsd/mount/writers.h"
@@ -111,16 +112,10 @@ static bool may_be_written(struct mnt_ns *ns, struct mnt_node *n, int spool)
 static int add_file(struct seal *s, struct mnt_node *n, const struct fmt_node *state, bool writer)
 {
 	orch_auto(buf) struct orch_buf path = ORCH_BUF_INIT;
+	int r = orch_grow(&s->files, &s->cap, s->count + 1, sizeof(*s->files));
 
-	if (s->count == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 16;
-		struct moved *v = realloc(s->files, cap * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		s->files = v;
-		s->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	s->files[s->count] = (struct moved){.node = n,
 	    .old_id = state->spool_id,
 	    .new_id = s->ns->next_spool + s->count,

@@ -16,6 +16,7 @@
 #include "cache/store_priv.h"
 #include "core/cursor.h"
 #include "core/fd.h"
+#include "core/grow.h"
 #include "core/log.h"
 #include "view/layer_log.h"
 
@@ -259,15 +260,8 @@ static int see_layer(void *priv, int dirfd, const char *name)
 	(void)dirfd;
 	if (cas_number_parse(name, &id) < 0)
 		return 0;
-	if (l->count == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct cas_layer *v = realloc(l->v, cap * sizeof(*v));
-
-		if (!v)
-			return orch_err_set(l->err, ENOMEM, "out of memory");
-		l->v = v;
-		l->cap = cap;
-	}
+	if (orch_grow(&l->v, &l->cap, l->count + 1, sizeof(*l->v)) < 0)
+		return orch_err_set(l->err, ENOMEM, "out of memory");
 	l->v[l->count++] = (struct cas_layer){.id = id};
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cache/store_priv.h"
 #include "core/fd.h"
+#include "core/grow.h"
 
 struct numbers {
 	uint64_t *v;
@@ -24,15 +25,8 @@ static int see_pack(void *priv, int dirfd, const char *name)
 	(void)dirfd;
 	if (cas_number_parse(name, &number) < 0)
 		return 0;
-	if (n->count == n->cap) {
-		size_t cap = n->cap ? 2 * n->cap : 64;
-		uint64_t *v = realloc(n->v, cap * sizeof(*v));
-
-		if (!v)
-			return orch_err_set(n->err, ENOMEM, "out of memory");
-		n->v = v;
-		n->cap = cap;
-	}
+	if (orch_grow(&n->v, &n->cap, n->count + 1, sizeof(*n->v)) < 0)
+		return orch_err_set(n->err, ENOMEM, "out of memory");
 	n->v[n->count++] = number;
 	return 0;
 }

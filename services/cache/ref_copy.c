@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cache/store_priv.h"
+#include "core/grow.h"
 #include "core/log.h"
 #include "core/path.h"
 
@@ -82,15 +83,10 @@ struct lines {
 
 static int keep(struct lines *l, const struct cas_ref *ref)
 {
-	if (l->count == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct line *v = reallocarray(l->v, cap, sizeof(*v));
+	int r = orch_grow(&l->v, &l->cap, l->count + 1, sizeof(*l->v));
 
-		if (!v)
-			return -ENOMEM;
-		l->v = v;
-		l->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	l->v[l->count] = (struct line){*ref, l->count};
 	l->count++;
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "core/grow.h"
 #include "core/path.h"
 
 #define DEPTH_MAX 2048 /* more components than a path of ORCH_PATH_MAX can have */
@@ -29,15 +30,9 @@ static int push(struct walk *w, const struct orch_digest *tree, const struct orc
 
 	if (w->depth == DEPTH_MAX)
 		return orch_err_set(err, ORCH_ECORRUPT, "folders are nested too deep");
-	if (w->depth == w->cap) {
-		size_t cap = w->cap ? 2 * w->cap : 16;
-
-		l = realloc(w->levels, cap * sizeof(*l));
-		if (!l)
-			return orch_err_set(err, ENOMEM, "out of memory");
-		w->levels = l;
-		w->cap = cap;
-	}
+	r = orch_grow(&w->levels, &w->cap, w->depth + 1, sizeof(*w->levels));
+	if (r < 0)
+		return orch_err_set(err, -r, "out of memory");
 	l = &w->levels[w->depth];
 	*l = (struct level){.path_len = path_len};
 	r = view_packset_tree(w->packs, tree, &l->tree, err);

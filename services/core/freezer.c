@@ -15,8 +15,8 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/grow.h"
 #include "core/path.h"
-#include "core/size.h"
 
 #define PLACE	    "/sys/fs/cgroup/"
 #define NAME	    "orch."
@@ -165,19 +165,13 @@ struct pids {
 
 static int add_pid(struct pids *p, int32_t pid)
 {
-	size_t cap = p->cap ? p->cap * 2 : 64, bytes;
-	int32_t *v;
+	int r = -E2BIG;
 
-	if (p->count == PIDS_MAX)
-		return -E2BIG;
-	if (p->count == p->cap) {
-		if (orch_size_mul(cap, sizeof(*v), &bytes) < 0 || !(v = realloc(p->v, bytes)))
-			return -ENOMEM;
-		p->v = v;
-		p->cap = cap;
-	}
-	p->v[p->count++] = pid > 0 ? pid : -1;
-	return 0;
+	if (p->count < PIDS_MAX)
+		r = orch_grow(&p->v, &p->cap, p->count + 1, sizeof(*p->v));
+	if (r == 0)
+		p->v[p->count++] = pid > 0 ? pid : -1;
+	return r;
 }
 
 static int add_listed(struct pids *p, int group)

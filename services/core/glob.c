@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/grow.h"
 #include "core/path.h"
-#include "core/size.h"
 
 /* A line, taken apart. `text` has no leading '!' or '/', no trailing '/'. */
 struct glob {
@@ -310,27 +310,9 @@ void orch_globs_free(struct orch_globs *g)
 	free(g);
 }
 
-static int globs_grow(struct orch_globs *g)
-{
-	size_t cap, bytes;
-	struct glob *v;
-
-	if (g->count < g->cap)
-		return 0;
-	if (orch_size_mul(g->cap ? g->cap : 4, 2, &cap) < 0 ||
-	    orch_size_mul(cap, sizeof(*v), &bytes) < 0)
-		return -ENOMEM;
-	v = realloc(g->v, bytes);
-	if (!v)
-		return -ENOMEM;
-	g->v = v;
-	g->cap = cap;
-	return 0;
-}
-
 static int globs_add_line(struct orch_globs *g, const char *p, size_t len)
 {
-	int r = globs_grow(g);
+	int r = orch_grow(&g->v, &g->cap, g->count + 1, sizeof(*g->v));
 
 	if (r == 0)
 		r = glob_parse(p, len, &g->v[g->count]);

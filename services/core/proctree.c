@@ -17,8 +17,8 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/grow.h"
 #include "core/proc_stat.h"
-#include "core/size.h"
 
 struct proc {
 	struct orch_proc_id id;
@@ -59,20 +59,11 @@ static bool proc_read(int proc, const char *pid, struct proc *out)
 
 static int table_add(struct table *t, const struct proc *p)
 {
-	if (t->count == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 256, bytes;
-		struct proc *v;
+	int r = orch_grow(&t->v, &t->cap, t->count + 1, sizeof(*t->v));
 
-		if (orch_size_mul(cap, sizeof(*v), &bytes) < 0)
-			return -ENOMEM;
-		v = realloc(t->v, bytes);
-		if (!v)
-			return -ENOMEM;
-		t->v = v;
-		t->cap = cap;
-	}
-	t->v[t->count++] = *p;
-	return 0;
+	if (r == 0)
+		t->v[t->count++] = *p;
+	return r;
 }
 
 static int table_fill(struct table *t, DIR *proc)

@@ -11,6 +11,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/freezer.c %D%/freezer.h \
 	%D%/glob.c %D%/glob.h \
+	%D%/grow.c %D%/grow.h \
 	%D%/guard.c %D%/guard.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/hash_xxh.h %D%/hash_xxh_body.h \

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/size.h"
+#include "core/grow.h"
 
 void orch_strv_fini(struct orch_strv *s)
 {
@@ -26,20 +26,7 @@ void orch_auto_strv(struct orch_strv *s)
 /* Room for one more string and the NULL behind it. */
 static int strv_grow(struct orch_strv *s)
 {
-	size_t cap, bytes;
-	char **v;
-
-	if (s->count + 1 < s->cap)
-		return 0;
-	if (orch_size_mul(s->cap ? s->cap : 4, 2, &cap) < 0 ||
-	    orch_size_mul(cap, sizeof(*v), &bytes) < 0)
-		return -ENOMEM;
-	v = realloc(s->v, bytes);
-	if (!v)
-		return -ENOMEM;
-	s->v = v;
-	s->cap = cap;
-	return 0;
+	return orch_grow(&s->v, &s->cap, s->count + 2, sizeof(*s->v));
 }
 
 /* Takes str (NULL: the allocation that made it failed), on failure too. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/grow.h"
 #include "core/path.h"
 
 struct folder {	    /* waits to be walked */
@@ -32,17 +33,11 @@ struct walk {
 /* Takes path over, also on failure. */
 static int push(struct walk *w, char *path, int line)
 {
-	size_t cap = w->stack_cap == 0 ? 64 : w->stack_cap * 2;
-	struct folder *v;
+	int r = orch_grow(&w->stack, &w->stack_cap, w->depth + 1, sizeof(*w->stack));
 
-	if (w->depth == w->stack_cap) {
-		v = reallocarray(w->stack, cap, sizeof(*v));
-		if (v == NULL) {
-			free(path);
-			return -ENOMEM;
-		}
-		w->stack = v;
-		w->stack_cap = cap;
+	if (r < 0) {
+		free(path);
+		return r;
 	}
 	w->stack[w->depth++] = (struct folder){path, line};
 	return 0;
@@ -50,23 +45,16 @@ static int push(struct walk *w, char *path, int line)
 
 static int add_file(struct walk *w, char *path, enum out_type type)
 {
-	size_t cap = w->files_cap == 0 ? 64 : w->files_cap * 2;
-	struct out_file *v;
+	struct out_output *out = w->out;
+	int r = -EOVERFLOW;
 
-	if (w->all->files + w->out->count >= OUT_FILES_MAX) {
+	if (w->all->files + out->count < OUT_FILES_MAX)
+		r = orch_grow(&out->files, &w->files_cap, out->count + 1, sizeof(*out->files));
+	if (r < 0) {
 		free(path);
-		return -EOVERFLOW;
+		return r;
 	}
-	if (w->out->count == w->files_cap) {
-		v = reallocarray(w->out->files, cap, sizeof(*v));
-		if (v == NULL) {
-			free(path);
-			return -ENOMEM;
-		}
-		w->out->files = v;
-		w->files_cap = cap;
-	}
-	w->out->files[w->out->count++] = (struct out_file){.path = path, .type = type};
+	out->files[out->count++] = (struct out_file){.path = path, .type = type};
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/clock.h"
+#include "core/grow.h"
 #include "sync/place.h"
 
 static int no_memory(struct apply *a)
@@ -100,15 +101,8 @@ int apply_remove(struct apply *a, struct sync_folder *f, uint32_t node)
 static int remember_link(struct apply *a, struct sync_folder *f, uint32_t index,
     const struct fmt_stamp *incoming, const struct fmt_stamp *old)
 {
-	if (a->link_count == a->link_cap) {
-		size_t cap = a->link_cap ? a->link_cap * 2 : 64;
-		struct apply_link *links = reallocarray(a->links, cap, sizeof(*links));
-
-		if (!links)
-			return no_memory(a);
-		a->links = links;
-		a->link_cap = cap;
-	}
+	if (orch_grow(&a->links, &a->link_cap, a->link_count + 1, sizeof(*a->links)) < 0)
+		return no_memory(a);
 	a->links[a->link_count] = (struct apply_link){.incoming = incoming->ino,
 	    .order = a->link_count,
 	    .folder = f,

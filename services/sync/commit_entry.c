@@ -1,5 +1,6 @@
 /* Commit: what one recorded node becomes. */
 #include "sync/commit_priv.h"
+#include "core/grow.h"
 #include "sync/place.h"
 
 #include <inttypes.h>
@@ -39,15 +40,8 @@ static int add_private(struct commit *c, const struct fmt_node *n)
 		return no_memory(c);
 	if (*slot)
 		return 0;
-	if (c->file_count == c->file_cap) {
-		size_t cap = c->file_cap ? c->file_cap * 2 : 64;
-		struct commit_file *files = reallocarray(c->files, cap, sizeof(*files));
-
-		if (!files)
-			return no_memory(c);
-		c->files = files;
-		c->file_cap = cap;
-	}
+	if (orch_grow(&c->files, &c->file_cap, c->file_count + 1, sizeof(*c->files)) < 0)
+		return no_memory(c);
 	c->files[c->file_count++] = (struct commit_file){
 	    .commit = c, .ino = n->ino, .spool_layer = n->spool_layer, .spool_id = n->spool_id};
 	*slot = c->file_count;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "core/grow.h"
 #include "core/path.h"
 #include "sync/place.h"
 
@@ -67,20 +68,10 @@ void export_fail(struct export *x, const struct export_dir *d, const struct fmt_
 
 static int remember_link(struct export *x, const struct export_link *l)
 {
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&x->lock);
-	if (x->link_count == x->link_cap) {
-		size_t cap = x->link_cap ? x->link_cap * 2 : 64;
-		struct export_link *links = reallocarray(x->links, cap, sizeof(*links));
-
-		if (links) {
-			x->links = links;
-			x->link_cap = cap;
-		} else {
-			r = -ENOMEM;
-		}
-	}
+	r = orch_grow(&x->links, &x->link_cap, x->link_count + 1, sizeof(*x->links));
 	if (r == 0)
 		x->links[x->link_count++] = *l;
 	pthread_mutex_unlock(&x->lock);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/clock.h"
+#include "core/grow.h"
 #include "core/path.h"
 #include "sync/place.h"
 
@@ -57,15 +58,10 @@ static int add_name(struct listing *l, const char *name)
 {
 	size_t len = strlen(name);
 
-	if (l->count == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct import_node *nodes = reallocarray(l->nodes, cap, sizeof(*nodes));
+	int r = orch_grow(&l->nodes, &l->cap, l->count + 1, sizeof(*l->nodes));
 
-		if (!nodes)
-			return -ENOMEM;
-		l->nodes = nodes;
-		l->cap = cap;
-	}
+	if (r < 0)
+		return r;
 	if (len > ORCH_NAME_MAX)
 		return -ENAMETOOLONG;
 	l->nodes[l->count++] =

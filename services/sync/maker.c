@@ -2,6 +2,7 @@
 #include "sync/maker.h"
 
 #include <stdlib.h>
+#include "core/grow.h"
 #include "core/size.h"
 
 #define RECORD_MAX ((size_t)FMT_PACK_RECORD_MAX)
@@ -47,17 +48,11 @@ void sync_maker_free(struct sync_maker *m)
 
 static int keep_stamp(struct sync_maker *m, const struct fmt_stamp *s)
 {
-	if (m->count == m->cap) {
-		size_t cap = m->cap ? m->cap * 2 : 64;
-		struct fmt_stamp *list = reallocarray(m->list, cap, sizeof(*list));
+	int r = orch_grow(&m->list, &m->cap, m->count + 1, sizeof(*m->list));
 
-		if (!list)
-			return -ENOMEM;
-		m->list = list;
-		m->cap = cap;
-	}
-	m->list[m->count++] = *s;
-	return 0;
+	if (r == 0)
+		m->list[m->count++] = *s;
+	return r;
 }
 
 static int add_totals(struct sync_maker *m, const struct fmt_entry *e)
