@@ -1,6 +1,6 @@
 /*
  * The door to FUSE: mounts, turns requests into calls of the name space and its results into
- * replies. fuse_door.c is the only file that includes libfuse.
+ * replies. Only fuse_*.c know libfuse; what they share: fuse_door_priv.h.
  *
  * Threads: a few of its own that read requests (door_run), any thread that finishes a request which
  * had to wait, one that sends notifications to the kernel.

@@ -12,7 +12,16 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/dir.c \
 	%D%/door.h \
 	%D%/file.c \
-	%D%/fuse_door.c \
+	%D%/fuse_attr.c \
+	%D%/fuse_data.c \
+	%D%/fuse_door.c %D%/fuse_door_priv.h \
+	%D%/fuse_folder.c \
+	%D%/fuse_freeze.c \
+	%D%/fuse_loop.c \
+	%D%/fuse_name.c \
+	%D%/fuse_open.c \
+	%D%/fuse_ops.c \
+	%D%/fuse_request.c \
 	%D%/listing.c %D%/listing.h \
 	%D%/log.c %D%/log.h \
 	%D%/newtop.c %D%/newtop.h \

@@ -1,0 +1,138 @@
+/*
+ * Requests that open a file, make one or close one. What takes long (a copy, a look at an object that is not known yet)
+ * is done by the pool, which answers then.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include "fsd/mount/fuse_door_priv.h"
+
+struct opening {
+	struct mnt_fuse_wait wait; /* first */
+	struct fuse_file_info fi;
+};
+
+static void fill_open(struct mnt_door *d, const struct mnt_handle *h, struct fuse_file_info *fi)
+{
+	int backing = mnt_handle_backing(h);
+
+	fi->fh = (uint64_t)(uintptr_t)h;
+	fi->noflush = 1;
+	/* nobody but the kernel's own users changes contents, unless somebody damaged the store */
+	fi->keep_cache = backing == 0 && !mnt_contents_damage_seen(d->contents);
+#if MNT_FUSE_MODERN
+	fi->backing_id = backing;
+#endif
+}
+
+static void finish_open(struct opening *o, bool may_block);
+
+static void open_in_pool(void *arg)
+{
+	finish_open(arg, true);
+}
+
+static void finish_open(struct opening *o, bool may_block)
+{
+	struct mnt_fuse_wait *w = &o->wait;
+	struct mnt_door *d = mnt_fuse_door(w->req);
+	struct mnt_handle *h;
+	int r = mnt_ns_open(d->ns, w->ino, o->fi.flags, may_block, &h);
+
+	if (r == MNT_AGAIN) {
+		mnt_fuse_wait_private(w);
+		return;
+	}
+	if (r == MNT_SLOW) {
+		orch_pool_add(d->pool, open_in_pool, o);
+		return;
+	}
+	if (r < 0) {
+		mnt_fuse_reply(w->req, r);
+	} else {
+		fill_open(d, h, &o->fi);
+		if (fuse_reply_open(w->req, &o->fi) < 0)
+			mnt_ns_release(d->ns, h);
+	}
+	free(o);
+}
+
+static void open_again(struct mnt_fuse_wait *wait, int r)
+{
+	struct opening *o = (struct opening *)wait;
+
+	if (r < 0) {
+		mnt_fuse_reply(wait->req, r);
+		free(o);
+	} else {
+		finish_open(o, true);
+	}
+}
+
+/* A writer who is not root loses a file its set-id bits. A passthrough write is not seen here, so
+ * they go when he opens it, a moment before ext4 would drop them. */
+static bool may_keep_set_ids(fuse_req_t req, int flags)
+{
+	return fuse_req_ctx(req)->uid == 0 ||
+	       ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC));
+}
+
+void mnt_fuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct opening *o = calloc(1, sizeof(*o));
+	int r =
+	    may_keep_set_ids(req, fi->flags) ? 0 : mnt_ns_drop_set_ids(mnt_fuse_door(req)->ns, ino);
+
+	if (r < 0) {
+		free(o);
+		mnt_fuse_reply(req, r);
+		return;
+	}
+
+	if (!o) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	*o = (struct opening){.wait = {.req = req, .ino = ino, .again = open_again}, .fi = *fi};
+	finish_open(o, false);
+}
+
+static void create(
+    fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct mnt_door *d = mnt_fuse_door(req);
+	struct mnt_make m = mnt_fuse_make(req, FMT_REG, mode);
+	struct fuse_entry_param e;
+	struct mnt_handle *h;
+	struct mnt_attr a;
+	int r = mnt_ns_create(d->ns, parent, name, &m, fi->flags, &a, &h);
+
+	if (r != 0) {
+		mnt_fuse_reply(req, r);
+		return;
+	}
+	fill_open(d, h, fi);
+	e = mnt_fuse_entry(&a);
+	if (fuse_reply_create(req, &e, fi) < 0) {
+		mnt_ns_release(d->ns, h);
+		mnt_ns_forget(d->ns, a.id, 1);
+	}
+}
+
+void mnt_fuse_create(
+    fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	create(req, parent, name, mode, fi);
+}
+
+#if MNT_FUSE_MODERN
+void mnt_fuse_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	create(req, parent, NULL, mode, fi);
+}
+#endif
+
+void mnt_fuse_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	mnt_ns_release(mnt_fuse_door(req)->ns, mnt_fuse_handle(fi));
+	fuse_reply_err(req, 0);
+}

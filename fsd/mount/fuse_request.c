@@ -1,0 +1,77 @@
+/* What requests have in common: replies of one shape, a file that must be copied first, the pool. */
+#include <stdlib.h>
+#include "fsd/mount/fuse_door_priv.h"
+
+#define WAIT_TRIES 8
+
+struct mnt_door *mnt_fuse_door(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+void mnt_fuse_reply(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, r < 0 ? -r : r > 0 ? EIO : 0);
+}
+
+struct fuse_entry_param mnt_fuse_entry(const struct mnt_attr *a)
+{
+	return (struct fuse_entry_param){.ino = a->id,
+	    .generation = 1,
+	    .attr = a->st,
+	    .attr_timeout = MNT_FUSE_FOREVER_S,
+	    .entry_timeout = MNT_FUSE_FOREVER_S};
+}
+
+void mnt_fuse_reply_entry(fuse_req_t req, int r, const struct mnt_attr *a)
+{
+	struct fuse_entry_param e;
+
+	if (r != 0) {
+		mnt_fuse_reply(req, r);
+		return;
+	}
+	e = mnt_fuse_entry(a);
+	if (fuse_reply_entry(req, &e) < 0)
+		mnt_ns_forget(mnt_fuse_door(req)->ns, a->id, 1);
+}
+
+struct mnt_make mnt_fuse_make(fuse_req_t req, enum fmt_type type, mode_t mode)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct mnt_make){
+	    .type = type, .mode = mode & 07777, .uid = ctx->uid, .gid = ctx->gid};
+}
+
+struct mnt_handle *mnt_fuse_handle(const struct fuse_file_info *fi)
+{
+	return (struct mnt_handle *)(uintptr_t)fi->fh;
+}
+
+static void waited(void *arg, int r)
+{
+	struct mnt_fuse_wait *w = arg;
+
+	w->again(w, r);
+}
+
+void mnt_fuse_wait_private(struct mnt_fuse_wait *w)
+{
+	if (++w->tries > WAIT_TRIES)
+		w->again(w, -EBUSY);
+	else
+		mnt_ns_privatise(mnt_fuse_door(w->req)->ns, w->ino, waited, w);
+}
+
+void mnt_fuse_in_pool(fuse_req_t req, void (*run)(void *), const struct mnt_fuse_task *task)
+{
+	struct mnt_fuse_task *t = malloc(sizeof(*t));
+
+	if (!t) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	*t = *task;
+	orch_pool_add(mnt_fuse_door(req)->pool, run, t);
+}
