@@ -1,5 +1,5 @@
 /*
- * The door to RocksDB; only db.c includes its header. A table of small records, each with a kind,
+ * The door to RocksDB; only db*.c know it, by db_priv.h. A table of small records, each with a kind,
  * a version and a checksum that covers its key too, so a record that was flipped or swapped is
  * ORCH_ECORRUPT with its name, never wrong bytes. Every commit is atomic and synced. Thread-safe.
  * The bytes are in docs/format.md.

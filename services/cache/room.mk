@@ -4,6 +4,12 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/adopt_pack.c \
 	%D%/db.c \
 	%D%/db.h \
+	%D%/db_count.c \
+	%D%/db_open.c \
+	%D%/db_priv.h \
+	%D%/db_repair.c \
+	%D%/db_value.c \
+	%D%/db_value.h \
 	%D%/diff.c \
 	%D%/diff.h \
 	%D%/folder.c \
