@@ -56,6 +56,20 @@ static int reach(const struct mnt_newtop *t, struct numbers *out)
 	return r;
 }
 
+/* May the node have names that none of the strata put together has recorded? Of the base, or of strata
+ * that stay below; where `convert` is given these become the base, which it has put into base_links. */
+static bool has_names_below(const struct mnt_newtop *t, const struct fmt_node *n)
+{
+	if (n->type == FMT_DIR) /* its one name is recorded with it */
+		return false;
+	if (n->base_links > 0)
+		return true;
+	for (size_t k = 0; !t->convert && k < t->from; k++)
+		if (fmt_overlay_node(t->ns->chain.strata[k], n->ino))
+			return true;
+	return false;
+}
+
 /* ---- private files */
 
 /* Does the node have its bytes in a layer that leaves? */
@@ -174,7 +188,7 @@ static int collect_files(struct mnt_newtop *t)
 
 	while (r == 0 && (n = fmt_overlay_nodes(t->state, &cookie)))
 		if (n->nlink > 0 && must_move(t, n) &&
-		    (n->base_links > 0 || number_has(&reached, n->ino)))
+		    (has_names_below(t, n) || number_has(&reached, n->ino)))
 			r = file_add(t, n);
 	if (t->count > 0)
 		qsort(t->files, t->count, sizeof(*t->files), file_cmp);
@@ -289,14 +303,13 @@ static int add_top(struct mnt_newtop *t)
 	return r;
 }
 
-/* What a sealed stratum recorded and the top one took away; files of the base may have names that no
- * stratum recorded. */
+/* What a sealed stratum recorded and the top one took away. */
 static bool is_left(
     const struct mnt_newtop *t, const struct fmt_node *n, const struct numbers *reached)
 {
 	if (fmt_overlay_node(mnt_chain_top(&t->ns->chain), n->ino) || number_has(reached, n->ino))
 		return false;
-	return n->nlink == 0 || n->base_links == 0 || n->type == FMT_DIR;
+	return n->nlink == 0 || !has_names_below(t, n);
 }
 
 static int drop_left(struct mnt_newtop *t)

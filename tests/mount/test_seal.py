@@ -746,6 +746,38 @@ def many_seals_cost_no_more(t):
 
 
 @test(needs="fuse root")
+def a_name_below_the_kept_layers_keeps_its_file(t):
+    """Written and removed by one name above the border, while the other name was recorded below it."""
+    m = Mount(t, t.tree(SOURCE))
+    m.start()
+    put(m.mnt + "/x", b"first")
+    os.link(m.mnt + "/x", m.mnt + "/y")
+    os.symlink("target", m.mnt + "/s")
+    os.link(m.mnt + "/s", m.mnt + "/s2", follow_symlinks=False)
+    m.ok("seal", layer=2)
+    put(m.mnt + "/x", b"and second", "ab")
+    os.unlink(m.mnt + "/x")
+    os.unlink(m.mnt + "/s2")
+    m.ok("seal", layer=3)
+    put(m.mnt + "/z", b"")
+    m.ok("seal", layer=4)
+    m.ok("flatten", layer=1)
+
+    def check():
+        t.eq(get(m.mnt + "/y"), b"firstand second")
+        t.eq((os.lstat(m.mnt + "/y").st_nlink, os.lstat(m.mnt + "/s").st_nlink), (1, 1))
+        t.eq({"x", "s2"} & set(os.listdir(m.mnt)), set())
+    m.layer = 4
+    for kill in True, False:
+        m.remount(kill=kill)
+        check()
+    m.ok("rebase", snapshot=commit(t, m, 1, 1000), layer=1)
+    check()
+    m.remount(kill=True)
+    check()
+
+
+@test(needs="fuse root")
 def nothing_changed_needs_no_layer(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
