@@ -88,20 +88,6 @@ static int owner_by_name(const char *name, struct fsd_ws_create *c, struct orch_
 	return 0;
 }
 
-static int owner_by_ids(const struct orch_json *o, struct fsd_ws_create *c, struct orch_err *err)
-{
-	int64_t uid, gid;
-
-	if (orch_json_get_int(o, "uid", &uid, err) < 0 ||
-	    orch_json_get_int(o, "gid", &gid, err) < 0)
-		return orch_err_set(err, EINVAL, "'owner' is neither a name nor {\"uid\",\"gid\"}");
-	if (uid < 0 || uid >= (int64_t)UINT32_MAX || gid < 0 || gid >= (int64_t)UINT32_MAX)
-		return orch_err_set(err, EINVAL, "'owner' is out of range");
-	c->uid = (uid_t)uid;
-	c->gid = (gid_t)gid;
-	return 0;
-}
-
 /* The peer, unless root says another one. */
 static int parse_owner(struct fsd_request *r, struct fsd_ws_create *c, struct orch_err *err)
 {
@@ -112,7 +98,8 @@ static int parse_owner(struct fsd_request *r, struct fsd_ws_create *c, struct or
 	c->gid = r->peer.gid;
 	if (!o || orch_json_is_null(o))
 		return 0;
-	rc = orch_json_str(o) ? owner_by_name(orch_json_str(o), c, err) : owner_by_ids(o, c, err);
+	rc = orch_json_str(o) ? owner_by_name(orch_json_str(o), c, err)
+			      : fsd_body_ids(r, "owner", &c->uid, &c->gid, err);
 	if (rc == 0 && r->peer.uid != 0 && (c->uid != r->peer.uid || c->gid != r->peer.gid))
 		rc = orch_err_set(err, EPERM, "only root may choose another owner");
 	return rc;
@@ -232,20 +219,6 @@ int fsd_api_workspace_commit(struct fsd_request *r, struct orch_json **out, stru
 	return rc < 0 ? rc : fsd_ws_commit(r, r->params[0], &t, out, err);
 }
 
-static int parse_since(const char *text, uint64_t *out, struct orch_err *err)
-{
-	char *end = NULL;
-
-	*out = 0;
-	if (!text)
-		return 0;
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno)
-		return orch_err_set(err, EINVAL, "'since' is not a number");
-	return 0;
-}
-
 /* Passes on the lines that a mount process wrote to a file. */
 static int send_lines(struct fsd_request *r, int fd, uint64_t *out_count, struct orch_err *err)
 {
@@ -276,7 +249,7 @@ int fsd_api_workspace_changes(struct fsd_request *r, struct orch_json **out, str
 	struct orch_json *o = NULL;
 	uint64_t since = 0, seq = 0, count = 0;
 	int rc = fd < 0 ? orch_err_sys(err, errno, "memory file")
-			: parse_since(fsd_query_str(r, "since"), &since, err);
+			: fsd_query_u64(r, "since", &since, err);
 
 	if (rc == 0)
 		rc = fsd_ws_changes(r, r->params[0], since, fd, &seq, err);

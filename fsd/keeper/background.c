@@ -3,6 +3,7 @@
 #include "background.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,24 @@
 #include <unistd.h>
 #include "core/buf.h"
 #include "core/fd.h"
+#include "core/number.h"
+
+int fsd_background_parse(const char *text, struct orch_err *err)
+{
+	size_t digits = strspn(text, "0123456789");
+	uint64_t code;
+
+	if (strcmp(text, "ready\n") == 0)
+		return 0;
+	if (orch_number_parse(text, digits, INT_MAX, &code) < 0 || code == 0)
+		code = EIO;
+	text += digits;
+	return orch_err_set(err, (int)code, "%s", text + strspn(text, " "));
+}
 
 static int read_verdict(int fd, pid_t pid, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
-	char *end;
-	long code;
 	int rc = orch_fd_slurp(fd, &b);
 
 	if (rc < 0)
@@ -28,10 +41,7 @@ static int read_verdict(int fd, pid_t pid, struct orch_err *err)
 			    err, EIO, "the daemon was killed by signal %d", WTERMSIG(status));
 		return orch_err_set(err, EIO, "the daemon ended before it answered");
 	}
-	if (strcmp((const char *)b.data, "ready\n") == 0)
-		return 0;
-	code = strtol((const char *)b.data, &end, 10);
-	return orch_err_set(err, code > 0 ? (int)code : EIO, "%s", end + strspn(end, " "));
+	return fsd_background_parse((const char *)b.data, err);
 }
 
 /* Keeps standard error until the daemon has a log of its own. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/number.h"
 
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 /* "/m/" + 8 digits of the store's id + "-" + 20 digits of a layer + ".sock" */
@@ -156,12 +157,16 @@ void fsd_listen_remove(const char *path, const struct fsd_listen_file *f)
 #define INHERITED_FD 3
 #define REPLACED_ENV "ORCH_FSD_REPLACED"
 
-static bool env_is(const char *name, unsigned long value)
+static bool is_number(const char *text, uint64_t value)
 {
-	const char *text = getenv(name);
-	char *end = NULL;
+	uint64_t n;
 
-	return text && *text && strtoul(text, &end, 10) == value && !*end;
+	return text && orch_number_parse(text, strlen(text), value, &n) == 0 && n == value;
+}
+
+bool fsd_listen_env_parse(const char *pid, const char *fds, pid_t self)
+{
+	return is_number(pid, (uint64_t)self) && is_number(fds, 1);
 }
 
 static int check_inherited(const char *path, struct orch_err *err)
@@ -187,7 +192,7 @@ static int check_inherited(const char *path, struct orch_err *err)
 int fsd_listen_inherit(
     const struct fsd_listen_spec *s, int *out_fd, bool *out_ours, struct orch_err *err)
 {
-	bool given = env_is("LISTEN_PID", (unsigned long)getpid()) && env_is("LISTEN_FDS", 1);
+	bool given = fsd_listen_env_parse(getenv("LISTEN_PID"), getenv("LISTEN_FDS"), getpid());
 	bool ours = getenv(REPLACED_ENV) != NULL;
 	int rc = given ? check_inherited(s->path, err) : 0;
 

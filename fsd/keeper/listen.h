@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "core/err.h"
 
 struct fsd_listen_spec {
@@ -26,6 +27,8 @@ void fsd_listen_look(const char *path, struct fsd_listen_file *out) ORCH_NONNULL
 bool fsd_listen_is(const char *path, const struct fsd_listen_file *f) ORCH_NONNULL(1, 2);
 /* Only that one. */
 void fsd_listen_remove(const char *path, const struct fsd_listen_file *f) ORCH_NONNULL(1, 2);
+/* LISTEN_PID and LISTEN_FDS, NULL: not set. True: one socket was handed over to the process self. */
+bool fsd_listen_env_parse(const char *pid, const char *fds, pid_t self) ORCH_WUR;
 /* A listening socket on s->path that was handed over: by systemd (LISTEN_FDS) or by this program
  * when it replaced itself. 1: *out_fd is the caller's, *out_ours tells whether the file is ours to
  * remove; 0: none was; -EINVAL: one for another path. Takes the variables out of the environment;

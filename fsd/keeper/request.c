@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 #include "core/nearest.h"
+#include "core/number.h"
 
 #define SPEC_WORDS_MAX 16
 
@@ -169,6 +170,34 @@ bool fsd_body_bool(const struct fsd_request *r, const char *key, bool fallback)
 const char *fsd_query_str(const struct fsd_request *r, const char *key)
 {
 	return orch_json_str(orch_json_get(r->query, key));
+}
+
+int fsd_query_u64(const struct fsd_request *r, const char *key, uint64_t *out, struct orch_err *err)
+{
+	const char *text = fsd_query_str(r, key);
+
+	if (!text)
+		*out = 0;
+	else if (orch_number_parse(text, strlen(text), UINT64_MAX, out) < 0)
+		return orch_err_set(err, EINVAL, "'%s' is not a number", key);
+	return 0;
+}
+
+int fsd_body_ids(const struct fsd_request *r, const char *key, uid_t *out_uid, gid_t *out_gid,
+    struct orch_err *err)
+{
+	const struct orch_json *o = orch_json_get(r->body, key);
+	int64_t uid, gid;
+
+	if (orch_json_get_int(o, "uid", &uid, err) < 0 ||
+	    orch_json_get_int(o, "gid", &gid, err) < 0)
+		return orch_err_set(
+		    err, EINVAL, "'%s' is neither a name nor {\"uid\",\"gid\"}", key);
+	if (uid < 0 || uid >= (int64_t)UINT32_MAX || gid < 0 || gid >= (int64_t)UINT32_MAX)
+		return orch_err_set(err, EINVAL, "'%s' is out of range", key);
+	*out_uid = (uid_t)uid;
+	*out_gid = (gid_t)gid;
+	return 0;
 }
 
 bool fsd_request_cancel_flag(const struct fsd_request *r)

@@ -62,6 +62,12 @@ int fsd_request_check_query(const char *spec, const struct orch_json *query, str
 const char *fsd_body_str(const struct fsd_request *r, const char *key) ORCH_NONNULL(1, 2);
 bool fsd_body_bool(const struct fsd_request *r, const char *key, bool fallback) ORCH_NONNULL(1, 2);
 const char *fsd_query_str(const struct fsd_request *r, const char *key) ORCH_NONNULL(1, 2);
+/* A number in the query; 0 when absent. -EINVAL names it. */
+int fsd_query_u64(const struct fsd_request *r, const char *key, uint64_t *out, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* {"uid","gid"} in the body; none of them is the one that means "no change" to the kernel. */
+int fsd_body_ids(const struct fsd_request *r, const char *key, uid_t *out_uid, gid_t *out_gid,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
 
 /* The flag alone: no system call. */
 bool fsd_request_cancel_flag(const struct fsd_request *r) ORCH_NONNULL(1);

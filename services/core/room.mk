@@ -22,6 +22,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/log.c %D%/log.h \
 	%D%/mounts.c %D%/mounts.h \
 	%D%/nearest.c %D%/nearest.h \
+	%D%/number.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/proc_stat.c %D%/proc_stat.h \

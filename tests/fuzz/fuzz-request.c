@@ -1,6 +1,6 @@
 /*
  * A request of the control API: "METHOD TARGET\nBODY". Route, query and body are checked as the server
- * does; what is decoded encodes again to what decodes to the same.
+ * does, and the values in them; what is decoded encodes again to what decodes to the same.
  */
 #include "core/http_client.h"
 #include "fsd/keeper/api.h"
@@ -25,6 +25,28 @@ static void decode(const char *s, size_t n)
 	free(plain);
 }
 
+/* Digits that are less than 2^64, and nothing else; written without the parser. */
+static bool is_number(const char *s)
+{
+	size_t zeros = strspn(s, "0"), len = strlen(s + zeros);
+
+	return *s && strspn(s, "0123456789") == zeros + len &&
+	       (len < 20 || (len == 20 && strcmp(s + zeros, "18446744073709551615") <= 0));
+}
+
+static void check_since(const struct orch_json *query)
+{
+	struct fsd_request q = {.query = query};
+	const char *text = fsd_query_str(&q, "since");
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t since = 1;
+
+	if (fsd_query_u64(&q, "since", &since, &err) < 0)
+		fuzz_must(text && !is_number(text) && err.code == EINVAL);
+	else
+		fuzz_must(text ? is_number(text) : since == 0);
+}
+
 static void check_query(const struct fsd_route *r, const char *text)
 {
 	orch_auto(json) struct orch_json *query = NULL;
@@ -36,6 +58,21 @@ static void check_query(const struct fsd_route *r, const char *text)
 	}
 	if (fsd_request_check_query(r->query, query, &err) < 0)
 		fuzz_must(err.code == EINVAL);
+	else
+		check_since(query);
+}
+
+/* A user that "owner" names is none that the kernel takes for "no change". */
+static void check_owner(const struct fsd_request *q)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	uid_t uid = (uid_t)-1;
+	gid_t gid = (gid_t)-1;
+
+	if (fsd_body_ids(q, "owner", &uid, &gid, &err) < 0)
+		fuzz_must(err.code == EINVAL && uid == (uid_t)-1 && gid == (gid_t)-1);
+	else
+		fuzz_must(uid != (uid_t)-1 && gid != (gid_t)-1);
 }
 
 static void check_body(const struct fsd_route *r, const struct fuzz_input *in)
@@ -53,6 +90,7 @@ static void check_body(const struct fsd_route *r, const struct fuzz_input *in)
 	}
 	q.body = body;
 	(void)fsd_body_bool(&q, "force", false);
+	check_owner(&q);
 	if (fsd_body_str(&q, "expect"))
 		(void)!fsd_expect_parse(fsd_body_str(&q, "expect"), &expect, &err);
 }

@@ -1,10 +1,12 @@
 /*
  * The small things that everybody uses on words from outside: UTF-8, names and paths, digests, names of
- * errors, the nearest word, quoting for URLs.
+ * errors, the nearest word, quoting for URLs, numbers.
  */
+#include <errno.h>
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/nearest.h"
+#include "core/number.h"
 #include "core/path.h"
 #include "core/strv.h"
 #include "core/utf8.h"
@@ -107,6 +109,23 @@ static void names(char *s)
 	fuzz_must(strcmp(s, hex) == 0);
 }
 
+/* As strtoull has it, where it takes digits alone. */
+static void number(const char *s, uint64_t max)
+{
+	uint64_t n = 1, most = 1;
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (*s < '0' || *s > '9' || *end || errno || v > max)
+		fuzz_must(orch_number_parse(s, strlen(s), max, &n) == -EINVAL && n == 1);
+	else
+		fuzz_must(orch_number_parse(s, strlen(s), max, &n) == 0 && n == v);
+	if (orch_number_parse(s, strlen(s), UINT64_MAX, &most) == 0 && max < most)
+		fuzz_must(n == 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -116,6 +135,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	path(a);
 	words(a, b);
 	names(a);
+	number(a, UINT64_MAX);
+	number(a, strtoull(b, NULL, 10));
 	free(a);
 	free(b);
 	return 0;

@@ -76,3 +76,5 @@ test_programs += %D%/fuzz-init-report
 %C%_fuzz_init_report_LDADD = $(FUZZ_LIBS) $(PROVIDERS_LIBS)
 test_programs += %D%/fuzz-layer-log
 %C%_fuzz_layer_log_LDADD = $(FUZZ_LIBS) $(VIEW_LIBS)
+test_programs += %D%/fuzz-listen
+%C%_fuzz_listen_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
