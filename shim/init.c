@@ -32,31 +32,16 @@
 #include <unistd.h>
 
 #include "providers/init_protocol.h"
+#include "shim/init_parse.h"
 
 #define USAGE_CODE  125
-#define OWN_MAX	    8
-#define FREEZE_MAX  16
 #define ENV_MAX	    ((size_t)16 << 20)
 #define END_WAIT_MS 5000 /* for killed processes to be gone */
 #define TTY_LOOK_MS 300	 /* between two looks for stopped processes */
 #define CAPS_MAX    64
 
-struct options {
-	int control;		  /* -1: none */
-	int env;		  /* -1: the environment as it is */
-	long uid, gid;		  /* -1: as it is */
-	const char *own[OWN_MAX]; /* folders that become the user's */
-	size_t own_count;
-	const char *freeze[FREEZE_MAX]; /* mounts that become read-only */
-	size_t freeze_count;
-	const char *cwd;
-	bool drop_capabilities;
-	bool tty;
-	char **command;
-};
-
 struct init {
-	struct options o;
+	struct shim_init_options o;
 	pid_t child;
 	bool ended;
 	int status;  /* raw, of the child */
@@ -98,67 +83,11 @@ static void __attribute__((noreturn)) usage(const char *what)
 	_exit(USAGE_CODE);
 }
 
-static long number(const char *s)
-{
-	char *end;
-	long v;
-
-	errno = 0;
-	v = strtol(s, &end, 10);
-	if (errno || end == s || *end || v < 0 || v > UINT32_MAX)
-		usage("a number is expected");
-	return v;
-}
-
-/* One option with a value; false when it is none of these. */
-static bool take_value(struct options *o, const char *name, const char *value)
-{
-	if (strcmp(name, "--control") == 0)
-		o->control = (int)number(value);
-	else if (strcmp(name, "--env") == 0)
-		o->env = (int)number(value);
-	else if (strcmp(name, "--uid") == 0)
-		o->uid = number(value);
-	else if (strcmp(name, "--gid") == 0)
-		o->gid = number(value);
-	else if (strcmp(name, "--cwd") == 0)
-		o->cwd = value;
-	else if (strcmp(name, "--own") == 0 && o->own_count < OWN_MAX)
-		o->own[o->own_count++] = value;
-	else if (strcmp(name, "--freeze") == 0 && o->freeze_count < FREEZE_MAX)
-		o->freeze[o->freeze_count++] = value;
-	else
-		return false;
-	return true;
-}
-
-static void options_parse(struct options *o, char **argv)
-{
-	*o = (struct options){.control = -1, .env = -1, .uid = -1, .gid = -1};
-	for (argv++; *argv; argv++) {
-		if (strcmp(*argv, "--") == 0) {
-			o->command = argv + 1;
-			break;
-		}
-		if (strcmp(*argv, "--drop-capabilities") == 0)
-			o->drop_capabilities = true;
-		else if (strcmp(*argv, "--tty") == 0)
-			o->tty = true;
-		else if (argv[1] && take_value(o, argv[0], argv[1]))
-			argv++;
-		else
-			usage("unknown option");
-	}
-	if (!o->command || !*o->command)
-		usage("no command");
-}
-
 /* NAME=VALUE strings, each ended by a NUL, up to the end of the descriptor. */
 static char **environment_read(int fd)
 {
 	char *text = NULL;
-	size_t len = 0, cap = 0, count = 0, i = 0;
-	char **env;
+	size_t len = 0, cap = 0;
 	ssize_t n;
 
 	do {
@@ -176,18 +105,13 @@ static char **environment_read(int fd)
 		len += n > 0 ? (size_t)n : 0;
 	} while (n != 0);
 	text[len] = '\0';
-	for (size_t at = 0; at < len; at += strlen(text + at) + 1)
-		count++;
-	env = calloc(count + 1, sizeof(*env));
-	for (size_t at = 0; env && at < len; at += strlen(text + at) + 1)
-		env[i++] = text + at;
-	return env;
+	return shim_init_environment_parse(text, len);
 }
 
 /* Becomes the owner of the workspace, for good. */
 static void become_owner(const struct init *in)
 {
-	const struct options *o = &in->o;
+	const struct shim_init_options *o = &in->o;
 
 	for (size_t i = 0; i < o->own_count; i++)
 		if (chown(o->own[i], (uid_t)o->uid, (gid_t)o->gid) < 0)
@@ -234,7 +158,7 @@ static void replace_null(void)
 
 static void set_up(struct init *in)
 {
-	struct options *o = &in->o;
+	struct shim_init_options *o = &in->o;
 
 	if (o->control >= 0 && fcntl(o->control, F_SETFD, FD_CLOEXEC) < 0)
 		fail_setup(in, PRV_INIT_STEP_PROCESS, "cannot use the control descriptor");
@@ -274,7 +198,7 @@ static void set_action(int sig, void (*handler)(int))
 }
 
 /* The child's half; its errors go through the pipe, which exec closes. */
-static void __attribute__((noreturn)) child_run(const struct options *o, int report_fd)
+static void __attribute__((noreturn)) child_run(const struct shim_init_options *o, int report_fd)
 {
 	struct prv_init_message m = {.step = PRV_INIT_STEP_NONE};
 	sigset_t none;
@@ -329,14 +253,14 @@ static void start(struct init *in)
 		report(in, PRV_INIT_EXEC_FAILED, m.value, m.step);
 }
 
-/* Fields 3, 4 and 5 of /proc/<pid>/stat; false when the process is gone. */
-static bool stat_read(const char *pid, char *state, pid_t *parent, pid_t *group)
+/* False when the process is gone. */
+static bool stat_read(pid_t pid, struct shim_init_stat *out)
 {
-	char path[64], text[512], *p;
+	char path[64], text[512];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
@@ -344,16 +268,14 @@ static bool stat_read(const char *pid, char *state, pid_t *parent, pid_t *group)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	p = strrchr(text, ')');
-	return p && sscanf(p + 1, " %c %d %d", state, parent, group) == 3;
+	return shim_init_stat_parse(text, out);
 }
 
-static pid_t parent_of(const char *pid)
+static pid_t parent_of(pid_t pid)
 {
-	pid_t parent, group;
-	char state;
+	struct shim_init_stat s;
 
-	return stat_read(pid, &state, &parent, &group) ? parent : 0;
+	return stat_read(pid, &s) ? s.parent : 0;
 }
 
 /* Ctrl-Z on a terminal stops the command's group, and nobody above could start it again: it goes on.
@@ -365,12 +287,10 @@ static void continue_stopped(const struct init *in)
 	bool stopped = false;
 
 	while (proc && !stopped && (d = readdir(proc))) {
-		pid_t parent, group;
-		char state;
+		pid_t pid = shim_init_pid_parse(d->d_name);
+		struct shim_init_stat s;
 
-		stopped = d->d_name[0] >= '1' && d->d_name[0] <= '9' &&
-			  stat_read(d->d_name, &state, &parent, &group) && group == in->child &&
-			  state == 'T';
+		stopped = pid > 0 && stat_read(pid, &s) && s.group == in->child && s.state == 'T';
 	}
 	if (proc)
 		closedir(proc);
@@ -400,10 +320,12 @@ static void tree_read(struct tree *t, DIR *proc)
 
 	t->count = 0;
 	while (t->count < TREE_MAX && (d = readdir(proc))) {
-		if (d->d_name[0] < '1' || d->d_name[0] > '9')
+		pid_t pid = shim_init_pid_parse(d->d_name);
+
+		if (pid == 0)
 			continue;
-		t->pid[t->count] = (pid_t)strtol(d->d_name, NULL, 10);
-		t->parent[t->count] = parent_of(d->d_name);
+		t->pid[t->count] = pid;
+		t->parent[t->count] = parent_of(pid);
 		t->ours[t->count] = t->parent[t->count] == getpid();
 		t->count++;
 	}
@@ -513,9 +435,8 @@ static void on_control(struct init *in)
 		close(in->o.control);
 		in->o.control = -1;
 		signal_all(SIGKILL);
-	} else if (n == (ssize_t)sizeof(m) && m.magic == PRV_INIT_MAGIC &&
-		   m.kind == PRV_INIT_SIGNAL) {
-		signal_all(m.value);
+	} else if (shim_init_request_parse(&m, (size_t)n) > 0) {
+		signal_all(shim_init_request_parse(&m, (size_t)n));
 	}
 }
 
@@ -541,10 +462,12 @@ static void run(struct init *in)
 int main(int argc, char **argv)
 {
 	struct init in = {.ended = false};
+	const char *wrong = "";
 	sigset_t all;
 
 	(void)argc;
-	options_parse(&in.o, argv);
+	if (shim_init_options_parse(argv, &in.o, &wrong) < 0)
+		usage(wrong);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	set_action(SIGPIPE, SIG_IGN); /* who started us may be gone: no signal of the command's */

@@ -25,6 +25,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/doctor.c %D%/doctor.h %D%/doctor_checks.c \
 	%D%/github.c \
 	%D%/help.c %D%/help.h %D%/help_pages.c \
+	%D%/init_parse.c %D%/init_parse.h \
 	%D%/job.c %D%/job.h \
 	%D%/journal.c %D%/journal.h \
 	%D%/journal_text.c %D%/journal_text.h \
@@ -49,7 +50,7 @@ bin_PROGRAMS += %D%/orch-shim
 
 # The first process of sandboxes and containers: static, alone, without the sanitizers of the rest.
 pkglibexec_PROGRAMS += %D%/orch-init
-%C%_orch_init_SOURCES = %D%/init.c
+%C%_orch_init_SOURCES = %D%/init.c %D%/init_parse.c
 %C%_orch_init_CFLAGS = $(ORCH_CFLAGS) -fno-pie
 %C%_orch_init_LDFLAGS = -static -Wl,--gc-sections
 %C%_orch_init_LDADD =

@@ -76,5 +76,7 @@ test_programs += %D%/fuzz-init-report
 %C%_fuzz_init_report_LDADD = $(FUZZ_LIBS) $(PROVIDERS_LIBS)
 test_programs += %D%/fuzz-layer-log
 %C%_fuzz_layer_log_LDADD = $(FUZZ_LIBS) $(VIEW_LIBS)
+test_programs += %D%/fuzz-init
+%C%_fuzz_init_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
 test_programs += %D%/fuzz-listen
 %C%_fuzz_listen_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)

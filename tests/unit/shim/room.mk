@@ -8,3 +8,5 @@ test_programs += %D%/test-option %D%/test-key %D%/test-journal %D%/test-test-rep
 %C%_test_out_LDADD = $(TEST_LIBS) $(SHIM_LIBS)
 %C%_test_checkout_LDADD = $(TEST_LIBS) $(SHIM_LIBS)
 %C%_test_commands_LDADD = $(TEST_LIBS) $(SHIM_LIBS)
+test_programs += %D%/test-init-parse
+%C%_test_init_parse_LDADD = $(TEST_LIBS) $(SHIM_LIBS)
