@@ -35,6 +35,7 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/mount_watch.c %D%/mount_watch.h \
 	%D%/option.c %D%/option.h \
 	%D%/out.c %D%/out.h \
+	%D%/owner.c %D%/owner.h \
 	%D%/ref.c \
 	%D%/say.c %D%/say.h \
 	%D%/snapshot.c \

@@ -4,6 +4,7 @@
 #include "shim/api.h"
 #include "shim/commands.h"
 #include "shim/out.h"
+#include "shim/owner.h"
 #include "shim/say.h"
 #include "shim/workspace.h"
 
@@ -14,38 +15,16 @@ static int print_workspace(struct shim_cli *cli, const struct orch_json *w, stru
 	return cli->json ? shim_out_json(w, err) : shim_out_line(shim_get(w, "path"), err);
 }
 
-static int parse_id(const char *text, const char *end, uint32_t *out)
-{
-	uint64_t n = 0;
-
-	if (text == end)
-		return -EINVAL;
-	for (; text < end; text++) {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		n = n * 10 + (uint64_t)(*text - '0');
-		if (n >= UINT32_MAX)
-			return -EINVAL;
-	}
-	*out = (uint32_t)n;
-	return 0;
-}
-
 /* A user's name, UID, or UID:GID. */
-static int parse_owner(const char *text, uint32_t *uid, uint32_t *gid, struct orch_err *err)
+static int find_owner(const char *text, uint32_t *uid, uint32_t *gid, struct orch_err *err)
 {
-	const char *colon = strchr(text, ':'), *end = text + strlen(text);
+	int r = shim_owner_parse(text, uid, gid);
 	const struct passwd *pw;
 
-	if (parse_id(text, colon ? colon : end, uid) == 0) {
-		if (colon)
-			return parse_id(colon + 1, end, gid) < 0
-				   ? orch_err_set(err, EINVAL,
-					 "--owner: '%s' is not USER, UID or UID:GID", text)
-				   : 0;
-		*gid = *uid;
+	if (r == -EINVAL)
+		return orch_err_set(err, EINVAL, "--owner: '%s' is not USER, UID or UID:GID", text);
+	if (r == 0)
 		return 0;
-	}
 	pw = getpwnam(text);
 	if (!pw)
 		return orch_err_set(err, EINVAL, "--owner: no user '%s' on this machine", text);
@@ -58,7 +37,7 @@ int shim_json_add_owner(struct orch_json *body, const char *text, struct orch_er
 {
 	struct orch_json *owner;
 	uint32_t uid = 0, gid = 0;
-	int r = parse_owner(text, &uid, &gid, err);
+	int r = find_owner(text, &uid, &gid, err);
 
 	if (r < 0)
 		return r;

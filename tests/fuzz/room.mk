@@ -80,3 +80,5 @@ test_programs += %D%/fuzz-init
 %C%_fuzz_init_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
 test_programs += %D%/fuzz-listen
 %C%_fuzz_listen_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
+test_programs += %D%/fuzz-owner
+%C%_fuzz_owner_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
