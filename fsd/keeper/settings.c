@@ -11,6 +11,7 @@
 #include "core/buf.h"
 #include "core/fd.h"
 #include "core/nearest.h"
+#include "core/number.h"
 #include "core/path.h"
 
 enum kind { KIND_PATH, KIND_STR, KIND_NUMBER, KIND_BOOL, KIND_LEVEL, KIND_FORMAT, KIND_SWITCH };
@@ -123,12 +124,9 @@ static int set_path(char **slot, const char *value, struct orch_err *err)
 
 static int set_number(uint64_t *slot, const struct setting *t, const char *v, struct orch_err *err)
 {
-	char *end = NULL;
-	unsigned long long n;
+	uint64_t n;
 
-	errno = 0;
-	n = strtoull(v, &end, 10);
-	if (*v < '0' || *v > '9' || *end || errno || n < t->min || n > t->max)
+	if (orch_number_parse(v, strlen(v), t->max, &n) < 0 || n < t->min)
 		return orch_err_set(err, EINVAL, "'%s' is not a number from %llu to %llu", v,
 		    (unsigned long long)t->min, (unsigned long long)t->max);
 	*slot = n;

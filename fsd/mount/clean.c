@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "core/fd.h"
 #include "core/grow.h"
+#include "core/number.h"
 #include "fsd/mount/ns_priv.h"
 
 struct ids {
@@ -60,10 +61,10 @@ static void bury_all(struct mnt_ns *ns, const struct ids *dead)
 
 static uint64_t id_of(const char *name)
 {
-	char *end;
-	uint64_t id = name[0] >= '1' && name[0] <= '9' ? strtoull(name, &end, 10) : 0;
+	uint64_t id = 0;
 
-	return id > 0 && *end == 0 ? id : 0;
+	return name[0] == '0' || orch_number_parse(name, strlen(name), UINT64_MAX, &id) < 0 ? 0
+											    : id;
 }
 
 /* Removes files that are older than this mount (below `before`) and that nothing refers to. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/json.h"
+#include "core/number.h"
 #include "core/path.h"
 
 typedef int read_fn(
@@ -302,13 +303,7 @@ static int read_wall(
 
 static int parse_layer(const char *s, uint64_t *out)
 {
-	char *end;
-
-	if (!s || !*s || strlen(s) > 20 || strspn(s, "0123456789") != strlen(s))
-		return -EINVAL;
-	errno = 0;
-	*out = strtoull(s, &end, 10);
-	return errno || !*out ? -EINVAL : 0;
+	return !s || orch_number_parse(s, strlen(s), UINT64_MAX, out) < 0 || !*out ? -EINVAL : 0;
 }
 
 static int read_layers(

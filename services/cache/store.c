@@ -16,6 +16,7 @@
 #include "cache/ref_copy.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "core/path.h"
 
 #define OWNER_LOOKS   50
@@ -91,12 +92,11 @@ static int open_root(struct cas_store *s, unsigned flags, struct orch_err *err)
 static pid_t read_owner(const struct cas_store *s)
 {
 	char text[24] = "";
-	long pid;
+	uint64_t pid;
 
-	if (pread(s->lock_fd, text, sizeof(text) - 1, 0) <= 0)
-		return 0;
-	pid = strtol(text, NULL, 10);
-	if (pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
+	if (pread(s->lock_fd, text, sizeof(text) - 1, 0) <= 0 ||
+	    orch_number_parse(text, strcspn(text, "\n"), INT32_MAX, &pid) < 0 || pid == 0 ||
+	    (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
 		return 0;
 	return (pid_t)pid;
 }

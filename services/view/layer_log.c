@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/fd.h"
+#include "core/number.h"
 
 #define SEGMENTS_MAX	  65536
 #define SEGMENT_BYTES_MAX ((size_t)1 << 31)
@@ -29,14 +30,12 @@ static int number_cmp(const void *a, const void *b)
 /* "log.<n>", n without leading zero; 0: another file. */
 static uint64_t number_of(const char *name)
 {
-	char *end;
 	uint64_t n;
 
-	if (strncmp(name, "log.", 4) != 0 || name[4] < '1' || name[4] > '9')
+	if (strncmp(name, "log.", 4) != 0 || name[4] == '0' ||
+	    orch_number_parse(name + 4, strlen(name + 4), UINT64_MAX, &n) < 0)
 		return 0;
-	errno = 0;
-	n = strtoull(name + 4, &end, 10);
-	return errno == 0 && *end == 0 ? n : 0;
+	return n;
 }
 
 static void name_of(uint64_t n, char out[NAME_BYTES])
