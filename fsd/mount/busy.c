@@ -10,6 +10,7 @@
 #include "core/buf.h"
 #include "core/fd.h"
 #include "core/mounts.h"
+#include "core/proc_map.h"
 #include "fsd/mount/busy.h"
 
 #define TEXT_MAX ((size_t)16 << 20) /* of one file of /proc */
@@ -77,12 +78,11 @@ static const char *load(int process, const char *name, struct orch_buf *b)
 static bool has_mapping(int process, dev_t dev)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
-	const char *line = load(process, "maps", &b);
-	unsigned high, low;
+	const char *text = load(process, "maps", &b);
+	struct orch_proc_map m;
 
-	for (; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-		if (sscanf(line, "%*s %*s %*s %x:%x", &high, &low) == 2 &&
-		    makedev(high, low) == dev)
+	while (text && *text)
+		if (orch_proc_map_parse(&text, &m) == 0 && makedev(m.major, m.minor) == dev)
 			return true;
 	return false;
 }

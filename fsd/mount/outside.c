@@ -2,8 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +10,8 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/proc_map.h"
+#include "core/proc_stat.h"
 #include "core/size.h"
 #include "fsd/mount/outside.h"
 
@@ -62,21 +62,14 @@ static void note(struct look *l, dev_t dev, uint64_t ino)
 static bool may_have_one(int process, uint64_t since_ticks)
 {
 	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
-	uint64_t start_ticks;
-	unsigned flags;
-	const char *p;
-	char state;
+	struct orch_proc_stat s;
 
 	if (orch_file_load(process, "stat", &text, NULL) < 0 || !text.data)
 		return false; /* it has ended */
-	p = strrchr((const char *)text.data, ')');
-	if (!p || sscanf(p + 1,
-		      " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-		      " %" SCNu64,
-		      &state, &flags, &start_ticks) != 3)
+	if (orch_proc_stat_parse((const char *)text.data, &s) < 0)
 		return true;
-	return state != 'Z' && state != 'X' && !(flags & KERNEL_THREAD) &&
-	       start_ticks >= since_ticks;
+	return s.state != 'Z' && s.state != 'X' && !(s.flags & KERNEL_THREAD) &&
+	       s.start_ticks >= since_ticks;
 }
 
 static void note_unseen(struct look *l, int process)
@@ -133,37 +126,22 @@ static void look_at_descriptors(struct look *l, int process)
 	closedir(d);
 }
 
-/* "start-end rwxs offset major:minor inode path". A shared mapping that may not be written now can
- * become one that may, so all of them count. */
-static void look_at_mapping(struct look *l, const char *line)
-{
-	const char *mode = strchr(line, ' ');
-	unsigned major, minor;
-	uint64_t ino;
-
-	if (mode && strlen(mode) > 5 && mode[4] == 's' &&
-	    sscanf(mode + 5, "%*s %x:%x %" SCNu64, &major, &minor, &ino) == 3 && ino > 0)
-		note(l, makedev(major, minor), ino);
-}
-
+/* A shared mapping that may not be written now can become one that may, so all of them count. */
 static void look_at_mappings(struct look *l, int process)
 {
 	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
 	int r = orch_file_load(process, "maps", &text, NULL);
+	const char *p = (const char *)text.data;
+	struct orch_proc_map m;
 
 	if (r < 0) {
 		if (!is_gone(-r))
 			note_unseen(l, process);
 		return;
 	}
-	for (char *line = (char *)text.data; line && *line;) {
-		char *end = strchrnul(line, '\n');
-		bool last = *end == '\0';
-
-		*end = '\0';
-		look_at_mapping(l, line);
-		line = last ? end : end + 1;
-	}
+	while (p && *p)
+		if (orch_proc_map_parse(&p, &m) == 0 && m.shared && m.ino > 0)
+			note(l, makedev(m.major, m.minor), m.ino);
 }
 
 static bool is_meant(const struct look *l, int32_t pid)

@@ -10,6 +10,7 @@
 struct orch_proc_stat {
 	char state; /* 'R', 'S', 'T', 'Z', ... */
 	int32_t parent, group, session;
+	uint32_t flags;	      /* field 9, PF_* of the kernel */
 	uint64_t start_ticks; /* field 22 */
 };
 

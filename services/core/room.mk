@@ -25,6 +25,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/number.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/proc_map.c %D%/proc_map.h \
 	%D%/proc_stat.c %D%/proc_stat.h \
 	%D%/process.c %D%/process.h \
 	%D%/proctree.c %D%/proctree.h \

@@ -102,7 +102,8 @@ static void process(struct fuzz_input *in)
 	if (shim_init_stat_parse(text, &s))
 		fuzz_must(s.state != 0 && strchr(text, ')') != NULL);
 	snprintf(line, sizeof(line), "12 (%.15s) T -3 4 5 -1", text);
-	fuzz_must(shim_init_stat_parse(line, &s) && s.state == 'T' && s.parent == -3 && s.group == 4);
+	fuzz_must(
+	    shim_init_stat_parse(line, &s) && s.state == 'T' && s.parent == -3 && s.group == 4);
 	free(name);
 	free(text);
 }
