@@ -14,9 +14,9 @@
 #define SHIM_INIT_FREEZE_MAX 16
 
 struct shim_init_options {
-	int control;			   /* -1: none */
-	int env;			   /* -1: the environment as it is */
-	long uid, gid;			   /* -1: as it is; never only one of them */
+	int control;			    /* -1: none */
+	int env;			    /* -1: the environment as it is */
+	long uid, gid;			    /* -1: as it is; never only one of them */
 	const char *own[SHIM_INIT_OWN_MAX]; /* folders that become the user's */
 	size_t own_count;
 	const char *freeze[SHIM_INIT_FREEZE_MAX]; /* mounts that become read-only */

@@ -15,10 +15,10 @@ static const char *refusal(const char *const *argv)
 	return shim_init_options_parse(words, &o, &why) < 0 ? why : NULL;
 }
 
-#define ARGV(...)                                                                                  \
-	(const char *const[])                                                                      \
-	{                                                                                          \
-		"orch-init", __VA_ARGS__, "--", "id", NULL                                         \
+#define ARGV(...)                                          \
+	(const char *const[])                              \
+	{                                                  \
+		"orch-init", __VA_ARGS__, "--", "id", NULL \
 	}
 
 static void test_no_id_means_as_it_is(void **state)
@@ -52,7 +52,8 @@ static void test_a_descriptor_is_a_number(void **state)
 
 static void test_what_is_not_understood_is_refused(void **state)
 {
-	static const char *const nothing[] = {NULL}, *const no_command[] = {"orch-init", "--", NULL};
+	static const char *const nothing[] = {NULL}, *const no_command[] = {
+							 "orch-init", "--", NULL};
 
 	(void)state;
 	assert_string_equal(refusal(nothing), "no command");
