@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include "core/number.h"
 #include "fsd/mount/options.h"
 
 enum {
@@ -37,15 +38,11 @@ static const struct option table[] = {
 
 static int number(const char *s, const char *end_set, uint64_t max, uint64_t *out, const char **end)
 {
-	char *stop;
+	size_t digits = strspn(s, "0123456789");
 
-	if (*s < '0' || *s > '9')
+	if (orch_number_parse(s, digits, max, out) < 0 || !strchr(end_set, s[digits]))
 		return -EINVAL;
-	errno = 0;
-	*out = strtoull(s, &stop, 10);
-	if (errno != 0 || *out > max || !strchr(end_set, *stop))
-		return -EINVAL;
-	*end = stop;
+	*end = s + digits;
 	return 0;
 }
 
