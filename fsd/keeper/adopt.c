@@ -170,7 +170,7 @@ static int on_record(
 static bool is_deaf(const char *path)
 {
 	struct orch_err err = ORCH_ERR_INIT;
-	int fd = orch_sock_connect(path, SOCK_SEQPACKET, &err);
+	int fd = orch_sock_connect(path, SOCK_SEQPACKET, 0, &err);
 
 	orch_fd_close(fd);
 	return fd == -ECONNREFUSED;

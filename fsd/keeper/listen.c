@@ -69,8 +69,8 @@ static int check_free(const char *path, struct orch_err *err)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
 		return orch_err_set(err, EEXIST, "%s: exists and is not a socket", path);
-	fd = orch_sock_connect(path, SOCK_STREAM, &ignored);
-	if (fd < 0)
+	fd = orch_sock_connect(path, SOCK_STREAM, 0, &ignored);
+	if (fd < 0 && fd != -ETIMEDOUT) /* its queue is full: it is there all the same */
 		return 0;
 	orch_fd_close(fd);
 	return orch_err_set(err, EBUSY, "another daemon answers on %s", path);

@@ -149,7 +149,7 @@ int fsd_mount_client_open(const char *socket_path, uint64_t deadline_ns,
 
 	if (!c)
 		return orch_err_set(err, ENOMEM, "no memory");
-	c->sock = orch_sock_connect(socket_path, SOCK_SEQPACKET, err);
+	c->sock = orch_sock_connect(socket_path, SOCK_SEQPACKET, deadline_ns, err);
 	rc = c->sock < 0 ? c->sock : say_hello(c, deadline_ns, err);
 	if (rc < 0) {
 		fsd_mount_client_close(c);

@@ -77,9 +77,11 @@ int orch_sock_send(int sock, const void *p, size_t n, const int *fds, size_t fd_
 ssize_t orch_sock_recv(
     int sock, void *p, size_t cap, int *fds, size_t *out_fd_count, uint64_t deadline_ns) ORCH_WUR;
 /* Listening / connected Unix sockets; path shorter than 108 bytes or -ENAMETOOLONG with a message.
- * type is SOCK_STREAM or SOCK_SEQPACKET. listen replaces a stale socket file. */
+ * type is SOCK_STREAM or SOCK_SEQPACKET. listen replaces a stale socket file. connect waits until
+ * deadline_ns (0: not at all) when the queue of a listener that accepts nobody is full: -ETIMEDOUT. */
 int orch_sock_listen(const char *path, int type, mode_t mode, struct orch_err *err)
     ORCH_NONNULL(1) ORCH_WUR;
-int orch_sock_connect(const char *path, int type, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+int orch_sock_connect(const char *path, int type, uint64_t deadline_ns, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

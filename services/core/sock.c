@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -226,7 +227,32 @@ int orch_sock_listen(const char *path, int type, mode_t mode, struct orch_err *e
 	return out;
 }
 
-int orch_sock_connect(const char *path, int type, struct orch_err *err)
+/* How long connect(2) may wait for room in the queue of who listens; 0 would be for ever. */
+static int set_patience(int fd, uint64_t deadline_ns)
+{
+	int ms = orch_deadline_poll_ms(deadline_ns);
+	struct timeval tv = {0};
+
+	if (ms >= 0)
+		tv = (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 + 1};
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
+}
+
+static int connect_until(int fd, const struct sockaddr_un *addr, uint64_t deadline_ns)
+{
+	int r;
+
+	do {
+		r = set_patience(fd, deadline_ns);
+		if (r == 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
+			r = -errno;
+	} while (r == -EINTR);
+	if (r == 0)
+		r = set_patience(fd, ORCH_FOREVER);
+	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+int orch_sock_connect(const char *path, int type, uint64_t deadline_ns, struct orch_err *err)
 {
 	orch_auto(fd) int fd = -1;
 	struct sockaddr_un addr;
@@ -238,11 +264,9 @@ int orch_sock_connect(const char *path, int type, struct orch_err *err)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return orch_err_sys(err, errno, "cannot make a socket");
-	do
-		r = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
-	while (r < 0 && errno == EINTR);
+	r = connect_until(fd, &addr, deadline_ns);
 	if (r < 0)
-		return orch_err_sys(err, errno, "cannot connect to %s", path);
+		return orch_err_sys(err, -r, "cannot connect to %s", path);
 	out = fd;
 	fd = -1;
 	return out;

@@ -402,7 +402,7 @@ static int ctl(int argc, char **argv)
 	static uint8_t bytes[FMT_MSG_MAX];
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	struct orch_err err = ORCH_ERR_INIT;
-	int sock = orch_sock_connect(argv[0], SOCK_SEQPACKET, &err), out = 1;
+	int sock = orch_sock_connect(argv[0], SOCK_SEQPACKET, ORCH_FOREVER, &err), out = 1;
 	int fds[ORCH_SOCK_FDS_MAX];
 	size_t fd_count = 0;
 	uint16_t type = 0;

@@ -598,4 +598,39 @@ def cycles_cost_the_keeper_nothing(t):
     t.eq((os.listdir(d.store + "/layers"), os.listdir(t.path("m")), d.pids("orch-mount"), d.pids("orch-worker")), ([], [], [], []))
 
 
+def fill_queue(path):
+    """Connections that nobody accepts, until there is no room for another."""
+    out = []
+    while len(out) < 1000:
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.setblocking(False)
+        try:
+            s.connect(path)
+        except BlockingIOError:
+            s.close()
+            break
+        out.append(s)
+    return out
+
+
+@test(needs="fuse root", timeout=120)
+def a_mount_process_that_accepts_nobody_holds_up_no_start(t):
+    d = started(t, t.daemon(["--mount-timeout", "1"]))
+    w = create(t, d, "w")
+    create(t, d, "other")
+    os.kill(w["pid"], signal.SIGSTOP)
+    waiting = fill_queue(t.path("m/" + [x for x in os.listdir(t.path("m")) if x.endswith("-%d.sock" % w["layer"])][0]))
+    try:
+        t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}, timeout=20).status, 504)
+        d.kill()
+        d.start()
+        t.match(d.http("GET", "/v1/workspaces/w", timeout=20).json()["error"], "does not answer|timed out")
+        t.eq(d.http("POST", "/v1/workspaces/other/fork", {"name": "g"}).status, 200)
+    finally:
+        for s in waiting:
+            s.close()
+        os.kill(w["pid"], signal.SIGCONT)
+    t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status, 200)
+
+
 main()

@@ -121,11 +121,12 @@ static void listening_replaces_stale_files_only(void **state)
 	assert_int_equal(st.st_mode & 0777, 0660);
 	assert_int_equal(orch_sock_listen(path, SOCK_SEQPACKET, 0660, &err), -EADDRINUSE);
 	assert_int_equal(orch_sock_listen(path, SOCK_STREAM, 0660, &err), -EADDRINUSE);
-	b = orch_sock_connect(path, SOCK_SEQPACKET, &err);
+	b = orch_sock_connect(path, SOCK_SEQPACKET, ORCH_FOREVER, &err);
 	assert_true(b >= 0);
 	close(b);
 	close(a); /* the file stays, as after a kill */
-	assert_int_equal(orch_sock_connect(path, SOCK_SEQPACKET, &err), -ECONNREFUSED);
+	assert_int_equal(
+	    orch_sock_connect(path, SOCK_SEQPACKET, ORCH_FOREVER, &err), -ECONNREFUSED);
 	assert_non_null(strstr(err.msg, path));
 	a = orch_sock_listen(path, SOCK_STREAM, 0600, &err);
 	assert_true(a >= 0);
@@ -136,6 +137,31 @@ static void listening_replaces_stale_files_only(void **state)
 	assert_int_equal(st.st_size, 8);
 }
 
+/* Who listens accepts nobody (it is stopped, or busy): its queue is finite. */
+static void a_full_queue_is_not_waited_for_without_end(void **state)
+{
+	struct scratch *s = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+	int a, v[300], n = 0, r = 0;
+	char path[128];
+	uint64_t begin;
+
+	snprintf(path, sizeof(path), "%s/full", s->path);
+	a = orch_sock_listen(path, SOCK_SEQPACKET, 0600, &err);
+	assert_true(a >= 0);
+	while (n < 300 && (r = orch_sock_connect(path, SOCK_SEQPACKET, 0, &err)) >= 0)
+		v[n++] = r;
+	assert_int_equal(r, -ETIMEDOUT);
+	assert_non_null(strstr(err.msg, path));
+	begin = orch_clock_ns();
+	assert_int_equal(
+	    orch_sock_connect(path, SOCK_SEQPACKET, orch_deadline_in_ms(50), &err), -ETIMEDOUT);
+	assert_true(orch_clock_ns() - begin >= 50 * ORCH_NS_PER_MS);
+	while (n > 0)
+		close(v[--n]);
+	close(a);
+}
+
 static void long_paths_are_refused_with_words(void **state)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -144,12 +170,12 @@ static void long_paths_are_refused_with_words(void **state)
 	memset(path, 'a', sizeof(path));
 	path[0] = '/';
 	path[108] = '\0';
-	assert_int_equal(orch_sock_connect(path, SOCK_STREAM, &err), -ENAMETOOLONG);
+	assert_int_equal(orch_sock_connect(path, SOCK_STREAM, ORCH_FOREVER, &err), -ENAMETOOLONG);
 	assert_non_null(strstr(err.msg, "107"));
 	assert_int_equal(orch_sock_listen(path, SOCK_STREAM, 0600, &err), -ENAMETOOLONG);
 	path[107] = '\0';
-	assert_int_equal(orch_sock_connect(path, SOCK_STREAM, &err), -ENOENT);
-	assert_int_equal(orch_sock_connect("", SOCK_STREAM, &err), -EINVAL);
+	assert_int_equal(orch_sock_connect(path, SOCK_STREAM, ORCH_FOREVER, &err), -ENOENT);
+	assert_int_equal(orch_sock_connect("", SOCK_STREAM, ORCH_FOREVER, &err), -EINVAL);
 }
 
 int main(void)
@@ -160,6 +186,7 @@ int main(void)
 	    cmocka_unit_test(deadlines_hold),
 	    cmocka_unit_test(the_peers_end_is_seen),
 	    scratch_test(listening_replaces_stale_files_only),
+	    scratch_test(a_full_queue_is_not_waited_for_without_end),
 	    cmocka_unit_test(long_paths_are_refused_with_words),
 	};
 
