@@ -19,7 +19,8 @@
 #include "fsd/mount/control.h"
 #include "fsd/mount/requests.h"
 
-#define CLIENTS_MAX	 8
+#define CLIENTS_MAX	 32
+#define SILENT_MS	 30000 /* who says nothing for so long gives way when there are too many */
 #define REPLY_MS	 5000
 #define END_MS		 2000 /* after an unmount; then copies of the mount elsewhere are looked at */
 #define CHANGES_STALL_MS 30000
@@ -28,9 +29,14 @@
 #define PAUSE_MS	 10000
 #define PAUSE_MS_MAX	 600000
 
+struct client {
+	int sock;
+	uint64_t heard_ns;
+};
+
 struct state {
 	const struct mnt_control *c;
-	int clients[CLIENTS_MAX];
+	struct client clients[CLIENTS_MAX]; /* who spoke last is behind the others */
 	size_t client_count;
 	uint64_t thaw_at_ns; /* ORCH_FOREVER: not frozen */
 	uint64_t end_at_ns;  /* unmounted, but not ended yet; ORCH_FOREVER: not so */
@@ -349,25 +355,52 @@ static bool serve(struct state *s, int sock)
 	return ok;
 }
 
+static void drop_client(struct state *s, size_t i)
+{
+	orch_fd_close(s->clients[i].sock);
+	memmove(
+	    s->clients + i, s->clients + i + 1, (s->client_count - i - 1) * sizeof(*s->clients));
+	s->client_count--;
+}
+
+static void client_add(struct state *s, int sock)
+{
+	s->clients[s->client_count++] = (struct client){sock, orch_clock_ns()};
+}
+
+static void serve_client(struct state *s, size_t i)
+{
+	int sock = s->clients[i].sock;
+
+	if (!serve(s, sock)) {
+		drop_client(s, i);
+		return;
+	}
+	memmove(
+	    s->clients + i, s->clients + i + 1, (s->client_count - i - 1) * sizeof(*s->clients));
+	s->client_count--;
+	client_add(s, sock);
+}
+
+/* When the next one may be let in: others wait in the socket's queue, and nobody loses his connection to
+ * them between two messages, but who has been silent for long. */
+static uint64_t room_at(const struct state *s)
+{
+	return s->client_count < CLIENTS_MAX ? 0
+					     : s->clients[0].heard_ns + SILENT_MS * ORCH_NS_PER_MS;
+}
+
 static void accept_client(struct state *s)
 {
-	int fd = accept4(s->c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = orch_clock_ns() < room_at(s)
+		     ? -1
+		     : accept4(s->c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
-	if (s->client_count == CLIENTS_MAX) { /* the oldest is a keeper that is gone */
-		orch_fd_close(s->clients[0]);
-		memmove(s->clients, s->clients + 1, (CLIENTS_MAX - 1) * sizeof(int));
-		s->client_count--;
-	}
-	s->clients[s->client_count++] = fd;
-}
-
-static void drop_client(struct state *s, size_t i)
-{
-	orch_fd_close(s->clients[i]);
-	memmove(s->clients + i, s->clients + i + 1, (s->client_count - i - 1) * sizeof(int));
-	s->client_count--;
+	if (s->client_count == CLIENTS_MAX)
+		drop_client(s, 0);
+	client_add(s, fd);
 }
 
 static void on_signal(struct state *s)
@@ -408,10 +441,15 @@ static enum mnt_control_end turn(struct state *s)
 	struct pollfd p[3 + CLIENTS_MAX] = {{.fd = s->c->ended_fd, .events = POLLIN},
 	    {.fd = s->c->signal_fd, .events = POLLIN}, {.fd = s->c->listen_fd, .events = POLLIN}};
 	size_t clients = s->client_count;
+	uint64_t until_ns = earlier(s->thaw_at_ns, s->end_at_ns);
 
 	for (size_t i = 0; i < clients; i++)
-		p[3 + i] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
-	if (poll(p, 3 + clients, orch_deadline_poll_ms(earlier(s->thaw_at_ns, s->end_at_ns))) < 0)
+		p[3 + i] = (struct pollfd){.fd = s->clients[i].sock, .events = POLLIN};
+	if (orch_clock_ns() < room_at(s)) {
+		p[2].fd = -1;
+		until_ns = earlier(until_ns, room_at(s));
+	}
+	if (poll(p, 3 + clients, orch_deadline_poll_ms(until_ns)) < 0)
 		return errno == EINTR ? MNT_GOES_ON : MNT_ENDED;
 	if (s->thaw_at_ns != ORCH_FOREVER && orch_clock_ns() >= s->thaw_at_ns) {
 		orch_log(ORCH_LOG_WARN, "mount", "thawed-by-deadline", "mountpoint=%s",
@@ -425,8 +463,8 @@ static enum mnt_control_end turn(struct state *s)
 	if (p[1].revents)
 		on_signal(s);
 	for (size_t i = clients; i-- > 0;)
-		if (p[3 + i].revents && !serve(s, s->clients[i]))
-			drop_client(s, i);
+		if (p[3 + i].revents)
+			serve_client(s, i);
 	if (p[2].revents)
 		accept_client(s);
 	return MNT_GOES_ON;

@@ -398,4 +398,31 @@ def more_writers_than_an_answer_can_name(t):
     t.eq(fork(t, d, "w", "f3")["last_write_seen_more"], 0)
 
 
+@test(needs="fuse", timeout=120)
+def forks_go_on_beside_many_who_look(t):
+    d = started(t)
+    w = create(t, d, "w")
+    over, wrong = threading.Event(), []
+
+    def look():
+        while not over.is_set():
+            r = show(t, d, "w")
+            if "error" in r or "mount" not in r:
+                wrong.append(r)
+    threads = [threading.Thread(target=look) for _ in range(40)]
+    for x in threads:
+        x.start()
+    try:
+        for n in range(40):
+            write(w["path"] + "/f", str(n))
+            fork(t, d, "w", "f%d" % n, mount=False)
+            if n % 8 == 0:
+                t.ok(commit(t, d, "w")["rebased"])
+    finally:
+        over.set()
+        for x in threads:
+            x.join()
+    t.eq(wrong[:3], [])
+
+
 main()
