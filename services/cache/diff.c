@@ -142,7 +142,8 @@ static int one(struct diff *d, struct cas_difference *x, struct orch_err *err)
 	int r = 0;
 
 	if (d->path_len + 1 + e->name_len > ORCH_PATH_MAX)
-		return orch_err_set(err, ORCH_ECORRUPT, "a path is too long");
+		return orch_err_set(
+		    err, ENAMETOOLONG, "a path in it is longer than %d bytes", ORCH_PATH_MAX);
 	if (d->path_len)
 		d->path[d->path_len++] = '/';
 	memcpy(d->path + d->path_len, e->name, e->name_len);

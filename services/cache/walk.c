@@ -51,7 +51,8 @@ static int set_path(
 	size_t at = l->path_len;
 
 	if (at + 1 + e->entry.name_len > ORCH_PATH_MAX)
-		return orch_err_set(err, ORCH_ECORRUPT, "a path is too long");
+		return orch_err_set(
+		    err, ENAMETOOLONG, "a path in it is longer than %d bytes", ORCH_PATH_MAX);
 	if (at)
 		w->path[at++] = '/';
 	memcpy(w->path + at, e->entry.name, e->entry.name_len);

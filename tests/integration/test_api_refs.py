@@ -207,4 +207,21 @@ def verify_and_store_and_metrics(t):
         t.match(text, r"^orch_requests_total [0-9]+$")
 
 
+@test
+def a_difference_with_a_path_that_is_too_long_is_no_damage(t):
+    source = t.tree({"a": "one"})
+    with t.daemon() as d:
+        imported(t, d, source, ref="flat")
+        folder = os.open(source, os.O_RDONLY)
+        for _ in range(20):
+            os.mkdir("d" * 250, dir_fd=folder)
+            below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        os.close(folder)
+        imported(t, d, source, ref="deep")
+        r = d.http("GET", "/v1/diff?a=flat&b=deep")
+        t.eq(json.loads(r.body.splitlines()[-1])["error"]["code"], "ENAMETOOLONG")
+
+
 main()
