@@ -39,6 +39,7 @@ static void ws_free(struct fsd_ws *ws)
 	orch_fd_close(ws->pidfd);
 	orch_fd_close(ws->place_fd);
 	orch_process_free(ws->process);
+	free(ws->place);
 	free(ws);
 }
 
@@ -243,6 +244,8 @@ void fsd_registry_release(struct fsd_registry *g, struct fsd_ws *ws)
 	orch_fd_close(ws->place_fd);
 	ws->place_fd = -1;
 	pthread_mutex_lock(&g->lock);
+	free(ws->place);
+	ws->place = NULL;
 	ws->busy = false;
 	if (ws->fresh)
 		ws->gone = true;
@@ -342,14 +345,27 @@ unsigned fsd_registry_mounted(struct fsd_registry *g)
 	return n;
 }
 
-bool fsd_registry_path_taken(struct fsd_registry *g, const char *path, const char *name)
+static bool has_place(const struct fsd_ws *ws, const char *path)
 {
-	bool taken = false;
+	return (ws->place && strcmp(ws->place, path) == 0) ||
+	       (ws->record.state == FSD_WS_MOUNTED && strcmp(ws->record.path, path) == 0);
+}
+
+int fsd_registry_claim_place(struct fsd_registry *g, struct fsd_ws *ws, const char *path)
+{
+	char *place = strdup(path);
+	int rc = place ? 0 : -ENOMEM;
 
 	pthread_mutex_lock(&g->lock);
-	for (struct fsd_ws *ws = g->list; ws && !taken; ws = ws->next)
-		taken = !ws->gone && strcmp(ws->record.name, name) != 0 &&
-			ws->record.state == FSD_WS_MOUNTED && strcmp(ws->record.path, path) == 0;
+	for (struct fsd_ws *x = g->list; x && rc == 0; x = x->next)
+		if (x != ws && !x->gone && has_place(x, path))
+			rc = -EBUSY;
+	if (rc == 0) {
+		free(ws->place);
+		ws->place = place;
+		place = NULL;
+	}
 	pthread_mutex_unlock(&g->lock);
-	return taken;
+	free(place);
+	return rc;
 }

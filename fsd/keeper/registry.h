@@ -22,6 +22,7 @@ struct fsd_ws {
 	bool committing; /* a commit is at work on it, whoever has acquired it */
 	bool gone;	 /* removed; freed when the last waiter and the commit have left */
 	bool fresh;	 /* reserved, not yet stored: nobody sees it */
+	char *place;	 /* where it is being mounted; until _release */
 	unsigned waiters;
 	/* of whoever acquired it: */
 	int pidfd;		      /* of the mount process; -1: not mounted */
@@ -76,8 +77,8 @@ int fsd_registry_look(struct fsd_registry *g, const char *name, struct fsd_ws_re
 int fsd_registry_list(struct fsd_registry *g, struct fsd_ws_record **out, size_t *out_count)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 unsigned fsd_registry_mounted(struct fsd_registry *g) ORCH_NONNULL(1); /* how many are */
-/* Whether a mounted or named workspace other than `name` has that path. */
-bool fsd_registry_path_taken(struct fsd_registry *g, const char *path, const char *name)
-    ORCH_NONNULL(1, 2, 3);
+/* By the one who acquired it: it is to be mounted on that path. -EBUSY: another one is, or is to be. */
+int fsd_registry_claim_place(struct fsd_registry *g, struct fsd_ws *ws, const char *path)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 #endif

@@ -73,8 +73,12 @@ int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err)
 static int prepare(
     struct fsd_daemon *d, struct fsd_ws *ws, const struct fsd_ws_record *rec, struct orch_err *err)
 {
-	if (fsd_registry_path_taken(d->registry, rec->path, rec->name))
+	int rc = fsd_registry_claim_place(d->registry, ws, rec->path);
+
+	if (rc == -EBUSY)
 		return orch_err_set(err, EBUSY, "another workspace is mounted on %s", rec->path);
+	if (rc < 0)
+		return orch_err_sys(err, -rc, "mount on %s", rec->path);
 	if (rec->at_given)
 		return 0; /* checked when it was given; ws->place_fd is that folder */
 	return fsd_mountpoint_prepare(rec->path, &ws->place_fd, err);

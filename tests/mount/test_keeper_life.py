@@ -633,4 +633,19 @@ def a_mount_process_that_accepts_nobody_holds_up_no_start(t):
     t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status, 200)
 
 
+@test(needs="fuse root", timeout=120)
+def one_place_takes_one_workspace(t):
+    d = started(t)
+    for n in range(20):
+        at, answers = t.dir("at%d" % n), []
+        threads = [threading.Thread(target=lambda x: answers.append(
+            d.http("POST", "/v1/workspaces", {"name": "w%s-%d" % (x, n), "from": "main", "at": at}).status), args=(x,))
+            for x in "ab"]
+        for x in threads:
+            x.start()
+        for x in threads:
+            x.join()
+        t.eq((sorted(answers), len([x for x in mounts_below(t.tmp) if x[0] == at])), ([200, 409], 1))
+
+
 main()
