@@ -21,6 +21,7 @@
 
 #define OWNER_LOOKS   50
 #define OWNER_LOOK_MS 10
+#define DB_SMALL_MAX  (1 << 20)
 
 static const struct {
 	const char *name;
@@ -279,6 +280,15 @@ static bool is_repaired(const struct cas_store *s)
 	return strcmp(s->db_name, CAS_DB_NAME) != 0;
 }
 
+/* Those that RocksDB takes into memory whole are some dozens of bytes, a few thousand the last. */
+static bool is_too_large(const char *name, const struct stat *st)
+{
+	bool small = strcmp(name, "CURRENT") == 0 || strcmp(name, "IDENTITY") == 0 ||
+		     strncmp(name, "OPTIONS-", 8) == 0;
+
+	return small && st->st_size > DB_SMALL_MAX;
+}
+
 /* RocksDB would wait for the other end of a pipe, and follow a link. Its own folders are two. */
 static int see_db_file(void *priv, int dirfd, const char *name)
 {
@@ -286,10 +296,16 @@ static int see_db_file(void *priv, int dirfd, const char *name)
 	struct stat st;
 
 	if (strcmp(name, "lost") == 0 || strcmp(name, "archive") == 0 ||
-	    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISREG(st.st_mode))
+	    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	return orch_err_set(
-	    err, ORCH_ECORRUPT, "database: " CAS_DB_NAME "/%s is not a regular file", name);
+	if (!S_ISREG(st.st_mode))
+		return orch_err_set(
+		    err, ORCH_ECORRUPT, "database: " CAS_DB_NAME "/%s is not a regular file", name);
+	if (is_too_large(name, &st))
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "database: " CAS_DB_NAME "/%s is damaged: it is %lld bytes long", name,
+		    (long long)st.st_size);
+	return 0;
 }
 
 /* A database made anew would know nothing of what is there, and the layers would be swept. */

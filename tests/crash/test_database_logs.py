@@ -150,4 +150,16 @@ def nothing_is_deleted_when_the_database_is_in_doubt(t):
     t.ok(d or "--repair-database" in error, error)
 
 
+@test(needs="fuse", timeout=300)
+def small_files_that_are_huge_are_not_read(t):
+    """RocksDB takes them into memory whole."""
+    w = World(t)
+    for name in ("CURRENT", "IDENTITY", [n for n in os.listdir(w.store + "/db") if n.startswith("OPTIONS-")][0]):
+        w.restore()
+        os.truncate(w.store + "/db/" + name, 64 << 20)
+        d, error = w.start()
+        t.eq(d, None, name)
+        t.ok("db/%s is damaged" % name in error and "--repair-database" in error, "%s: %s" % (name, error))
+
+
 main()
