@@ -21,7 +21,8 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
     struct fsd_mount_client **out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 uint64_t fsd_ws_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
-/* Of what takes the longer the more was changed: a rebase, a chain made short. */
+/* Of what takes the longer the more was changed: a seal (files with a writer are copied where the file
+ * system can't share them), a rebase, a chain made short. */
 uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
 
 enum fsd_umount_how {

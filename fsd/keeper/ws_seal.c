@@ -45,7 +45,7 @@ static int ask_to_seal(struct fsd_request *r, struct fsd_ws *ws, struct fsd_moun
 	if (rc < 0)
 		return rc;
 	fsd_pause_open(d, ws->record.name, &pause, &ask);
-	rc = fsd_mount_seal(c, &ask, fsd_ws_deadline(d), out, err);
+	rc = fsd_mount_seal(c, &ask, fsd_ws_long_deadline(d), out, err);
 	fsd_pause_close(&pause);
 	return rc;
 }

@@ -554,6 +554,25 @@ def a_stopped_mount_process_leaves_nobody_frozen(t):
 
 
 @test(needs="fuse root freezer")
+def a_seal_may_take_longer_than_other_answers(t):
+    """Large files with a writer are copied. Given up, each fork would leave a copy and none would come to pass."""
+    d = started(t, args=["--pause-limit", "1", "--mount-timeout", "2"])
+    mnt = create(t, d, "w")
+    group, _ = counting_job(t, d, mnt)
+    pid = ask(t, d, "GET", "/v1/workspaces/w")["pid"]
+    with stuck_in(t, d, group) as go_on:
+        x, answers = fork_meanwhile(t, d, group)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not group.freezing(), what="the thaw by the keeper, after three seconds")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        x.join()
+        t.eq(answers[0].status, 200, str(answers[0]))
+        go_on()
+
+
+@test(needs="fuse root freezer")
 def a_copy_that_takes_too_long_lets_the_job_go(t):
     d = started(t, args=["--pause-limit", "1"])
     mnt = create(t, d, "w")
