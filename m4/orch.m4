@@ -101,6 +101,7 @@ AC_DEFUN([ORCH_LIBRARIES], [
 	PKG_CHECK_MODULES([CURL], [libcurl >= 7.80])
 	PKG_CHECK_MODULES([ROCKSDB], [rocksdb >= 7.0])
 	PKG_CHECK_MODULES([MHD], [libmicrohttpd >= 0.9.71])
+	PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5])
 	PKG_CHECK_MODULES([XXHASH], [libxxhash >= 0.8.0])
 	dnl RocksDB's pkg-config file names what the static library needs; the C interface of the shared one needs no more.
 	ROCKSDB_LIBS=-lrocksdb

@@ -321,14 +321,19 @@ int fsd_mount_changes(struct fsd_mount_client *c, uint64_t since, int fd, uint64
 	return rc;
 }
 
-int fsd_mount_umount(
-    struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns, struct orch_err *err)
+int fsd_mount_umount(struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns, bool *out_yours,
+    struct orch_err *err)
 {
 	struct call call;
 	struct fmt_msg m;
+	uint64_t flags = 0;
 	int rc = call_begin(c, &call, FMT_MSG_UMOUNT);
 
 	if (rc == 0)
 		rc = fmt_msg_add_u64(&call.buf, FMT_TAG_FLAGS, lazy ? FMT_MSG_FLAG_LAZY : 0);
-	return call_run(c, &call, rc, -1, deadline_ns, &m, err);
+	rc = call_run(c, &call, rc, -1, deadline_ns, &m, err);
+	if (rc == 0)
+		(void)fmt_msg_get_u64(&m, FMT_TAG_FLAGS, &flags);
+	*out_yours = flags & FMT_MSG_FLAG_YOURS;
+	return rc;
 }

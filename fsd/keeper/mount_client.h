@@ -75,8 +75,9 @@ int fsd_mount_flatten(struct fsd_mount_client *c, uint64_t keep, uint64_t deadli
 /* Writes one JSON line for each change to fd. *out_seq: up to which the answer is complete. */
 int fsd_mount_changes(struct fsd_mount_client *c, uint64_t since, int fd, uint64_t deadline_ns,
     uint64_t *out_seq, struct orch_err *err) ORCH_NONNULL(1, 5) ORCH_WUR;
-/* -EBUSY when it is in use and lazy is false. The process ends after its answer. */
-int fsd_mount_umount(struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns,
-    struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* -EBUSY when it is in use and lazy is false. The process ends when the mount is gone. *out_yours: it has
+ * looked who uses it elsewhere, but has not the right to unmount; the caller does that now. */
+int fsd_mount_umount(struct fsd_mount_client *c, bool lazy, uint64_t deadline_ns, bool *out_yours,
+    struct orch_err *err) ORCH_NONNULL(1, 4) ORCH_WUR;
 
 #endif

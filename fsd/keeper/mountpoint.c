@@ -25,17 +25,27 @@ static bool is_ours(const struct orch_mount *m)
 	return strcmp(m->type, "fuse.orch") == 0;
 }
 
-static int detach_one(const struct orch_mount *m, struct orch_err *err)
+/* An ordinary user's mount is taken away by the program that made it. */
+static int unmount_as_user(const struct orch_mount *m, bool lazy, struct orch_err *err)
 {
-	const char *argv[] = {"fusermount3", "-u", "-z", "-q", "--", m->path, NULL};
-	int rc = orch_mount_detach(m, true);
+	const char *argv[] = {"fusermount3", lazy ? "-uz" : "-u", "-q", "--", m->path, NULL};
+	int rc = orch_process_run(argv, NULL, orch_deadline_in_ms(UMOUNT_MS), err);
 
-	if (rc == -EPERM && geteuid() != 0)
-		return orch_process_run(argv, NULL, orch_deadline_in_ms(UMOUNT_MS), err);
-	return rc < 0 ? orch_err_sys(err, -rc, "detach the stale mount on %s", m->path) : 0;
+	if (rc == -ECHILD && !lazy)
+		return orch_err_set(err, EBUSY, "unmount %s: it is in use", m->path);
+	return rc;
 }
 
-int fsd_mountpoint_detach(const char *source, struct orch_err *err)
+static int unmount_one(const struct orch_mount *m, bool lazy, struct orch_err *err)
+{
+	int rc = orch_mount_detach(m, lazy);
+
+	if (rc == -EPERM && geteuid() != 0)
+		return unmount_as_user(m, lazy, err);
+	return rc < 0 ? orch_err_sys(err, -rc, "unmount %s", m->path) : 0;
+}
+
+int fsd_mountpoint_unmount(const char *source, bool lazy, struct orch_err *err)
 {
 	struct orch_mount m;
 	int rc = 0;
@@ -44,7 +54,7 @@ int fsd_mountpoint_detach(const char *source, struct orch_err *err)
 		rc = orch_mounts_find_source("fuse.orch", source, &m, err);
 		if (rc <= 0)
 			return rc;
-		rc = detach_one(&m, err);
+		rc = unmount_one(&m, lazy, err);
 		if (rc == -ESTALE) /* moved or gone meanwhile: look again */
 			rc = 0;
 	}
@@ -90,7 +100,7 @@ static int clear_place(const char *path, struct orch_err *err)
 			return rc;
 		if (!is_ours(&m) || !is_dead(path))
 			break;
-		rc = detach_one(&m, err);
+		rc = unmount_one(&m, true, err);
 		if (rc < 0 && rc != -ESTALE)
 			return rc;
 	}

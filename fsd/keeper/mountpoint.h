@@ -19,8 +19,10 @@ void fsd_mountpoint_discard(const char *path) ORCH_NONNULL(1);
 int fsd_mountpoint_check(const struct fsd_peer *peer, const char *path, char *out, size_t cap,
     int *out_fd, struct orch_err *err) ORCH_NONNULL(1, 2, 3, 5) ORCH_WUR;
 
-/* umount -l of the mounts with that source, wherever their folder was moved to; none: 0. */
-int fsd_mountpoint_detach(const char *source, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+/* Unmounts those with that source, wherever their folder was moved to; none: 0. lazy: those in use, too
+ * (umount -l); else -EBUSY. */
+int fsd_mountpoint_unmount(const char *source, bool lazy, struct orch_err *err)
+    ORCH_NONNULL(1) ORCH_WUR;
 /* Whether the topmost mount on that path has that source: 1, 0 or -errno. */
 int fsd_mountpoint_has(const char *path, const char *source, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;

@@ -17,10 +17,12 @@
 #include "mountpoint.h"
 #include "ws_mend.h"
 
-#define MODULE	 "keeper"
-#define END_MS	 5000
-#define LEAVE_MS 500
-#define LONG_MS	 600000
+#define MODULE	      "keeper"
+#define END_MS	      5000
+#define LEAVE_MS      500
+#define BUSY_TRIES    20
+#define BUSY_PAUSE_MS 10
+#define LONG_MS	      600000
 
 char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 {
@@ -60,12 +62,17 @@ int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
 	    rec->process.pid, rec->control, rec->path);
 }
 
-int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err)
+static int unmount(const struct fsd_ws_record *rec, bool lazy, struct orch_err *err)
 {
 	char source[FSD_MOUNT_SOURCE_BYTES];
 
 	fsd_mount_source(rec, source);
-	return fsd_mountpoint_detach(source, err);
+	return fsd_mountpoint_unmount(source, lazy, err);
+}
+
+int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err)
+{
+	return unmount(rec, true, err);
 }
 
 /* ---- mount ---- */
@@ -238,6 +245,7 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 		return 0;
 	}
 	if (rc < 0) {
+		(void)!fsd_ws_detach(rec, NULL); /* it may have had to leave its mount */
 		if (!rec->at_given)
 			fsd_mountpoint_discard(rec->path);
 		orch_err_wrap(err, "mount workspace '%s'", rec->name);
@@ -290,6 +298,28 @@ static int in_use(const struct fsd_ws_record *rec, const char *found, struct orc
 	return orch_err_set(err, EBUSY, "workspace '%s' is busy: %.300s", rec->name, found);
 }
 
+static bool has_users(const struct fsd_ws_record *rec)
+{
+	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT;
+
+	fsd_mountpoint_users(rec->path, &users);
+	return users.len > 0;
+}
+
+/* For a process that has not the right to. Somebody who looks through /proc (another daemon's unmount)
+ * holds what he looks at for an instant: a refusal that has no user behind it is tried again. */
+static int unmount_for_it(const struct fsd_ws_record *rec, bool lazy, struct orch_err *err)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * ORCH_NS_PER_MS};
+	int rc = unmount(rec, lazy, err);
+
+	for (int i = 1; i < BUSY_TRIES && rc == -EBUSY && !has_users(rec); i++) {
+		nanosleep(&pause, NULL);
+		rc = unmount(rec, lazy, err);
+	}
+	return rc;
+}
+
 /* What asking it came to: it was asked before, and is on its way out? Its socket goes first. */
 static bool is_leaving(int rc)
 {
@@ -301,6 +331,7 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 {
 	struct fsd_mount_client *c = NULL;
 	struct orch_err why = ORCH_ERR_INIT;
+	bool ours = false;
 	int rc = fsd_ws_connect(d, &ws->record, &c, &why);
 
 	if (rc == 0) {
@@ -308,8 +339,10 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 
 		rec.seq = fsd_mount_client_hello(c)->seq;
 		fsd_ws_show(d->registry, ws, &rec);
-		rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &why);
+		rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &ours, &why);
 	}
+	if (rc == 0 && ours)
+		rc = unmount_for_it(&ws->record, lazy, &why);
 	fsd_mount_client_close(c);
 	if (rc == -EBUSY)
 		return in_use(&ws->record, why.msg, err);

@@ -186,3 +186,13 @@ bool mnt_busy_elsewhere(dev_t dev, const char *mountpoint, char *out, size_t cap
 	find_place(&l, &at);
 	return find(&l, out, cap);
 }
+
+bool mnt_busy_is_here(dev_t dev)
+{
+	struct look l = {.dev = dev};
+	struct orch_mount at;
+
+	if (dev != 0)
+		find_place(&l, &at);
+	return l.here;
+}

@@ -22,5 +22,7 @@ bool mnt_busy_find(const char *mountpoint, char *out, size_t cap) ORCH_NONNULL(1
  */
 bool mnt_busy_elsewhere(dev_t dev, const char *mountpoint, char *out, size_t cap)
     ORCH_NONNULL(2, 3);
+/* Is a mount of that device in our namespace? */
+bool mnt_busy_is_here(dev_t dev);
 
 #endif

@@ -23,6 +23,8 @@
 #define SILENT_MS	 30000 /* who says nothing for so long gives way when there are too many */
 #define REPLY_MS	 5000
 #define END_MS		 2000 /* after an unmount; then copies of the mount elsewhere are looked at */
+#define BUSY_TRIES	 20
+#define BUSY_PAUSE_MS	 10
 #define CHANGES_STALL_MS 30000
 #define FREEZE_MS	 30000
 #define FREEZE_MS_MAX	 600000
@@ -232,6 +234,27 @@ static int do_changes(struct call *call)
 	return fmt_msg_add_u64(call->reply, FMT_TAG_SEQ, seq);
 }
 
+/* Somebody who looks through /proc (another daemon's unmount) holds what he looks at for an instant: a
+ * refusal that has no user behind it is tried again. */
+static int unmount(struct call *call, bool lazy)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * ORCH_NS_PER_MS};
+	const struct mnt_control *c = call->s->c;
+	char who[128];
+	int r;
+
+	for (int i = 0; i < BUSY_TRIES; i++) {
+		r = mnt_door_unmount(c->door, lazy, &call->err);
+		if (r != -EBUSY)
+			return r;
+		if (mnt_busy_find(c->mountpoint, who, sizeof(who)))
+			return orch_err_set(
+			    &call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
+		nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
 static int do_unmount(struct call *call)
 {
 	const struct mnt_control *c = call->s->c;
@@ -245,9 +268,9 @@ static int do_unmount(struct call *call)
 	/* Before: a mount that was taken away can't be given back to them. */
 	if (!lazy && mnt_busy_elsewhere(call->s->dev, c->mountpoint, who, sizeof(who)))
 		return orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
-	r = mnt_door_unmount(c->door, lazy, &call->err);
-	if (r == -EBUSY && mnt_busy_find(c->mountpoint, who, sizeof(who)))
-		orch_err_set(&call->err, EBUSY, "%s is in use by %s", c->mountpoint, who);
+	r = unmount(call, lazy);
+	if (r == -EPERM)
+		r = fmt_msg_add_u64(call->reply, FMT_TAG_FLAGS, FMT_MSG_FLAG_YOURS);
 	if (r == 0 && !lazy)
 		call->s->end_at_ns = orch_deadline_in_ms(END_MS);
 	return r;
@@ -403,16 +426,20 @@ static void accept_client(struct state *s)
 	client_add(s, fd);
 }
 
-static void on_signal(struct state *s)
+/* False: told to end, and not allowed to unmount; whoever started us takes away what is left. */
+static bool on_signal(struct state *s)
 {
 	struct signalfd_siginfo info;
 	struct orch_err err = ORCH_ERR_INIT;
+	int r;
 
 	if (read(s->c->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return;
+		return true;
 	orch_log(ORCH_LOG_INFO, "mount", "signal", "number=%u", info.ssi_signo);
-	if (mnt_door_unmount(s->c->door, true, &err) < 0)
+	r = mnt_door_unmount(s->c->door, true, &err);
+	if (r < 0 && r != -EPERM)
 		orch_log_err("mount", "unmount", &err);
+	return r != -EPERM;
 }
 
 /* It is unmounted here, but another mount namespace has a copy of the mount (a sandbox that was being
@@ -424,6 +451,10 @@ static bool may_abandon(struct state *s)
 
 	mnt_ns_status(s->c->ns, &st);
 	s->end_at_ns = orch_deadline_in_ms(END_MS);
+	if (mnt_busy_is_here(s->dev)) { /* who was to unmount it could not: it goes on */
+		s->end_at_ns = ORCH_FOREVER;
+		return false;
+	}
 	if (st.open_handles > 0 || mnt_busy_elsewhere(s->dev, s->c->mountpoint, who, sizeof(who)))
 		return false;
 	orch_log(ORCH_LOG_INFO, "mount", "copy-abandoned", "mountpoint=%s", s->c->mountpoint);
@@ -460,8 +491,8 @@ static enum mnt_control_end turn(struct state *s)
 		return MNT_ENDED;
 	if (orch_clock_ns() >= s->end_at_ns && may_abandon(s))
 		return MNT_ABANDONED;
-	if (p[1].revents)
-		on_signal(s);
+	if (p[1].revents && !on_signal(s))
+		return MNT_ABANDONED;
 	for (size_t i = clients; i-- > 0;)
 		if (p[3 + i].revents)
 			serve_client(s, i);

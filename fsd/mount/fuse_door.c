@@ -5,14 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "core/clock.h"
 #include "core/fd.h"
-#include "core/process.h"
 #include "fsd/mount/fuse_door_priv.h"
 #include "fsd/mount/notify.h"
 #include "fsd/mount/place.h"
-
-#define UNMOUNT_MS 20000
 
 int mnt_door_new(struct mnt_door **out)
 {
@@ -119,15 +115,11 @@ static int mount_by_user(struct mnt_door *d, struct orch_err *err)
 	return 0;
 }
 
-int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct mnt_ns *ns,
-    struct mnt_contents *contents, struct orch_pool *pool, struct orch_err *err)
+int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct orch_err *err)
 {
 	int r;
 
 	d->config = *config;
-	d->ns = ns;
-	d->contents = contents;
-	d->pool = pool;
 	d->mountpoint = strdup(config->mountpoint);
 	if (!d->mountpoint)
 		return orch_err_set(err, ENOMEM, "no memory");
@@ -140,25 +132,15 @@ int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, str
 	return r;
 }
 
-/* An ordinary user's mount is taken away by the program that made it. */
-static int unmount_as_user(struct mnt_door *d, bool lazy, struct orch_err *err)
-{
-	const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", d->mountpoint, NULL};
-	int r = orch_process_run(argv, NULL, orch_deadline_in_ms(UNMOUNT_MS), err);
-
-	if (r == -ECHILD && !lazy)
-		return orch_err_set(err, EBUSY, "unmount %s: it is in use", d->mountpoint);
-	return r;
-}
-
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 {
 	int r;
 
 	if (!d->mounted)
 		return 0;
-	r = d->placed ? mnt_place_unmount(d->mount_id, d->config.source, lazy, err)
-		      : unmount_as_user(d, lazy, err);
+	if (!d->placed) /* fusermount3 has made it, and we may start no program (confine.h) */
+		return orch_err_set(err, EPERM, "an ordinary user's mount");
+	r = mnt_place_unmount(d->mount_id, d->config.source, lazy, err);
 	if (r == 0)
 		d->mounted = false;
 	return r;
@@ -181,8 +163,6 @@ void mnt_door_free(struct mnt_door *d)
 	/* After a hello, "gone" says that somebody has unmounted already. */
 	if (d->mounted && d->placed && !(d->hello && d->gone))
 		(void)!mnt_place_unmount(d->mount_id, d->config.source, true, NULL);
-	else if (d->mounted && d->session)
-		fuse_session_unmount(d->session);
 	if (d->session)
 		fuse_session_destroy(d->session);
 	mnt_fuse_drop_parked(d);

@@ -89,11 +89,14 @@ static int wait_hello(struct mnt_door *d, struct orch_err *err)
 	return r == 0 ? 0 : orch_err_sys(err, r, "the kernel does not connect");
 }
 
-int mnt_door_start(struct mnt_door *d, int ended_fd, struct orch_err *err)
+int mnt_door_start(struct mnt_door *d, const struct mnt_door_parts *parts, struct orch_err *err)
 {
 	int r;
 
-	d->ended_fd = ended_fd;
+	d->ns = parts->ns;
+	d->contents = parts->contents;
+	d->pool = parts->pool;
+	d->ended_fd = parts->ended_fd;
 	r = pthread_create(&d->notifier, NULL, notifier, d);
 	if (r != 0)
 		return orch_err_sys(err, r, "thread");

@@ -15,6 +15,7 @@
 #include "core/fd.h"
 #include "core/guard.h"
 #include "core/log.h"
+#include "fsd/mount/confine.h"
 #include "fsd/mount/control.h"
 #include "fsd/mount/options.h"
 
@@ -101,12 +102,43 @@ static int open_store(struct mount *m, struct orch_err *err)
 	if (r < 0)
 		return r;
 	r = mnt_contents_new(m->options.objects_fd, files, &m->contents);
-	if (r == 0)
-		r = mnt_door_new(&m->door);
 	m->pool = orch_pool_new(POOL_THREADS, POOL_QUEUE);
 	if (r < 0 || !m->pool)
 		return orch_err_set(err, ENOMEM, "no memory");
 	return 0;
+}
+
+/* A source like nobody else's when none was given. */
+static void make_source(struct mount *m)
+{
+	if (m->options.source)
+		return;
+	snprintf(m->source, sizeof(m->source), "orch:%d:%llu", (int)getpid(),
+	    (unsigned long long)m->options.layer);
+	m->options.source = m->source;
+}
+
+/* The one thing that needs more rights than serving does; so it comes before anything is read that
+ * could be crafted. */
+static int mount_and_confine(struct mount *m, struct orch_err *err)
+{
+	const struct mnt_options *o = &m->options;
+	struct mnt_door_config door = {.mountpoint = o->mountpoint,
+	    .mountpoint_fd = o->mountpoint_fd,
+	    .source = o->source,
+	    .read_only = o->read_only,
+	    .allow_other = o->allow_other,
+	    .passthrough = o->passthrough};
+	int r = mnt_door_new(&m->door);
+
+	if (r < 0)
+		return orch_err_set(err, ENOMEM, "no memory");
+	r = mnt_door_mount(m->door, &door, err);
+	/* It would keep the file system below busy. */
+	orch_fd_close(m->options.mountpoint_fd);
+	if (r == 0)
+		r = mnt_confine_capabilities(o->passthrough, err);
+	return r < 0 ? r : mnt_confine_calls(err);
 }
 
 static int open_workspace(struct mount *m, struct orch_err *err)
@@ -120,25 +152,14 @@ static int open_workspace(struct mount *m, struct orch_err *err)
 	    .layer = o->layer,
 	    .read_only = o->read_only,
 	    .after_reboot = o->after_reboot};
-	struct mnt_door_config door = {.mountpoint = o->mountpoint,
-	    .mountpoint_fd = o->mountpoint_fd,
-	    .source = o->source,
-	    .read_only = o->read_only,
-	    .allow_other = o->allow_other,
-	    .passthrough = o->passthrough};
+	struct mnt_door_parts parts = {
+	    .contents = m->contents, .pool = m->pool, .ended_fd = m->ended_fd};
 	int r = mnt_ns_new(&ns, &m->ns, err);
 
 	if (r < 0)
 		return r;
-	if (!door.source) {
-		snprintf(m->source, sizeof(m->source), "orch:%s:%d", mnt_ns_workspace(m->ns),
-		    (int)getpid());
-		door.source = m->source;
-	}
-	r = mnt_door_mount(m->door, &door, m->ns, m->contents, m->pool, err);
-	/* It would keep the file system below busy. */
-	orch_fd_close(m->options.mountpoint_fd);
-	return r < 0 ? r : mnt_door_start(m->door, m->ended_fd, err);
+	parts.ns = m->ns;
+	return mnt_door_start(m->door, &parts, err);
 }
 
 static int start(struct mount *m, struct orch_err *err)
@@ -147,8 +168,10 @@ static int start(struct mount *m, struct orch_err *err)
 
 	if (r < 0)
 		return orch_err_sys(err, -r, "guard of mapped files");
+	make_source(m);
 	r = open_channels(m, err);
-
+	if (r == 0)
+		r = mount_and_confine(m, err);
 	if (r == 0)
 		r = open_store(m, err);
 	return r < 0 ? r : open_workspace(m, err);

@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/change.c \
 	%D%/changes.c \
 	%D%/clean.c \
+	%D%/confine.c %D%/confine.h \
 	%D%/content.c %D%/content.h \
 	%D%/control.c %D%/control.h \
 	%D%/copyup.c \

@@ -59,6 +59,7 @@ enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
 #define FMT_MSG_FLAG_LAZY   1u
 #define FMT_MSG_FLAG_PAUSED 2u
 #define FMT_MSG_FLAG_SHARE  4u
+#define FMT_MSG_FLAG_YOURS  8u
 
 struct fmt_msg {
 	uint16_t type;

@@ -9,6 +9,7 @@ noinst_PROGRAMS += %D%/model-tool
 EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/twins.py
 EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/pause_job.py
 dist_check_SCRIPTS += %D%/test_busy.py
+dist_check_SCRIPTS += %D%/test_confinement.py
 dist_check_SCRIPTS += %D%/test_control.py
 dist_check_SCRIPTS += %D%/test_faults.py
 dist_check_SCRIPTS += %D%/test_files.py

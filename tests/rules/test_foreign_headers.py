@@ -8,6 +8,7 @@ DOORS = {
     "fuse*.h": ("fsd/mount/fuse_door_priv.h", 1),
     "fuse3/*": ("fsd/mount/fuse_door_priv.h", 1),
     "liburing*": ("fsd/mount/*", 1),
+    "seccomp.h": ("fsd/mount/*", 1),
     "rocksdb/*": ("services/cache/db_priv.h", 1),
     "curl/*": ("services/core/http*.c", 1),
     "jansson.h": ("services/core/json*.c", 2),

@@ -11,3 +11,5 @@ test_programs += %D%/test-remover
 %C%_test_remover_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
 test_programs += %D%/test-requests
 %C%_test_requests_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
+test_programs += %D%/test-confine
+%C%_test_confine_LDADD = $(TEST_LIBS) $(MOUNT_LIBS)
