@@ -231,13 +231,17 @@ static int walk_base(struct mnt_ns *ns, struct mnt_node *dir, uint64_t from, mnt
 	return 0;
 }
 
+/* The last recorded first: what is recorded while somebody lists has a higher position, so that he comes to
+ * an end, whatever he does to each name. Going down, a place in the stratum is counted from its end. */
 static int walk_stratum(struct mnt_ns *ns, struct mnt_node *dir, size_t k, uint64_t position,
     mnt_walk_fn *fn, void *arg, bool *stopped)
 {
-	uint64_t base = (uint64_t)(k + 1) << MNT_CURSOR_STRATUM;
+	const uint64_t base = (uint64_t)(k + 1) << MNT_CURSOR_STRATUM;
+	const uint64_t last = (UINT64_C(1) << MNT_CURSOR_STRATUM) - 1;
+	uint64_t at = last - position;
 	const struct fmt_link *l;
 
-	while ((l = fmt_overlay_links(ns->chain.strata[k], dir->own.ino, &position))) {
+	while ((l = fmt_overlay_links_down(ns->chain.strata[k], dir->own.ino, &at))) {
 		struct mnt_found found = {0};
 		const struct fmt_link *now;
 		struct mnt_found below;
@@ -250,7 +254,7 @@ static int walk_stratum(struct mnt_ns *ns, struct mnt_node *dir, size_t k, uint6
 			continue;
 		found.ino = now->ino;
 		found.type = now->type;
-		if (!fn(arg, l->name, l->name_len, &found, base | position)) {
+		if (!fn(arg, l->name, l->name_len, &found, base | (last - at))) {
 			*stopped = true;
 			return 0;
 		}

@@ -111,7 +111,7 @@ int mnt_dir_lookup(struct mnt_ns *ns, struct mnt_node *dir, const char *name, si
 /* Calls fn for each name of the folder until it returns false; base first, then each stratum's own
  * names. A name is where the lowest of these has it, so that nothing is met twice and an offset
  * stays right when a base entry is recorded. cursor: 0.. in the base, (k + 1) << MNT_CURSOR_STRATUM |
- * position in stratum k; `next` is the place behind the name. It means something else when strata
+ * place in stratum k (dir.c); `next` is the place behind the name. It means something else when strata
  * were put together in another way: see mnt_ns_keep_listings. */
 #define MNT_CURSOR_STRATUM 40
 typedef bool mnt_walk_fn(

@@ -533,6 +533,27 @@ const struct fmt_link *fmt_overlay_links(
 	return NULL;
 }
 
+const struct fmt_link *fmt_overlay_links_down(
+    const struct fmt_overlay *o, uint64_t parent, uint64_t *below)
+{
+	const struct folder *f;
+	size_t slot;
+	uint32_t h;
+
+	f = folder_find(o, parent, &slot, &h);
+	if (f == NULL)
+		return NULL;
+	for (uint32_t i = position_find(o, f, *below); i-- > 0;) {
+		const struct entry *e = slab_at(&o->entries, f->entries[i]);
+
+		if ((e->position & POSITION_DEAD) == 0) {
+			*below = e->position;
+			return &e->link;
+		}
+	}
+	return NULL;
+}
+
 size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent)
 {
 	const struct folder *f;

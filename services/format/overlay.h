@@ -55,6 +55,10 @@ const struct fmt_link *fmt_overlay_link(const struct fmt_overlay *o, uint64_t pa
  * at 0 and stay below 2^48. */
 const struct fmt_link *fmt_overlay_links(
     const struct fmt_overlay *o, uint64_t parent, uint64_t *cookie) ORCH_NONNULL(1, 3);
+/* The same from the end to the start: the last entry whose position is < *below, which becomes that
+ * position; UINT64_MAX at the start. What is recorded meanwhile has a higher position: it never comes. */
+const struct fmt_link *fmt_overlay_links_down(
+    const struct fmt_overlay *o, uint64_t parent, uint64_t *below) ORCH_NONNULL(1, 3);
 size_t fmt_overlay_link_count(const struct fmt_overlay *o, uint64_t parent) ORCH_NONNULL(1);
 /* All nodes, any order; between the calls nothing may change. *cookie starts at 0. */
 const struct fmt_node *fmt_overlay_nodes(const struct fmt_overlay *o, uint64_t *cookie)

@@ -215,6 +215,21 @@ static int next_of(const struct model_link *links, uint64_t from)
 	return best;
 }
 
+/* From the end: each of them again, in the other order. */
+static void same_downwards(const struct fmt_overlay *o, uint64_t parent, size_t count)
+{
+	uint64_t below = UINT64_MAX, up;
+	const struct fmt_link *l;
+
+	while ((l = fmt_overlay_links_down(o, parent, &below)) != NULL) {
+		up = below;
+		fuzz_must(fmt_overlay_links(o, parent, &up) == l);
+		fuzz_must(up == below + 1);
+		fuzz_must(count-- > 0);
+	}
+	fuzz_must(count == 0);
+}
+
 /* positions: whether they are those of the model; of a replayed checkpoint only their order is. */
 static void same_folder(
     const struct fmt_overlay *o, const struct model *m, uint64_t parent, bool positions)
@@ -234,6 +249,7 @@ static void same_folder(
 	}
 	fuzz_must(fmt_overlay_links(o, parent, &cookie) == NULL);
 	fuzz_must(fmt_overlay_link_count(o, parent) == count);
+	same_downwards(o, parent, count);
 	for (i = 0; i < NAMES; i++) {
 		const struct fmt_link *l = fmt_overlay_link(o, parent, names[i], strlen(names[i]));
 

@@ -62,6 +62,31 @@ def a_listing_is_right_while_the_folder_changes(t):
 
 
 @test(needs="fuse root")
+def who_renames_what_he_lists_comes_to_an_end(t):
+    m = Mount(t, t.tree({"b%04d" % i: b"" for i in range(1000)}))
+    m.start()
+    for i in range(1000):
+        put("%s/n%04d" % (m.mnt, i))
+    m.ok("seal", layer=2)
+    for i in range(1000):
+        put("%s/o%04d" % (m.mnt, i))
+    names = {"%s%04d" % (x, i) for x in "bno" for i in range(1000)}  # nobody lists before: the kernel would keep it
+    for back in (True, False):
+        seen = []
+        with os.scandir(m.mnt) as entries:
+            for e in entries:
+                seen.append(e.name)
+                if len(seen) > 7000:
+                    break
+                os.rename(m.mnt + "/" + e.name, m.mnt + "/x" + e.name)
+                if back:
+                    os.rename(m.mnt + "/x" + e.name, m.mnt + "/" + e.name)
+        t.ok(len(seen) <= 7000, "the listing does not end")
+        t.ok(names <= set(seen), "not listed: %s" % sorted(names - set(seen))[:5])
+        put(m.mnt + "/b0000", b"the kernel does not keep the listing")
+
+
+@test(needs="fuse root")
 def rm_rf_of_what_is_being_listed(t):
     m = Mount(t, t.tree({"t/%d/%d/%d" % (i % 7, i % 11, i): b"x" for i in range(2000)}))
     m.start()

@@ -165,6 +165,41 @@ static void test_cookies(void **state)
 	fmt_overlay_free(o);
 }
 
+/* From the end to the start, what is recorded behind the place never comes: whoever renames each entry that he
+ * lists comes to an end. */
+static void test_downwards(void **state)
+{
+	struct fmt_overlay *o = fmt_overlay_new();
+	const struct fmt_link *l;
+	uint64_t below = UINT64_MAX;
+	char name[16];
+	int seen = 0;
+
+	assert_null(fmt_overlay_links_down(o, 1, &below));
+	for (uint64_t i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)i);
+		apply(o, entry(1, name, 1000 + i), 1);
+	}
+	while ((l = fmt_overlay_links_down(o, 1, &below)) != NULL) {
+		uint64_t ino = l->ino;
+
+		assert_int_equal(ino, 1099 - seen);
+		assert_int_equal(below, 99 - seen);
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)ino - 1000);
+		apply(o, forgotten(1, name), 2);
+		apply(o, entry(1, "t", ino), 2);
+		apply(o, forgotten(1, "t"), 3);
+		apply(o, entry(1, name, ino), 3);
+		seen++;
+	}
+	assert_int_equal(seen, 100);
+	assert_int_equal(below, 0);
+	assert_null(fmt_overlay_links_down(o, 1, &below));
+	below = 1; /* a user may seek anywhere; all have higher positions now */
+	assert_null(fmt_overlay_links_down(o, 1, &below));
+	fmt_overlay_free(o);
+}
+
 /* ---- the model: plain arrays over few numbers and names ---- */
 
 #define INOS  40
@@ -510,6 +545,7 @@ int main(void)
 	    cmocka_unit_test(test_basics),
 	    cmocka_unit_test(test_entries),
 	    cmocka_unit_test(test_cookies),
+	    cmocka_unit_test(test_downwards),
 	    cmocka_unit_test(test_random_against_model),
 	    cmocka_unit_test(test_cut_checkpoint),
 	    cmocka_unit_test(test_large),
