@@ -145,13 +145,13 @@ int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1
 /* ---- changing */
 
 /* The mode without the bits that a foreign write or a change of owner takes away. */
-static uint32_t without_set_ids(const struct fmt_node *s)
+static uint32_t without_set_ids(const struct fmt_node *s, unsigned set)
 {
 	uint32_t mode = s->mode & ~(uint32_t)S_ISUID;
 
 	if (s->type == FMT_DIR)
 		return s->mode;
-	return mode & S_IXGRP ? mode & ~(uint32_t)S_ISGID : mode;
+	return mode & S_IXGRP || set & MNT_SET_DROP_SGID ? mode & ~(uint32_t)S_ISGID : mode;
 }
 
 /* Commits the fields that a record keeps. */
@@ -163,7 +163,7 @@ static int set_recorded(
 	mnt_txn_begin(ns);
 	mnt_txn_pin(ns, n);
 	if (a->set & (MNT_SET_DROP_IDS | MNT_SET_UID | MNT_SET_GID))
-		s.mode = (typeof(s.mode))without_set_ids(&s);
+		s.mode = (typeof(s.mode))without_set_ids(&s, a->set);
 	if (a->set & MNT_SET_MODE)
 		s.mode = a->mode & 07777;
 	if (a->set & MNT_SET_UID)
@@ -237,14 +237,15 @@ static int set_locked(
     struct mnt_ns *ns, struct mnt_node *n, const struct mnt_setattr *a, struct stat *out)
 {
 	const struct fmt_node *s = mnt_ns_state(ns, n);
-	bool drop = (a->set & MNT_SET_DROP_IDS) && without_set_ids(s) != s->mode;
+	bool drop = (a->set & MNT_SET_DROP_IDS) && without_set_ids(s, a->set) != s->mode;
+	unsigned silent = MNT_SET_SIZE | MNT_SET_DROP_IDS | MNT_SET_DROP_SGID;
 	bool file = s->content == FMT_CONTENT_SPOOL && (a->set & (MNT_SET_SIZE | MNT_SET_MTIME));
 	bool written = (a->set & MNT_SET_SIZE) && s->written_seq <= ns->reported_seq;
 	int r = 0;
 
 	if (file)
 		r = set_private_file(ns, n, a);
-	if (r == 0 && ((a->set & ~(unsigned)(MNT_SET_SIZE | MNT_SET_DROP_IDS)) || drop || written))
+	if (r == 0 && ((a->set & ~silent) || drop || written))
 		r = set_recorded(ns, n, a, written);
 	return r != 0 ? r : mnt_attr_fill(ns, n, out);
 }
@@ -274,9 +275,26 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, 
 	return r;
 }
 
-int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id)
+bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid)
 {
-	const struct mnt_setattr drop = {.set = MNT_SET_DROP_IDS};
+	const struct fmt_node *s;
+	struct mnt_node *n;
+	bool is = false;
+
+	mnt_ns_lock(ns);
+	n = mnt_ns_node(ns, id);
+	if (n) {
+		s = mnt_ns_state(ns, n);
+		is = s->type == FMT_REG && (s->mode & (S_ISGID | S_IXGRP)) == S_ISGID;
+		*out_gid = mnt_ns_id_in(s->gid, ns->chain.head.gid);
+	}
+	mnt_ns_unlock(ns);
+	return is;
+}
+
+int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id, unsigned set)
+{
+	const struct mnt_setattr drop = {.set = MNT_SET_DROP_IDS | set};
 	const struct fmt_node *s;
 	struct mnt_node *n;
 	bool needed;
@@ -286,7 +304,7 @@ int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id)
 	mnt_ns_lock(ns);
 	n = mnt_ns_node(ns, id);
 	s = n ? mnt_ns_state(ns, n) : NULL;
-	needed = s && without_set_ids(s) != s->mode;
+	needed = s && without_set_ids(s, drop.set) != s->mode;
 	mnt_ns_unlock(ns);
 	if (!needed)
 		return 0;

@@ -84,8 +84,8 @@ void mnt_fuse_setattr(
 	}
 	*s = (struct setting){
 	    .wait = {.req = req, .ino = ino, .again = set_again}, .set = set_of(st, to_set)};
-	if ((to_set & FUSE_SET_ATTR_SIZE) && fuse_req_ctx(req)->uid != 0)
-		s->set.set |= MNT_SET_DROP_IDS;
+	if (to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		s->set.set |= mnt_fuse_ids_lost(req, ino);
 	else if (s->set.set == 0) /* chown(-1, -1): all that comes through of it */
 		s->set.set = MNT_SET_DROP_IDS;
 	set(s);

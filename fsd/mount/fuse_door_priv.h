@@ -71,6 +71,9 @@ void mnt_fuse_reply_entry(fuse_req_t req, int r, const struct mnt_attr *a);
 /* A thing of whoever asks. */
 struct mnt_make mnt_fuse_make(fuse_req_t req, enum fmt_type type, mode_t mode);
 
+/* MNT_SET_DROP_*: what a write or a change of owner by whoever asks takes of the file's set-id bits. */
+unsigned mnt_fuse_ids_lost(fuse_req_t req, fuse_ino_t ino);
+
 /* A request that waits for its file to be copied; the first member of what the request needs besides. */
 struct mnt_fuse_wait {
 	fuse_req_t req;

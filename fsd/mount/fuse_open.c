@@ -70,17 +70,18 @@ static void open_again(struct mnt_fuse_wait *wait, int r)
 
 /* A writer who is not root loses a file its set-id bits. A passthrough write is not seen here, so
  * they go when he opens it, a moment before ext4 would drop them. */
-static bool may_keep_set_ids(fuse_req_t req, int flags)
+static int drop_set_ids(fuse_req_t req, fuse_ino_t ino, int flags)
 {
-	return fuse_req_ctx(req)->uid == 0 ||
-	       ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC));
+	bool writer = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+	unsigned lost = writer ? mnt_fuse_ids_lost(req, ino) : 0;
+
+	return lost ? mnt_ns_drop_set_ids(mnt_fuse_door(req)->ns, ino, lost) : 0;
 }
 
 void mnt_fuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct opening *o = calloc(1, sizeof(*o));
-	int r =
-	    may_keep_set_ids(req, fi->flags) ? 0 : mnt_ns_drop_set_ids(mnt_fuse_door(req)->ns, ino);
+	int r = drop_set_ids(req, ino, fi->flags);
 
 	if (r < 0) {
 		free(o);

@@ -1,4 +1,7 @@
-/* What requests have in common: replies of one shape, a file that must be copied first, the pool. */
+/*
+ * What requests have in common: replies of one shape, the set-id bits that whoever asks takes away, a file that must be
+ * copied first, the pool.
+ */
 #include <stdlib.h>
 #include "fsd/mount/fuse_door_priv.h"
 
@@ -47,6 +50,39 @@ struct mnt_make mnt_fuse_make(fuse_req_t req, enum fmt_type type, mode_t mode)
 struct mnt_handle *mnt_fuse_handle(const struct fuse_file_info *fi)
 {
 	return (struct mnt_handle *)(uintptr_t)fi->fh;
+}
+
+/* Who can't be looked at (he is of another pid namespace, or gone) has no further groups. */
+static bool is_of_group(fuse_req_t req, uint32_t gid)
+{
+	gid_t few[64], *groups = few;
+	int n, cap = (int)ORCH_ARRAY_LEN(few);
+	bool found = fuse_req_ctx(req)->gid == gid;
+
+	if (found)
+		return true;
+	n = fuse_req_getgroups(req, cap, few);
+	if (n > cap) {
+		groups = calloc((size_t)n, sizeof(*groups));
+		cap = n;
+		n = groups ? fuse_req_getgroups(req, cap, groups) : 0;
+	}
+	for (int i = 0; i < n && i < cap && !found; i++)
+		found = groups[i] == gid;
+	if (groups != few)
+		free(groups);
+	return found;
+}
+
+unsigned mnt_fuse_ids_lost(fuse_req_t req, fuse_ino_t ino)
+{
+	uint32_t gid;
+
+	if (fuse_req_ctx(req)->uid == 0)
+		return 0;
+	if (mnt_ns_group_bit(mnt_fuse_door(req)->ns, ino, &gid) && !is_of_group(req, gid))
+		return MNT_SET_DROP_IDS | MNT_SET_DROP_SGID;
+	return MNT_SET_DROP_IDS;
 }
 
 static void waited(void *arg, int r)

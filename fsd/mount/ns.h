@@ -77,6 +77,7 @@ enum mnt_set { /* fields of mnt_setattr that count */
 	MNT_SET_MTIME = 32,
 	MNT_SET_DROP_IDS =
 	    64, /* set-id bits, as mnt_ns_drop_set_ids; a change of owner does it too */
+	MNT_SET_DROP_SGID = 128, /* and that of the group also where it may not execute */
 };
 struct mnt_setattr {
 	unsigned set;
@@ -88,9 +89,11 @@ struct mnt_setattr {
 int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *s, struct stat *out)
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 
-/* What a write by somebody without privilege does to a file's set-user-id and set-group-id bits (the
- * latter only where the group may execute it). Cheap when there are none. */
-int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1) ORCH_WUR;
+/* What a write by somebody without privilege does to a file's set-user-id and set-group-id bits. The latter goes
+ * where the group may execute the file, and else only with MNT_SET_DROP_SGID. Cheap when there are none. */
+int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id, unsigned set) ORCH_NONNULL(1) ORCH_WUR;
+/* Has the file a set-group-id bit that makes it no program? Then a write by one who is not of the group takes it. */
+bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid) ORCH_NONNULL(1, 3);
 
 /* Target of a symlink, NUL-terminated in out. */
 int mnt_ns_readlink(struct mnt_ns *ns, uint64_t id, char out[FMT_SYMLINK_MAX + 1])

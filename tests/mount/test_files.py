@@ -47,7 +47,7 @@ def as_nobody(function):
     pid = os.fork()
     if pid == 0:
         try:
-            os.setgroups([])
+            os.setgroups([3, 4])
             os.setgid(65534)
             os.setuid(65534)
             function()
@@ -75,7 +75,10 @@ def check_set_ids(t, m):
     changes = {"append": append, "truncate": lambda: os.truncate(m.mnt + "/a", 3),
                "open to truncate": lambda: os.close(os.open(m.mnt + "/a", os.O_WRONLY | os.O_TRUNC))}
     for what, change in changes.items():
-        for before, after in ((0o4777, 0o777), (0o2777, 0o777), (0o2767, 0o2767), (0o6777, 0o777)):
+        # without the group's x the bit is no program's: who is of the group leaves it (4 is a group of nobody's)
+        for gid, before, after in ((0, 0o4777, 0o777), (0, 0o2777, 0o777), (0, 0o2767, 0o767), (4, 0o2767, 0o2767),
+                                   (65534, 0o6767, 0o2767), (0, 0o6777, 0o777)):
+            os.chown(m.mnt + "/a", 0, gid)
             os.chmod(m.mnt + "/a", before)
             t.ok(as_nobody(change), what)
             t.eq(oct(os.stat(m.mnt + "/a").st_mode & 0o7777), oct(after), what)
