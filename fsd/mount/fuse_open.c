@@ -24,6 +24,66 @@ static void fill_open(struct mnt_door *d, const struct mnt_handle *h, struct fus
 #endif
 }
 
+/* A file that is open now, but not yet for who asked. */
+struct opened {
+	fuse_req_t req;
+	struct mnt_handle *h;
+	struct fuse_file_info fi;
+	bool made; /* e is what was made */
+	struct fuse_entry_param e;
+};
+
+static void answer(const struct opened *o, int r)
+{
+	struct mnt_door *d = mnt_fuse_door(o->req);
+
+	if (r < 0)
+		mnt_fuse_reply(o->req, r);
+	else
+		r = o->made ? fuse_reply_create(o->req, &o->e, &o->fi)
+			    : fuse_reply_open(o->req, &o->fi);
+	if (r < 0) {
+		mnt_ns_release(d->ns, o->h);
+		if (o->made)
+			mnt_ns_forget(d->ns, o->e.ino, 1);
+	}
+}
+
+static void answer_durable(void *arg)
+{
+	struct opened *o = arg;
+
+	answer(o, mnt_ns_fsync(mnt_fuse_door(o->req)->ns, o->h, false));
+	free(o);
+}
+
+/* In passthrough a write with O_SYNC or O_DSYNC is durable in the private file, but nobody tells us of it.
+ * That the workspace has this file must be durable too, so it becomes so before the first write. */
+static bool durable_first(const struct opened *o)
+{
+	return (o->fi.flags & O_DSYNC) && (o->fi.flags & O_ACCMODE) != O_RDONLY &&
+	       mnt_handle_backing(o->h) > 0;
+}
+
+static void opened(struct opened *o)
+{
+	struct mnt_door *d = mnt_fuse_door(o->req);
+	struct opened *later;
+
+	fill_open(d, o->h, &o->fi);
+	if (!durable_first(o)) {
+		answer(o, 0);
+		return;
+	}
+	later = malloc(sizeof(*later));
+	if (!later) {
+		answer(o, -ENOMEM);
+		return;
+	}
+	*later = *o;
+	orch_pool_add(d->pool, answer_durable, later);
+}
+
 static void finish_open(struct opening *o, bool may_block);
 
 static void open_in_pool(void *arg)
@@ -49,9 +109,7 @@ static void finish_open(struct opening *o, bool may_block)
 	if (r < 0) {
 		mnt_fuse_reply(w->req, r);
 	} else {
-		fill_open(d, h, &o->fi);
-		if (fuse_reply_open(w->req, &o->fi) < 0)
-			mnt_ns_release(d->ns, h);
+		opened(&(struct opened){.req = w->req, .h = h, .fi = o->fi});
 	}
 	free(o);
 }
@@ -100,23 +158,17 @@ void mnt_fuse_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void create(
     fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	struct mnt_door *d = mnt_fuse_door(req);
 	struct mnt_make m = mnt_fuse_make(req, FMT_REG, mode);
-	struct fuse_entry_param e;
-	struct mnt_handle *h;
+	struct opened o = {.req = req, .fi = *fi, .made = true};
 	struct mnt_attr a;
-	int r = mnt_ns_create(d->ns, parent, name, &m, fi->flags, &a, &h);
+	int r = mnt_ns_create(mnt_fuse_door(req)->ns, parent, name, &m, fi->flags, &a, &o.h);
 
 	if (r != 0) {
 		mnt_fuse_reply(req, r);
 		return;
 	}
-	fill_open(d, h, fi);
-	e = mnt_fuse_entry(&a);
-	if (fuse_reply_create(req, &e, fi) < 0) {
-		mnt_ns_release(d->ns, h);
-		mnt_ns_forget(d->ns, a.id, 1);
-	}
+	o.e = mnt_fuse_entry(&a);
+	opened(&o);
 }
 
 void mnt_fuse_create(

@@ -350,6 +350,24 @@ def fsync_says_when_it_is_there(t, m):
     t.run(["sync", "-f", m.mnt])
 
 
+@test(needs="fuse root passthrough strace")
+def who_writes_with_o_sync_has_a_durable_name(t):
+    m = Mount(t, t.tree(SOURCE))
+    trace = t.path("trace")
+    m.start(wrap=["strace", "-f", "-qq", "-o", trace, "-e", "trace=fsync,fdatasync,msync"])
+    for what, path, flags, synced in (("made", "new", os.O_CREAT | os.O_SYNC, True), ("made", "other", os.O_CREAT, False),
+                                      ("copied up", "a", os.O_DSYNC, True), ("copied up", "big", 0, False),
+                                      ("there", "new", os.O_DSYNC | os.O_APPEND, True)):
+        put(m.mnt + "/before-" + path, b"its record is in the log, too")
+        before = get(trace).count(b"sync(")
+        fd = os.open(m.mnt + "/" + path, os.O_WRONLY | flags)
+        now = get(trace).count(b"sync(")
+        t.eq(now > before, synced, "%s, %s: %d syncs, %d before" % (path, what, now, before))
+        os.write(fd, b"12")
+        os.close(fd)
+    t.eq((get(m.mnt + "/new"), get(m.mnt + "/a"), get(m.mnt + "/other")), (b"1212", b"12se a", b"12"))
+
+
 @both
 def a_large_copy_holds_nobody_up(t, m):
     src = t.path("large")
