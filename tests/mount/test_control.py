@@ -26,7 +26,7 @@ def it_says_who_it_is(t):
     m.ok("ping")
     m.ok("sync")
     with open("/proc/mounts") as f:
-        t.match(f.read(), r"^orch:ws1:\d+ %s fuse\.orch rw,nosuid,nodev" % m.mnt)
+        t.match(f.read(), r"(?m)^orch:\d+:1 %s fuse\.orch rw,nosuid,nodev" % m.mnt)
 
 
 @test(needs="fuse root")
