@@ -66,7 +66,7 @@ def a_copy_of_the_mount_in_another_namespace_does_not_keep_it(t):
 def it_ends_when_somebody_unmounts_and_on_sigterm(t):
     m = Mount(t, t.tree(SOURCE))
     m.start()
-    t.run(["umount", m.mnt])
+    m.umount_by_path()
     t.eq(m.wait(), 0)
     t.ok(not os.path.exists(m.socket), "the socket stays")
     m.start()
