@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import hashlib
 import mmap
+import struct
 
 from mountlib import Mount
 from orchtest import *
@@ -410,6 +411,48 @@ def direct_io_reads_and_writes(t, m):
     t.eq(os.preadv(fd, [buf], 4096), 4096)
     os.close(fd)
     t.eq(get(m.mnt + "/direct"), b"d" * 8192)
+
+
+def aio_write(fd, buffer, size, at):
+    """io_submit and io_getevents of one write; libc has no names for them."""
+    context, event = ctypes.c_ulong(0), ctypes.create_string_buffer(32)
+    block = ctypes.create_string_buffer(struct.pack("<QIiHhIQQqQII", 0, 0, 0, 1, 0, fd, buffer, size, at, 0, 0, 0), 64)
+    blocks = (ctypes.c_void_p * 1)(ctypes.addressof(block))
+    if LIBC.syscall(206, 1, ctypes.byref(context)) < 0:
+        raise OSError(ctypes.get_errno(), "io_setup")
+    done = LIBC.syscall(209, context, 1, blocks) == 1 and LIBC.syscall(208, context, 1, 1, event, None) == 1
+    result = struct.unpack("<QQqq", event.raw)[2] if done else -ctypes.get_errno()
+    LIBC.syscall(207, context)
+    return result
+
+
+@both
+def who_writes_past_the_cache_is_seen_in_it(t, m):
+    size, end = 655360, threading.Event()
+    buf = mmap.mmap(-1, size)
+    at = ctypes.addressof(ctypes.c_char.from_buffer(buf))
+    fd = os.open(m.mnt + "/aio", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    buf.write(b"\0" * size)
+    t.eq(aio_write(fd, at, size, 0), size)
+
+    def read():  # its pages may be filled before a write, and must not stay after it
+        while not end.is_set():
+            get(m.mnt + "/aio")
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for x in readers:
+        x.start()
+    try:
+        for i in range(100):
+            buf.seek(0)
+            buf.write(bytes([i % 255 + 1]) * size)
+            t.eq(aio_write(fd, at, size, 0), size)
+            old = [n for n, x in enumerate(get(m.mnt + "/aio")[::4096]) if x != i % 255 + 1]
+            t.eq(old, [], "pages that are old after write %d" % i)
+    finally:
+        end.set()
+        for x in readers:
+            x.join()
+        os.close(fd)
 
 
 def object_path(m, data):
