@@ -95,12 +95,13 @@ int fsd_api_job_put(struct fsd_request *r, struct orch_json **out, struct orch_e
 {
 	struct fsd_job job = {.group_count = 0};
 	struct never never = {.v = NULL};
-	struct fsd_ws_record rec;
-	int rc = fsd_ws_allow(r, r->params[0], &rec, err);
+	struct fsd_ws *ws;
+	int rc = fsd_ws_hold(r, r->params[0], &ws, err);
 
 	(void)out;
-	if (rc == 0)
-		rc = set_names(r, &job, err);
+	if (rc < 0)
+		return rc;
+	rc = set_names(r, &job, err);
 	if (rc == 0)
 		rc = find_leader(r, &job, err);
 	if (rc == 0 && fsd_pause_never(r->daemon, &never.v, &never.count) < 0)
@@ -108,14 +109,21 @@ int fsd_api_job_put(struct fsd_request *r, struct orch_json **out, struct orch_e
 	if (rc == 0)
 		rc = find_groups(r, &never, &job, err);
 	free(never.v);
-	return rc < 0 ? rc : fsd_jobs_add(r->daemon->jobs, &job, err);
+	if (rc == 0)
+		rc = fsd_jobs_add(r->daemon->jobs, &job, err);
+	fsd_registry_unhold(r->daemon->registry, ws);
+	return rc;
 }
 
 int fsd_api_job_delete(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
-	struct fsd_ws_record rec;
-	int rc = fsd_ws_allow(r, r->params[0], &rec, err);
+	struct fsd_ws *ws;
+	int rc = fsd_ws_hold(r, r->params[0], &ws, err);
 
 	(void)out;
-	return rc < 0 ? rc : fsd_jobs_remove(r->daemon->jobs, r->params[0], r->params[1], err);
+	if (rc < 0)
+		return rc;
+	rc = fsd_jobs_remove(r->daemon->jobs, r->params[0], r->params[1], err);
+	fsd_registry_unhold(r->daemon->registry, ws);
+	return rc;
 }

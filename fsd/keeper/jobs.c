@@ -1,4 +1,5 @@
-/* The list of jobs. See jobs.h. */
+/* The list of jobs. See jobs.h. The list and the records change together, one change at a time: a record
+ * that is written or removed late would be another one's. */
 #include "jobs.h"
 #include <errno.h>
 #include <pthread.h>
@@ -16,8 +17,10 @@ struct entry {
 
 struct fsd_jobs {
 	struct cas_store *store;
-	pthread_mutex_t lock;
-	struct entry *list; /* guarded by lock */
+	pthread_mutex_t
+	    change_lock;      /* the list and the records, from a look to the end of a change */
+	pthread_mutex_t lock; /* inside change_lock; who only looks takes this alone */
+	struct entry *list;   /* guarded by lock */
 };
 
 struct fsd_jobs *fsd_jobs_new(struct cas_store *store)
@@ -27,6 +30,7 @@ struct fsd_jobs *fsd_jobs_new(struct cas_store *store)
 	if (!js)
 		return NULL;
 	js->store = store;
+	pthread_mutex_init(&js->change_lock, NULL);
 	pthread_mutex_init(&js->lock, NULL);
 	return js;
 }
@@ -42,6 +46,7 @@ void fsd_jobs_free(struct fsd_jobs *js)
 		free(e);
 	}
 	pthread_mutex_destroy(&js->lock);
+	pthread_mutex_destroy(&js->change_lock);
 	free(js);
 }
 
@@ -50,9 +55,22 @@ static bool is_named(const struct fsd_job *j, const char *workspace, const char 
 	return strcmp(j->workspace, workspace) == 0 && (!id || strcmp(j->id, id) == 0);
 }
 
-/* The first job that fn accepts, out of the list; NULL: none. */
-static struct entry *take(
-    struct fsd_jobs *js, bool (*fn)(const struct fsd_job *j, const void *arg), const void *arg)
+typedef bool accept_fn(const struct fsd_job *j, const void *arg);
+
+/* So that who only looks waits for no change. */
+static bool any(struct fsd_jobs *js, accept_fn *fn, const void *arg)
+{
+	struct entry *e;
+
+	pthread_mutex_lock(&js->lock);
+	for (e = js->list; e && !fn(&e->job, arg); e = e->next)
+		;
+	pthread_mutex_unlock(&js->lock);
+	return e != NULL;
+}
+
+/* The first job that fn accepts, out of the list; NULL: none. With change_lock held. */
+static struct entry *take(struct fsd_jobs *js, accept_fn *fn, const void *arg)
 {
 	struct entry **at, *e;
 
@@ -74,7 +92,7 @@ static int record_remove(struct fsd_jobs *js, const struct fsd_job *j, struct or
 	return cas_record_remove(js->store, CAS_NS_JOB, key, err);
 }
 
-/* A record that stays costs nothing but a look at the next start. */
+/* With change_lock held. A record that stays costs nothing but a look at the next start. */
 static void discard(struct fsd_jobs *js, struct entry *e)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -83,6 +101,24 @@ static void discard(struct fsd_jobs *js, struct entry *e)
 		orch_log(ORCH_LOG_WARN, "keeper", "job-record", "workspace=%s job=%s error=%s",
 		    e->job.workspace, e->job.id, err.msg);
 	free(e);
+}
+
+/* All that fn accepts; how many these were. */
+static size_t remove_all(struct fsd_jobs *js, accept_fn *fn, const void *arg, bool tell)
+{
+	struct entry *e;
+	size_t n = 0;
+
+	pthread_mutex_lock(&js->change_lock);
+	while ((e = take(js, fn, arg))) {
+		if (tell)
+			orch_log(ORCH_LOG_INFO, "keeper", "job-ended", "workspace=%s job=%s",
+			    e->job.workspace, e->job.id);
+		discard(js, e);
+		n++;
+	}
+	pthread_mutex_unlock(&js->change_lock);
+	return n;
 }
 
 /* ---- add, remove ---- */
@@ -186,13 +222,15 @@ int fsd_jobs_add(struct fsd_jobs *js, const struct fsd_job *job, struct orch_err
 	if (!value)
 		return orch_err_set(err, ENOMEM, "no memory");
 	fsd_jobs_sweep(js);
-	rc = insert(js, job, &old, err);
-	if (rc < 0)
-		return rc;
 	fsd_job_key(job, key);
-	rc = cas_record_put(js->store, CAS_NS_JOB, key, value, err);
-	if (rc < 0)
-		put_back(js, job, &old);
+	pthread_mutex_lock(&js->change_lock);
+	rc = insert(js, job, &old, err);
+	if (rc == 0) {
+		rc = cas_record_put(js->store, CAS_NS_JOB, key, value, err);
+		if (rc < 0)
+			put_back(js, job, &old);
+	}
+	pthread_mutex_unlock(&js->change_lock);
 	return rc;
 }
 
@@ -200,18 +238,14 @@ int fsd_jobs_remove(
     struct fsd_jobs *js, const char *workspace, const char *id, struct orch_err *err)
 {
 	struct fsd_job want = {.group_count = 0};
-	struct entry *e = NULL;
 
 	if (strlen(workspace) < sizeof(want.workspace) && strlen(id) < sizeof(want.id)) {
 		memcpy(want.workspace, workspace, strlen(workspace) + 1);
 		memcpy(want.id, id, strlen(id) + 1);
-		e = take(js, is_job, &want);
+		if (remove_all(js, is_job, &want, false))
+			return 0;
 	}
-	if (!e)
-		return orch_err_set(
-		    err, ENOENT, "no job '%.100s' in workspace '%s'", id, workspace);
-	discard(js, e);
-	return 0;
+	return orch_err_set(err, ENOENT, "no job '%.100s' in workspace '%s'", id, workspace);
 }
 
 static bool is_of(const struct fsd_job *j, const void *workspace)
@@ -221,10 +255,7 @@ static bool is_of(const struct fsd_job *j, const void *workspace)
 
 void fsd_jobs_forget(struct fsd_jobs *js, const char *workspace)
 {
-	struct entry *e;
-
-	while ((e = take(js, is_of, workspace)))
-		discard(js, e);
+	(void)remove_all(js, is_of, workspace, false);
 }
 
 static bool has_ended(const struct fsd_job *j, const void *arg)
@@ -235,13 +266,8 @@ static bool has_ended(const struct fsd_job *j, const void *arg)
 
 void fsd_jobs_sweep(struct fsd_jobs *js)
 {
-	struct entry *e;
-
-	while ((e = take(js, has_ended, NULL))) {
-		orch_log(ORCH_LOG_INFO, "keeper", "job-ended", "workspace=%s job=%s",
-		    e->job.workspace, e->job.id);
-		discard(js, e);
-	}
+	if (any(js, has_ended, NULL))
+		(void)remove_all(js, has_ended, NULL, true);
 }
 
 /* ---- looking ---- */

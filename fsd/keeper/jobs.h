@@ -1,7 +1,8 @@
 /*
  * The jobs that run in workspaces, as those who run them have said. They are in the store too, so
  * that a keeper that follows a killed one knows them, and thaws what that one may have left frozen. A
- * job whose leader has gone is forgotten. Thread-safe; no workspace has to be acquired for it.
+ * job whose leader has gone is forgotten. Thread-safe. No workspace has to be acquired for it; who adds
+ * to one or removes from one holds it (registry.h).
  */
 #ifndef FSD_KEEPER_JOBS_H
 #define FSD_KEEPER_JOBS_H

@@ -96,7 +96,7 @@ static void wait_turn(struct fsd_registry *g, uint64_t deadline_ns)
 /* A removed one is freed by the last who has to do with it. */
 static void free_if_unused(struct fsd_registry *g, struct fsd_ws *ws)
 {
-	if (!ws->gone || ws->waiters || ws->busy || ws->committing)
+	if (!ws->gone || ws->waiters || ws->holders || ws->busy || ws->committing)
 		return;
 	unlink_ws(g, ws);
 	ws_free(ws);
@@ -181,6 +181,44 @@ int fsd_registry_acquire_again(struct fsd_registry *g, struct fsd_ws *ws, struct
 		ws->busy = true;
 	pthread_mutex_unlock(&g->lock);
 	return rc;
+}
+
+int fsd_registry_hold(
+    struct fsd_registry *g, const char *name, struct fsd_ws **out, struct orch_err *err)
+{
+	struct fsd_ws *ws;
+	int rc = 0;
+
+	pthread_mutex_lock(&g->lock);
+	ws = find(g, name);
+	if (!ws || ws->fresh)
+		rc = no_such(name, err);
+	else if (ws->leaving)
+		rc = orch_err_set(err, EBUSY, "workspace '%s' is being removed", name);
+	if (rc == 0) {
+		ws->holders++;
+		*out = ws;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+void fsd_registry_unhold(struct fsd_registry *g, struct fsd_ws *ws)
+{
+	pthread_mutex_lock(&g->lock);
+	ws->holders--;
+	free_if_unused(g, ws);
+	pthread_cond_broadcast(&g->turn);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void fsd_ws_leave_holders(struct fsd_registry *g, struct fsd_ws *ws)
+{
+	pthread_mutex_lock(&g->lock);
+	ws->leaving = true;
+	while (ws->holders)
+		pthread_cond_wait(&g->turn, &g->lock);
+	pthread_mutex_unlock(&g->lock);
 }
 
 struct fsd_ws *fsd_registry_try_acquire(struct fsd_registry *g, const char *name)
@@ -285,12 +323,11 @@ int fsd_ws_remove(struct fsd_registry *g, struct fsd_ws *ws, struct orch_err *er
 
 	if (!ws->fresh)
 		rc = cas_record_remove(g->store, CAS_NS_WORKSPACE, ws->record.name, err);
-	if (rc < 0)
-		return rc;
 	pthread_mutex_lock(&g->lock);
-	ws->gone = true;
+	ws->gone = rc >= 0;
+	ws->leaving = false;
 	pthread_mutex_unlock(&g->lock);
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 
 int fsd_registry_look(

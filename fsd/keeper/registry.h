@@ -2,8 +2,9 @@
  * The workspaces of the store, in memory: found by name, and taken one operation at a time. Who has
  * acquired a workspace holds no lock, only the right to change it; the others queue. A commit gives that
  * right back while a worker reads: it has a turn of its own besides, so that commits queue behind one
- * another and nobody else waits for them. Its record may be looked at by anybody at any time (a copy).
- * Thread-safe.
+ * another and nobody else waits for them. Who only needs it to be there until he is done (a job that is
+ * registered) holds it: that waits for no operation, and its removal waits for him. Its record may be looked
+ * at by anybody at any time (a copy). Thread-safe.
  */
 #ifndef FSD_KEEPER_REGISTRY_H
 #define FSD_KEEPER_REGISTRY_H
@@ -24,6 +25,8 @@ struct fsd_ws {
 	bool fresh;	 /* reserved, not yet stored: nobody sees it */
 	char *place;	 /* where it is being mounted; until _release */
 	unsigned waiters;
+	unsigned holders; /* it is not removed before they have left */
+	bool leaving;	  /* nobody may hold it any more */
 	/* of whoever acquired it: */
 	int pidfd;		      /* of the mount process; -1: not mounted */
 	struct orch_process *process; /* NULL: adopted, not our child */
@@ -50,6 +53,10 @@ void fsd_registry_commit_end(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NON
 /* Acquires it, in its commit's turn. -ENOENT: it was removed meanwhile. */
 int fsd_registry_acquire_again(struct fsd_registry *g, struct fsd_ws *ws, struct fsd_request *r,
     uint64_t deadline_ns, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* It is not removed until _unhold; for moments only. -ENOENT; -EBUSY: it is being removed. */
+int fsd_registry_hold(struct fsd_registry *g, const char *name, struct fsd_ws **out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+void fsd_registry_unhold(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NONNULL(1, 2);
 /* NULL: it is busy, or there is none. */
 struct fsd_ws *fsd_registry_try_acquire(struct fsd_registry *g, const char *name)
     ORCH_NONNULL(1, 2);
@@ -66,6 +73,9 @@ int fsd_ws_save(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_r
 /* Shows the record without storing it. */
 void fsd_ws_show(struct fsd_registry *g, struct fsd_ws *ws, const struct fsd_ws_record *r)
     ORCH_NONNULL(1, 2, 3);
+/* Before it is removed, so that nobody adds to what goes with it: waits for those who hold it, and lets
+ * nobody hold it until _remove has failed. */
+void fsd_ws_leave_holders(struct fsd_registry *g, struct fsd_ws *ws) ORCH_NONNULL(1, 2);
 /* Forgets it in the store and here; ws must still be released. */
 int fsd_ws_remove(struct fsd_registry *g, struct fsd_ws *ws, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;

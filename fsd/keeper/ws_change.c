@@ -50,6 +50,23 @@ int fsd_ws_allow(
 	return rc < 0 ? rc : may(r, out, err);
 }
 
+int fsd_ws_hold(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+{
+	struct fsd_registry *g = r->daemon->registry;
+	struct fsd_ws_record rec;
+	struct fsd_ws *ws;
+	int rc = fsd_registry_hold(g, name, &ws, err);
+
+	if (rc < 0)
+		return rc;
+	rc = fsd_ws_allow(r, name, &rec, err);
+	if (rc < 0)
+		fsd_registry_unhold(g, ws);
+	else
+		*out = ws;
+	return rc;
+}
+
 /* Acquired: is it still the peer's, and its process what the record says? Gives it back when not. */
 static int taken(struct fsd_request *r, struct fsd_ws *ws, struct orch_err *err)
 {
@@ -246,8 +263,9 @@ static int drop(struct fsd_request *r, struct fsd_ws *ws, bool force, struct orc
 	if (ws->record.state == FSD_WS_MOUNTED)
 		return orch_err_set(
 		    err, EBUSY, "workspace '%s' is %s", ws->record.name, ws->record.error);
-	fsd_jobs_forget(d->jobs, ws->record.name);
 	layer = top_layer(d, ws);
+	fsd_ws_leave_holders(d->registry, ws);
+	fsd_jobs_forget(d->jobs, ws->record.name);
 	rc = fsd_ws_remove(d->registry, ws, err);
 	if (rc == 0)
 		fsd_layer_remove_chain(d->store, layer);

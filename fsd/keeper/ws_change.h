@@ -15,6 +15,10 @@ int fsd_ws_allow(struct fsd_request *r, const char *name, struct fsd_ws_record *
 int fsd_ws_take(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
+/* The same, but holds it (registry.h): it stays the one that was looked at until fsd_registry_unhold. */
+int fsd_ws_hold(struct fsd_request *r, const char *name, struct fsd_ws **out, struct orch_err *err)
+    ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+
 /* The turn of a commit (registry.h), and the workspace acquired. Release it, end the commit. */
 int fsd_ws_take_commit(struct fsd_request *r, const char *name, struct fsd_ws **out,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;

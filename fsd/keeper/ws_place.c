@@ -6,6 +6,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "daemon.h"
+#include "jobs.h"
 #include "layers.h"
 #include "mountpoint.h"
 #include "ws_mount.h"
@@ -34,6 +35,8 @@ void fsd_ws_undo_create(struct fsd_daemon *d, struct fsd_ws *ws, uint64_t layer)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 
+	fsd_ws_leave_holders(d->registry, ws);
+	fsd_jobs_forget(d->jobs, ws->record.name); /* it was seen while it was mounted */
 	if (fsd_ws_remove(d->registry, ws, &err) < 0)
 		orch_log_err("keeper", "undo-create", &err);
 	fsd_layer_remove_chain(d->store, layer);

@@ -379,6 +379,25 @@ def hostile_jobs_are_refused(t):
     register(t, d, Group(t, "xy"), None)
 
 
+@test(needs="root freezer")
+def a_job_that_comes_beside_a_drop_is_not_left_to_the_next_of_that_name(t):
+    d = started(t)
+    group = Group(t, "x")
+    for _ in range(60):
+        create(t, d, "w", mount=False)
+        put = []
+        x = threading.Thread(target=lambda: put.append(
+            d.http("PUT", "/v1/workspaces/w/jobs/j", {"cgroup": [group.path], "pid": os.getpid()}).status))
+        x.start()
+        while d.http("DELETE", "/v1/workspaces/w?force=1").status != 200:
+            pass
+        x.join()
+        t.ok(put[0] in (200, 404, 409), str(put))
+        create(t, d, "w", mount=False)
+        t.eq(jobs(t, d), [])
+        drop(t, d, "w")
+
+
 @test(needs="fuse root freezer")
 def a_job_that_holds_the_keeper_later_is_not_frozen(t):
     d = started(t)
