@@ -1,7 +1,8 @@
 /*
  * libmicrohttpd below, handlers above. An `exchange` is one request with its answer. Threads: the
  * library's own, one for each connection; a stream's handler runs in another one, so that the
- * connection's thread can send lines and notice that the client has gone.
+ * connection's thread can send lines and notice that the client has gone; one cuts off slow clients
+ * (http_limit.h).
  */
 #include "http_server.h"
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "answer.h"
 #include "core/clock.h"
@@ -20,6 +22,7 @@
 #include "core/log.h"
 #include "daemon.h"
 #include "events.h"
+#include "http_limit.h"
 #include "url.h"
 
 #define MODULE	     "http"
@@ -58,6 +61,7 @@ struct exchange {
 struct fsd_http {
 	struct fsd_http_config config;
 	struct MHD_Daemon *mhd;
+	struct fsd_limits *limits;
 	pthread_mutex_t lock;
 	struct exchange *exchanges; /* guarded by lock, as all below */
 	struct fsd_http_stat stat;
@@ -369,6 +373,16 @@ static void set_timeout(struct exchange *x, unsigned seconds)
 	MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
+/* Silent or not: so long he may take for what he does now. */
+static void set_limit(struct fsd_http *h, struct MHD_Connection *c, unsigned seconds)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (info && info->socket_context)
+		fsd_limit_set(h->limits, info->socket_context, seconds);
+}
+
 static int parse_body(struct exchange *x)
 {
 	int rc = 0;
@@ -422,11 +436,13 @@ static enum MHD_Result run(struct exchange *x)
 	if (x->rc < 0)
 		return queue_answer(x);
 	set_timeout(x, 0);
+	set_limit(x->http, x->connection, 0);
 	if (x->route->flags & FSD_ROUTE_STREAM) {
 		ok = run_stream(x);
 	} else {
 		x->rc = x->route->handler(&x->request, &x->answer, &x->err);
 		ok = queue_answer(x);
+		set_limit(x->http, x->connection, x->http->config.client_timeout_s);
 	}
 	set_timeout(x, x->http->config.client_timeout_s);
 	orch_log(ORCH_LOG_DEBUG, MODULE, "request", "method=%s target=%s uid=%u us=%llu",
@@ -453,6 +469,7 @@ static enum MHD_Result begin(struct exchange *x, const char *method)
 	unsigned status = 500;
 
 	x->begun = true;
+	set_limit(x->http, x->connection, x->http->config.client_timeout_s);
 	exchange_link(x);
 	if (load_peer(x) < 0)
 		return queue_error(x, 500, &x->err, NULL);
@@ -502,10 +519,10 @@ static void on_completed(
     void *cls, struct MHD_Connection *c, void **con_cls, enum MHD_RequestTerminationCode how)
 {
 	struct exchange *x = *con_cls;
+	struct fsd_http *h = cls;
 
-	(void)cls;
-	(void)c;
 	*con_cls = NULL;
+	set_limit(h, c, h->config.client_timeout_s); /* the next head */
 	if (!x)
 		return;
 	if (how != MHD_REQUEST_TERMINATED_COMPLETED_OK)
@@ -516,13 +533,31 @@ static void on_completed(
 	exchange_free(x);
 }
 
+static void limit_connection(struct fsd_http *h, struct MHD_Connection *c, void **socket_ctx)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct fsd_limit *x;
+
+	if (!info)
+		return;
+	x = fsd_limit_add(h->limits, info->connect_fd);
+	if (x)
+		fsd_limit_set(h->limits, x, h->config.client_timeout_s);
+	else
+		(void)shutdown(info->connect_fd, SHUT_RDWR);
+	*socket_ctx = x;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *c, void **socket_ctx,
     enum MHD_ConnectionNotificationCode what)
 {
 	struct fsd_http *h = cls;
 
-	(void)c;
-	(void)socket_ctx;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		limit_connection(h, c, socket_ctx);
+	else
+		fsd_limit_remove(h->limits, *socket_ctx);
 	pthread_mutex_lock(&h->lock);
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
 		h->stat.connections++;
@@ -577,12 +612,26 @@ static void cond_init(pthread_cond_t *c)
 	pthread_condattr_destroy(&attr);
 }
 
+static void http_free(struct fsd_http *h)
+{
+	fsd_limits_stop(h->limits);
+	pthread_cond_destroy(&h->drained);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
 int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struct orch_err *err)
 {
 	struct fsd_http *h = calloc(1, sizeof(*h));
+	int rc;
 
 	if (!h)
 		return orch_err_set(err, ENOMEM, "no memory");
+	rc = fsd_limits_start(&h->limits, err);
+	if (rc < 0) {
+		free(h);
+		return rc;
+	}
 	h->config = *c;
 	h->stat.last_ns = orch_clock_ns();
 	pthread_mutex_init(&h->lock, NULL);
@@ -590,10 +639,10 @@ int fsd_http_start(const struct fsd_http_config *c, struct fsd_http **out, struc
 	*out = h; /* for the first handler */
 	h->mhd = start_library(h);
 	if (!h->mhd) {
+		rc = orch_err_sys(err, errno ? errno : EIO, "start the HTTP server");
 		*out = NULL;
-		pthread_mutex_destroy(&h->lock);
-		free(h);
-		return orch_err_sys(err, errno ? errno : EIO, "start the HTTP server");
+		http_free(h);
+		return rc;
 	}
 	return 0;
 }
@@ -642,9 +691,7 @@ int fsd_http_stop(struct fsd_http *h, uint64_t patience_ms)
 	drain(h, patience_ms);
 	drain_silent(h);
 	MHD_stop_daemon(h->mhd);
-	pthread_cond_destroy(&h->drained);
-	pthread_mutex_destroy(&h->lock);
-	free(h);
+	http_free(h);
 	return listener == MHD_INVALID_SOCKET ? -1 : listener;
 }
 

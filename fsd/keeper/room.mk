@@ -17,6 +17,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/entry_json.c %D%/entry_json.h \
 	%D%/events.c %D%/events.h \
 	%D%/expect.c %D%/expect.h \
+	%D%/http_limit.c %D%/http_limit.h \
 	%D%/http_server.c %D%/http_server.h \
 	%D%/job.c %D%/job.h \
 	%D%/jobs.c %D%/jobs.h \

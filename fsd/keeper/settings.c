@@ -47,7 +47,8 @@ static const struct setting settings[] = {
     {"worker-timeout", KIND_NUMBER, AT(worker_timeout_s), 10, 30 * 86400, "SECONDS",
 	"after which an import, export or commit is given up"},
     {"client-timeout", KIND_NUMBER, AT(client_timeout_s), 1, 3600, "SECONDS",
-	"after which a client that neither sends nor reads is dropped"},
+	"after which a client is dropped that is silent, or still sends its request or reads an "
+	"answer"},
     {"pause-limit", KIND_NUMBER, AT(pause_limit_s), 0, 600, "SECONDS",
 	"how long jobs stand still at most while a fork or commit copies what they write; 0: "
 	"never"},

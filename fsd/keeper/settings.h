@@ -25,7 +25,7 @@ struct fsd_settings {
 	uint64_t workers_max;
 	uint64_t mount_timeout_s;  /* until a mount process says that it is ready, or answers */
 	uint64_t worker_timeout_s; /* until an import, export or commit is given up */
-	uint64_t client_timeout_s; /* a client that neither sends nor reads */
+	uint64_t client_timeout_s; /* of silence; for a head, a body, a plain answer */
 	uint64_t pause_limit_s;	   /* jobs stand still for a seal; 0: they don't */
 	bool passthrough;
 	bool background;

@@ -110,6 +110,45 @@ def slow_clients_do_not_keep_others_out(t):
             s.close()
 
 
+def connections(d):
+    """How many are open, the one that asks among them."""
+    return int(re.search(rb"^orch_connections (\d+)$", d.http("GET", "/metrics").body, re.M).group(1))
+
+
+@test
+def a_byte_now_and_then_keeps_no_connection(t):
+    names = ["%05d" % i + "x" * 240 for i in range(2500)]
+    with t.daemon(["--connections-max", "16", "--client-timeout", "2"]) as d:
+        t.eq(d.http("POST", "/v1/snapshots/import", {"dir": t.tree(dict.fromkeys(names, "x")), "ref": "a"}).status, 200)
+        slow = [connect(d) for _ in range(8)]
+        for s in slow[:3]:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
+        for s in slow[3:6]:
+            s.sendall(b"PUT /v1/refs/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{")
+        for s in slow[6:]:
+            s.sendall(b"GET /v1/snapshots/a/tree HTTP/1.1\r\nHost: x\r\n\r\n")
+        end = threading.Event()
+        got = [0] * 8
+
+        def little():
+            while not end.wait(0.2):
+                for i, s in enumerate(slow):
+                    with contextlib.suppress(OSError):
+                        got[i] += s.send(b"a") if i < 6 else len(s.recv(32768))  # never silent for 2 s
+        x = threading.Thread(target=little)
+        x.start()
+        try:
+            wait_until(lambda: d.answers() and connections(d) == 1, 20, "the end of the slow")
+        finally:
+            end.set()
+            x.join()
+            for s in slow:
+                s.close()
+        whole = d.http("GET", "/v1/snapshots/a/tree").body
+        t.eq(whole.count(b"mtime"), 2500)
+        t.ok(max(got) < len(whole) // 2, str(got))
+
+
 @test
 def many_connections_at_once(t):
     with t.daemon() as d:
