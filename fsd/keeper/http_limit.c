@@ -16,7 +16,7 @@ struct fsd_limit {
 
 struct fsd_limits {
 	pthread_mutex_t lock;
-	pthread_cond_t sooner; /* the thread has to look earlier than it knows, or to end */
+	pthread_cond_t sooner;	/* the thread has to look earlier than it knows, or to end */
 	struct fsd_limit *list; /* guarded by lock, as all below */
 	uint64_t look_ns;	/* when the thread looks next */
 	bool ending;

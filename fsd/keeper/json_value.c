@@ -2,6 +2,7 @@
 #include "json_value.h"
 #include <errno.h>
 #include "core/clock.h"
+#include "core/log.h"
 
 int fsd_json_set_digest(struct orch_json *o, const char *key, const struct orch_digest *d)
 {
@@ -30,6 +31,22 @@ struct orch_json *fsd_json_copy(const struct orch_json *j)
 	    orch_json_parse((const char *)b.data, b.len, &copy, NULL) < 0)
 		return NULL;
 	return copy;
+}
+
+/* Twice: the second call makes the room that the library wants before it looks whether the member is
+ * there. Changing it takes none then. */
+int fsd_json_reserve_bool(struct orch_json *o, const char *key)
+{
+	int rc = orch_json_set_bool(o, key, false);
+
+	return rc < 0 ? rc : orch_json_set_bool(o, key, false);
+}
+
+void fsd_json_settle_bool(struct orch_json *o, const char *key, bool v)
+{
+	ORCH_BUG_ON(!orch_json_get(o, key));
+	if (orch_json_set_bool(o, key, v) < 0)
+		orch_log(ORCH_LOG_WARN, "keeper", "answer", "member=%s reason=\"no memory\"", key);
 }
 
 int fsd_json_finish(int rc, struct orch_json **o, struct orch_json **out, struct orch_err *err)

@@ -11,6 +11,9 @@ int fsd_json_set_digest(struct orch_json *o, const char *key, const struct orch_
 int fsd_json_set_time(struct orch_json *o, const char *key, int64_t wall_ns) ORCH_NONNULL(1, 2);
 /* A deep copy; NULL: no memory. */
 struct orch_json *fsd_json_copy(const struct orch_json *j) ORCH_NONNULL(1) ORCH_WUR;
+/* A member whose value comes when there may be no memory any more: _settle_bool gives it then. */
+int fsd_json_reserve_bool(struct orch_json *o, const char *key) ORCH_NONNULL(1, 2) ORCH_WUR;
+void fsd_json_settle_bool(struct orch_json *o, const char *key, bool v) ORCH_NONNULL(1, 2);
 /* Hands *o out when rc is 0; else frees it, and says "no memory" unless err is set already. */
 int fsd_json_finish(int rc, struct orch_json **o, struct orch_json **out, struct orch_err *err)
     ORCH_NONNULL(2, 3) ORCH_WUR;

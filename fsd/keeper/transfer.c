@@ -75,7 +75,7 @@ static int copy_shown(const char *key, const struct orch_json *v, void *priv)
 }
 
 static int make_answer(const struct orch_json *result, const struct cas_publish *p,
-    const struct cas_published *done, struct orch_json **out, struct orch_err *err)
+    const struct fsd_transfer *t, struct orch_json **out, struct orch_err *err)
 {
 	struct orch_json *o = orch_json_object();
 	int rc = o ? fsd_json_set_digest(o, "id", &p->snapshot) : -ENOMEM;
@@ -83,9 +83,11 @@ static int make_answer(const struct orch_json *result, const struct cas_publish 
 	if (rc == 0)
 		rc = orch_json_each(result, copy_shown, o);
 	if (rc == 0)
-		rc = orch_json_set_bool(o, "new", done->snapshot_is_new);
+		rc = fsd_json_reserve_bool(o, "new");
 	if (rc == 0 && p->ref)
 		rc = orch_json_set_str(o, "ref", p->ref);
+	if (rc == 0 && t->more)
+		rc = t->more(t->more_priv, o);
 	return fsd_json_finish(rc, &o, out, err);
 }
 
@@ -114,6 +116,7 @@ static int publish(struct fsd_request *r, const struct fsd_task *task, const str
 	    .scan_key = orch_json_str(orch_json_get(result, "scan")),
 	    .cancel = r->cancel,
 	};
+	struct orch_json *answer = NULL;
 	struct cas_published done;
 	int rc;
 
@@ -124,12 +127,18 @@ static int publish(struct fsd_request *r, const struct fsd_task *task, const str
 		return orch_err_set(err, EPROTO, "the worker's result is not valid");
 	if (!t->parent || get_digest(task->json, t->parent, &p.parent) < 0)
 		p.parent = (struct orch_digest){0};
-	rc = cas_publish(r->daemon->store, &p, &done, err);
-	if (rc < 0)
+	rc = make_answer(result, &p, t, &answer, err);
+	if (rc == 0)
+		rc = cas_publish(r->daemon->store, &p, &done, err);
+	if (rc < 0) {
+		orch_json_free(answer);
 		return rc;
+	}
+	fsd_json_settle_bool(answer, "new", done.snapshot_is_new);
+	*out = answer;
 	if (out_id)
 		*out_id = p.snapshot;
-	return make_answer(result, &p, &done, out, err);
+	return 0;
 }
 
 static int set_seed(const struct cas_store *s, struct orch_json *task)

@@ -11,11 +11,15 @@ struct fsd_transfer {
 	const struct orch_json *record; /* NULL: {} */
 	const char *parent; /* member of the task with the parent for the record; NULL */
 	bool as_peer;	    /* the worker runs under the peer's ids */
+	/* Adds to the answer, before anything is published; NULL. */
+	int (*more)(void *priv, struct orch_json *answer);
+	void *more_priv;
 };
 
 /* Adds quarantine, objects and packs to the task (made by the caller, with its own members), runs
  * it, publishes. *out: the worker's result with "id" in place of "snapshot"; *out_id (may be NULL)
- * the snapshot. The quarantine is gone afterwards. */
+ * the snapshot. The quarantine is gone afterwards. A failure means that nothing was published: the answer
+ * is put together before. */
 int fsd_transfer_run(struct fsd_request *r, struct fsd_task *task, const struct fsd_transfer *t,
     struct orch_json **out, struct orch_digest *out_id, struct orch_err *err)
     ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;

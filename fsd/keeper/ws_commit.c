@@ -104,15 +104,27 @@ static int begin(struct commit *c, struct orch_err *err)
 	return make_task(c, err);
 }
 
+/* Before the snapshot is published: what was is not told as an error. */
+static int tell(void *priv, struct orch_json *answer)
+{
+	struct commit *c = priv;
+	int rc = fsd_seal_tell(&c->seal, answer);
+
+	return rc < 0 ? rc : fsd_json_reserve_bool(answer, "rebased");
+}
+
 /* Layers are private to the daemon's user, so this worker keeps its ids; it reads no path of a
  * peer. */
 static int make_snapshot(struct commit *c, const struct fsd_transfer *t, struct orch_json **out,
     struct orch_digest *out_id, struct orch_err *err)
 {
 	struct fsd_task task = {.json = c->task};
+	struct fsd_transfer with_seal = *t;
 
+	with_seal.more = tell;
+	with_seal.more_priv = c;
 	fsd_task_fd(&task, "layers", cas_store_layers_fd(c->r->daemon->store));
-	return fsd_transfer_run(c->r, &task, t, out, out_id, err);
+	return fsd_transfer_run(c->r, &task, &with_seal, out, out_id, err);
 }
 
 /* The mount process may have done it, and its answer have come too late. */
@@ -199,15 +211,6 @@ static void end(struct commit *c)
 	orch_json_free(c->task);
 }
 
-static int tell(struct commit *c, bool rebased, struct orch_json *answer, struct orch_err *err)
-{
-	int rc = fsd_seal_tell(&c->seal, answer);
-
-	if (rc == 0)
-		rc = orch_json_set_bool(answer, "rebased", rebased);
-	return rc < 0 ? orch_err_set(err, ENOMEM, "no memory") : 0;
-}
-
 int fsd_ws_commit(struct fsd_request *r, const char *name, const struct fsd_transfer *t,
     struct orch_json **out, struct orch_err *err)
 {
@@ -225,7 +228,7 @@ int fsd_ws_commit(struct fsd_request *r, const char *name, const struct fsd_tran
 		rc = make_snapshot(&c, t, out, &id, err);
 	if (rc == 0) {
 		rebased = go_on(&c, &id);
-		rc = tell(&c, rebased, *out, err);
+		fsd_json_settle_bool(*out, "rebased", rebased);
 	}
 	end(&c);
 	if (rc == 0)

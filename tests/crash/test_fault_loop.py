@@ -5,7 +5,7 @@ same operation works afterwards. docs/testing.md tells of ORCH_FAULT_ALL=1, whic
 """
 import http.client
 
-from faults import Faults
+from faults import ALL, Faults
 from orchtest import *
 
 KINDS = ("alloc", "read", "write", "fsync", "rename", "open", "unlink", "mmap", "fd", "sock", "thread", "fork", "openat2",
@@ -218,6 +218,39 @@ def transfers(rig):
     each(rig, "export", export)
     each(rig, "apply", ("POST", "/v1/snapshots/apply", {"base": "main", "incoming": "second", "mine": "main", "ref": "third"}))
     each(rig, "commit", commit, before=[MOUNTED])
+
+
+@test(needs="fuse faults", timeout=3000)
+def an_error_means_that_nothing_was_published(t):
+    rig = Rig(t, "orch-fsd")
+    w = rig.call(*MOUNTED)
+    rig.call("PUT", "/v1/refs/third", {"id": "main"})
+    count = [0]
+    was = answer = None
+
+    def third():
+        return rig.d.http("GET", "/v1/refs/third").json()["id"]
+
+    def prepare():
+        nonlocal was
+        count[0] += 1
+        rig.t.tree({"made": "%d" % count[0]}, at=w["path"])
+        was = third()
+
+    def operation():
+        nonlocal answer
+        answer = rig.attempt("POST", "/v1/workspaces/w/commit", {"ref": "third"})
+
+    def check(name):
+        last = json.loads(answer.body.strip().split(b"\n")[-1]) if answer and answer.body else {}
+        if "error" in last:
+            t.eq(third(), was, name + ": it was published, but the answer is an error: %s" % last)
+        if "result" in last:
+            t.eq(third(), last["result"]["id"], name)
+
+    rig.f.loop("commit", ("alloc",), operation, check, prepare, sample=1000 if ALL else 60, grows=True)
+    rig.call("DELETE", "/v1/workspaces/w?force=1")
+    done(rig)
 
 
 @test(needs="fuse faults", timeout=3000)

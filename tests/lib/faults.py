@@ -92,8 +92,8 @@ class Faults:
             ways[KINDS[what >> 32]].setdefault(way, what & 0xffffffff)
         return {k: sorted(w.values()) for k, w in ways.items()}, total
 
-    def _numbers(self, ways, total, sample):
-        if ALL:
+    def _numbers(self, ways, total, sample, grows):
+        if ALL and not grows:
             n = 1
             while True:
                 yield n
@@ -105,7 +105,8 @@ class Faults:
         yield from chosen
         yield NEVER - 1 if not total else total * 4 + 1000  # the run that meets none
 
-    def loop(self, what, kinds, operation, check, prepare=lambda: None, sample=12):
+    def loop(self, what, kinds, operation, check, prepare=lambda: None, sample=12, grows=False):
+        """grows: the operation calls more each time, so that no run would ever meet none; a sample always."""
         prepare()
         operation()
         check("%s without a fault" % what)
@@ -116,7 +117,7 @@ class Faults:
             tried = met = 0
             if not total[kind]:
                 continue
-            for n in self._numbers(ways[kind], total[kind], sample):
+            for n in self._numbers(ways[kind], total[kind], sample, grows):
                 name = "%s, %s:%d" % (what, kind, n)
                 prepare()
                 begin = time.monotonic()
