@@ -26,19 +26,35 @@ void mnt_layer_close(struct mnt_layer *l)
 	l->spool_fd = l->dirfd = -1;
 }
 
+static int open_spool(int dirfd)
+{
+	return openat(dirfd, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* A link that somebody put there would lead to files that are not ours. */
+static int tell_spool(int code, const char *name, struct orch_err *err)
+{
+	if (code == ELOOP || code == ENOTDIR)
+		return orch_err_set(err, ORCH_ECORRUPT,
+		    "layers/%s/spool is not a folder but a link or a file (`store verify` tells "
+		    "what to do)",
+		    name);
+	return orch_err_sys(err, code, "spool of layer %s", name);
+}
+
 static int open_folder(
     int layers_fd, const char *name, uint64_t id, struct mnt_layer *out, struct orch_err *err)
 {
 	struct mnt_layer l = {.id = id, .dirfd = -1, .spool_fd = -1};
 
-	l.dirfd = openat(layers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	l.dirfd = openat(layers_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (l.dirfd < 0)
 		return orch_err_sys(err, errno, "layer %s", name);
-	l.spool_fd = openat(l.dirfd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	l.spool_fd = open_spool(l.dirfd);
 	if (l.spool_fd < 0 && errno == ENOENT && mkdirat(l.dirfd, "spool", 0700) == 0)
-		l.spool_fd = openat(l.dirfd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		l.spool_fd = open_spool(l.dirfd);
 	if (l.spool_fd < 0) {
-		int r = orch_err_sys(err, errno, "spool of layer %s", name);
+		int r = tell_spool(errno, name, err);
 
 		mnt_layer_close(&l);
 		return r;

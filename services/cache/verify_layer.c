@@ -1,13 +1,15 @@
 /*
  * Layers: every log is read to its end, what stands below is there and sealed, and what the records
- * name (private files, objects, folders of the base) is there. A layer that is being written is read
+ * name (private files, objects, folders of the base) is there, and nobody else may write private files. A layer that is being written is read
  * again before something is called missing.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cache/layer.h"
 #include "cache/record.h"
@@ -167,6 +169,83 @@ static bool may_be_needed(const struct layers *l, const struct cas_layer *x)
 	return x->records > 0 || x->children > 0;
 }
 
+/* ---- who may write what is private */
+
+static int open_private(int dirfd, const char *name)
+{
+	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Nobody else's, and nobody else may write it. */
+static bool is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ||
+	       ((st.st_uid == geteuid() || st.st_uid == 0) && !(st.st_mode & (S_IWGRP | S_IWOTH)));
+}
+
+static bool close_to_others(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || (st.st_uid != geteuid() && fchown(fd, geteuid(), getegid()) < 0))
+		return false;
+	return fchmod(fd, 0700) == 0 && is_ours(fd);
+}
+
+/* path: below the store, of the open folder. Private files carry no digest: what was changed in them can't
+ * be seen. */
+static int check_private(struct layers *l, const char *name, const char *path, int fd)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	bool repaired;
+
+	if (is_ours(fd))
+		return 0;
+	repaired = l->v->spec->repair && close_to_others(fd);
+	orch_err_set(&why, ORCH_ECORRUPT,
+	    "others may write the folder %s, or it is theirs: its files may not be what was "
+	    "written%s",
+	    path, repaired ? "; it is closed now" : "; `store verify --repair` closes it");
+	return verify_bad(l->v, CAS_BAD_LAYER, name, why.msg, repaired);
+}
+
+static int check_spool(struct layers *l, const char *name, int dirfd)
+{
+	orch_auto(fd) int fd = open_private(dirfd, "spool");
+	struct orch_err why = ORCH_ERR_INIT;
+	char path[64];
+
+	snprintf(path, sizeof(path), "layers/%s/spool", name);
+	if (fd >= 0)
+		return check_private(l, name, path, fd);
+	if (errno != ELOOP && errno != ENOTDIR)
+		return 0; /* not there: the mount process makes it; files that are missing are told */
+	orch_err_set(&why, ORCH_ECORRUPT,
+	    "%s is not a folder but a link or a file, nothing in it is used: put the folder back, "
+	    "or "
+	    "drop the workspaces that stand on this layer",
+	    path);
+	return verify_bad(l->v, CAS_BAD_LAYER, name, why.msg, false);
+}
+
+/* What can't be opened is told by who reads the log. */
+static int check_folders(struct layers *l, const struct cas_layer *x)
+{
+	orch_auto(fd) int fd = -1;
+	char name[24], path[64];
+	int r;
+
+	snprintf(name, sizeof(name), "%" PRIu64, x->id);
+	snprintf(path, sizeof(path), "layers/%s", name);
+	fd = open_private(l->v->s->layers_fd, name);
+	if (fd < 0)
+		return 0;
+	r = check_private(l, name, path, fd);
+	return r < 0 ? r : check_spool(l, name, fd);
+}
+
 /* What nothing names: one that was never made holds nothing, another is put out of the way. */
 static bool repair_layer(struct layers *l, const struct cas_layer *x)
 {
@@ -249,6 +328,8 @@ int verify_layers(struct verify *v, struct orch_err *err)
 
 	if (r < 0)
 		return r;
+	for (size_t i = 0; r == 0 && i < l.count; i++)
+		r = check_folders(&l, &l.v_layer[i]);
 	for (size_t i = l.count; r == 0 && i-- > 0;) /* what stands on others comes first */
 		r = check_layer(&l, &l.v_layer[i]);
 	if (r == 0)

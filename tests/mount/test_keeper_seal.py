@@ -425,4 +425,29 @@ def forks_go_on_beside_many_who_look(t):
     t.eq(wrong[:3], [])
 
 
+@test(needs="fuse root")
+def a_folder_of_private_files_that_is_a_link_is_not_followed(t):
+    d = started(t)
+    w = create(t, d, "w")
+    write(w["path"] + "/new", "private")
+    fork(t, d, "w", "f", mount=False)
+    ask(t, d, "POST", "/v1/workspaces/w/umount")
+    for layer in os.listdir(d.store + "/layers"):
+        spool = "%s/layers/%s/spool" % (d.store, layer)
+        os.rename(spool, d.store + "/layers/%s/elsewhere" % layer)
+        os.symlink("elsewhere", spool)
+    for name in "w", "f":
+        e = ask(t, d, "POST", "/v1/workspaces/%s/mount" % name, status=500, code="ECORRUPT")["error"]
+        t.match(e["message"], r"layers/\d+/spool is not a folder")
+    bad = stream(t, d, "POST", "/v1/store/verify")["bad"]
+    t.eq(sorted(x["name"] for x in bad if "not a folder" in x["error"]), sorted(os.listdir(d.store + "/layers")))
+    for layer in os.listdir(d.store + "/layers"):
+        os.unlink("%s/layers/%s/spool" % (d.store, layer))
+        os.rename(d.store + "/layers/%s/elsewhere" % layer, "%s/layers/%s/spool" % (d.store, layer))
+    for name in "w", "f":
+        t.eq(read(ask(t, d, "POST", "/v1/workspaces/%s/mount" % name)["path"] + "/new"), "private")
+    verify(t, d)
+    d.allow_errors("spool is not a folder")
+
+
 main()

@@ -430,6 +430,41 @@ static void test_layers_and_scans(void **state)
 	orch_buf_fini(&frame);
 }
 
+static void test_folders_that_others_may_write(void **state)
+{
+	struct fx *f = *state;
+	struct orch_digest id = fx_publish(f, 2, 1, "main");
+	struct fmt_layer_head head = {
+	    .layer = 5, .next_ino = 9, .workspace = "w", .snapshot = id, .segment = 1, .seq = 1};
+	struct orch_buf frame = ORCH_BUF_INIT;
+	char layer[700], spool[700], away[700];
+
+	FX_OK(fmt_layer_head_frame(&head, &frame), NULL);
+	FX_OK(cas_layer_create(f->s, 5, frame.data, frame.len, NULL), NULL);
+	orch_buf_fini(&frame);
+	absolute(f, "layers/5", layer);
+	absolute(f, "layers/5/spool", spool);
+	absolute(f, "layers/5/away", away);
+	expect(f, false, 0, 0, NULL);
+	assert_int_equal(chmod(spool, 0777), 0);
+	assert_int_equal(chmod(layer, 0770), 0);
+	expect(f, false, 2, 0, "layers/5/spool");
+	expect(f, true, 2, 2, "closed now");
+	expect(f, false, 0, 0, NULL);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(spool, 12345, 12345), 0);
+		expect(f, false, 1, 0, "layers/5/spool");
+		expect(f, true, 1, 1, "closed now");
+		expect(f, false, 0, 0, NULL);
+	}
+	assert_int_equal(rename(spool, away), 0);
+	assert_int_equal(symlink("away", spool), 0);
+	assert_int_equal(chmod(away, 0777), 0);
+	expect(f, false, 1, 0, "not a folder");
+	assert_int_equal(unlink(spool), 0);
+	expect(f, false, 0, 0, NULL);
+}
+
 static void test_format_is_mended(void **state)
 {
 	struct fx *f = *state;
@@ -554,6 +589,7 @@ int main(void)
 	    T(test_dangling_names),
 	    T(test_layers_that_were_never_made),
 	    T(test_layers_and_scans),
+	    T(test_folders_that_others_may_write),
 	    T(test_format_is_mended),
 	    T(test_callback_ends_the_run),
 	    T(test_progress_and_cancel),
