@@ -1,4 +1,5 @@
-/* Adoption of what an earlier keeper left. */
+/* Adoption of what an earlier keeper left. The mount processes are asked side by side: one that is stuck costs
+ * its deadline, many cost no more. */
 #include "adopt.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,30 +13,33 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
+#include "core/pool.h"
 #include "layers.h"
 #include "mount_process.h"
 #include "mountpoint.h"
 #include "registry.h"
 #include "ws_mount.h"
 
-#define MODULE "keeper"
+#define MODULE	"keeper"
+#define ASK_MAX 64 /* threads */
 
 /* The living process, if it is that workspace's. */
-static int meet(
-    struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec, struct orch_err *err)
+static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
+    uint64_t deadline_ns, struct orch_err *err)
 {
 	struct fsd_mount_client *c = NULL;
 	const struct fsd_mount_hello *h;
 	int rc;
 
-	ws->pidfd = fsd_pidfd_open(&rec->process);
+	if (ws->pidfd < 0)
+		ws->pidfd = fsd_pidfd_open(&rec->process);
 	if (ws->pidfd == -ESRCH)
 		return orch_err_set(
 		    err, ESRCH, "the mount process (pid %d) has ended", rec->process.pid);
 	if (ws->pidfd < 0)
 		return orch_err_sys(
 		    err, -ws->pidfd, "the mount process (pid %d)", rec->process.pid);
-	rc = fsd_ws_connect(d, rec, &c, err);
+	rc = fsd_ws_connect_by(d, rec, deadline_ns, &c, err);
 	if (rc < 0)
 		return rc;
 	h = fsd_mount_client_hello(c);
@@ -67,7 +71,8 @@ static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec, const char 
 	orch_log(ORCH_LOG_WARN, MODULE, "not-adopted", "workspace=%s reason=%s", rec->name, why);
 }
 
-/* A mount process that lives but does not answer keeps its users; it is shown with its error. */
+/* A mount process that lives but does not answer keeps its users; it is shown with its error, and asked
+ * again later. */
 static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec)
 {
 	struct orch_err err = ORCH_ERR_INIT;
@@ -77,7 +82,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 		clear_dead(ws, rec, "the machine was started again");
 		return;
 	}
-	rc = meet(d, ws, rec, &err);
+	rc = meet(d, ws, rec, fsd_ws_short_deadline(d), &err);
 	if (rc == 0) {
 		if (strcmp(rec->error, FSD_WS_DETACHED) != 0)
 			rec->error[0] = '\0';
@@ -86,7 +91,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 	} else if (ws->pidfd == -ESRCH || (ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))) {
 		clear_dead(ws, rec, err.msg);
 	} else {
-		snprintf(rec->error, sizeof(rec->error), "does not answer: %.200s", err.msg);
+		snprintf(rec->error, sizeof(rec->error), FSD_WS_DEAF "%.200s", err.msg);
 		orch_log(ORCH_LOG_WARN, MODULE, "no-answer", "workspace=%s pid=%d error=%s",
 		    rec->name, rec->process.pid, err.msg);
 	}
@@ -103,32 +108,40 @@ static void check_layer(struct fsd_daemon *d, struct fsd_ws_record *rec)
 	}
 }
 
-static int adopt_one(
-    struct fsd_daemon *d, const char *key, const struct orch_json *value, struct orch_err *err)
+static void tell_record(const char *name, const struct orch_err *err)
 {
-	struct fsd_ws_record rec, stored;
-	struct fsd_ws *ws;
-	int rc = fsd_ws_record_parse(value, &rec, err);
+	orch_log(ORCH_LOG_WARN, MODULE, "record", "workspace=%s error=%s", name, err->msg);
+}
 
-	if (rc == 0 && strcmp(rec.name, key) != 0)
-		rc = orch_err_set(err, ORCH_ECORRUPT, "it is of workspace '%s'", rec.name);
-	if (rc == 0)
-		rc = fsd_registry_reserve(d->registry, rec.name, &ws, err);
-	if (rc < 0)
-		return rc;
-	stored = rec;
-	if (rec.state == FSD_WS_MOUNTED)
-		adopt_mounted(d, ws, &rec);
-	if (rec.state == FSD_WS_CREATED)
-		check_layer(d, &rec);
+/* One whose record could be read; reserved. */
+struct found {
+	struct found *next;
+	struct fsd_daemon *daemon;
+	struct fsd_ws *ws;
+	struct fsd_ws_record rec;
+};
+
+static void adopt_one(void *arg)
+{
+	struct found *f = arg;
+	struct fsd_daemon *d = f->daemon;
+	struct fsd_ws_record *rec = &f->rec, stored = f->rec;
+	struct orch_err err = ORCH_ERR_INIT;
+	int rc = 0;
+
+	if (rec->state == FSD_WS_MOUNTED)
+		adopt_mounted(d, f->ws, rec);
+	if (rec->state == FSD_WS_CREATED)
+		check_layer(d, rec);
 	/* a full disk keeps no keeper from starting: what is not stored now is found again by the next */
-	if (memcmp(&stored, &rec, sizeof(rec)) == 0 ||
-	    (rc = fsd_ws_save(d->registry, ws, &rec, err)) < 0)
-		fsd_ws_show(d->registry, ws, &rec);
+	if (memcmp(&stored, rec, sizeof(stored)) == 0 ||
+	    (rc = fsd_ws_save(d->registry, f->ws, rec, &err)) < 0)
+		fsd_ws_show(d->registry, f->ws, rec);
 	if (rc == 0)
-		rc = fsd_ws_find_stray(d, ws, err);
-	fsd_registry_release(d->registry, ws);
-	return rc;
+		rc = fsd_ws_find_stray(d, f->ws, &err);
+	if (rc < 0)
+		tell_record(rec->name, &err);
+	fsd_registry_release(d->registry, f->ws);
 }
 
 /* Shown with its error, so that it can be mended or dropped; a name that no workspace can have is
@@ -148,26 +161,94 @@ static void show_damaged(struct fsd_daemon *d, const char *name, const struct or
 	fsd_registry_release(d->registry, ws);
 }
 
+struct adoption {
+	struct fsd_daemon *daemon;
+	struct found *list;
+	unsigned mounted;
+};
+
+static int find_one(
+    struct adoption *a, const char *key, const struct orch_json *value, struct orch_err *err)
+{
+	struct found *f = calloc(1, sizeof(*f));
+	int rc =
+	    f ? fsd_ws_record_parse(value, &f->rec, err) : orch_err_set(err, ENOMEM, "no memory");
+
+	if (rc == 0 && strcmp(f->rec.name, key) != 0)
+		rc = orch_err_set(err, ORCH_ECORRUPT, "it is of workspace '%s'", f->rec.name);
+	if (rc == 0)
+		rc = fsd_registry_reserve(a->daemon->registry, f->rec.name, &f->ws, err);
+	if (rc < 0) {
+		free(f);
+		return rc;
+	}
+	f->daemon = a->daemon;
+	f->next = a->list;
+	a->list = f;
+	a->mounted += f->rec.state == FSD_WS_MOUNTED;
+	return 0;
+}
+
 static int on_record(
     void *priv, const char *ns, const char *key, const struct orch_json *value, int status)
 {
+	struct adoption *a = priv;
 	struct orch_err err = ORCH_ERR_INIT;
-	struct fsd_ws_record rec;
 	int rc = status;
 
 	(void)ns;
 	if (rc < 0)
 		orch_err_sys(&err, -rc, "it can't be read");
 	else
-		rc = adopt_one(priv, key, value, &err);
-	if (rc < 0)
-		orch_log(ORCH_LOG_WARN, MODULE, "record", "workspace=%s error=%s", key, err.msg);
-	if (rc < 0 && fsd_registry_look(((struct fsd_daemon *)priv)->registry, key, &rec, NULL) < 0)
-		show_damaged(priv, key, &err);
+		rc = find_one(a, key, value, &err);
+	if (rc < 0) {
+		tell_record(key, &err);
+		show_damaged(a->daemon, key, &err);
+	}
 	return 0;
 }
 
-static bool is_deaf(const char *path)
+/* Each is asked by a thread of its own, up to ASK_MAX. */
+static void adopt_all(struct adoption *a)
+{
+	struct orch_pool *pool = NULL;
+
+	if (a->mounted > 1)
+		pool = orch_pool_new(a->mounted < ASK_MAX ? a->mounted : ASK_MAX, ASK_MAX);
+	for (struct found *f = a->list; f; f = f->next) {
+		if (pool)
+			orch_pool_add(pool, adopt_one, f);
+		else
+			adopt_one(f);
+	}
+	orch_pool_free(pool);
+	while (a->list) {
+		struct found *f = a->list;
+
+		a->list = f->next;
+		free(f);
+	}
+}
+
+int fsd_adopt_again(
+    struct fsd_daemon *d, struct fsd_ws *ws, uint64_t deadline_ns, struct orch_err *err)
+{
+	struct fsd_ws_record rec = ws->record;
+	int rc = meet(d, ws, &rec, deadline_ns, err);
+
+	if (ws->pidfd < 0)
+		ws->pidfd = -1;
+	if (rc < 0)
+		return rc;
+	rec.error[0] = '\0';
+	rc = fsd_ws_save(d->registry, ws, &rec, err);
+	if (rc == 0)
+		orch_log(ORCH_LOG_INFO, MODULE, "answers-again", "workspace=%s pid=%d layer=%llu",
+		    rec.name, rec.process.pid, (unsigned long long)rec.layer);
+	return rc;
+}
+
+static bool nobody_listens(const char *path)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	int fd = orch_sock_connect(path, SOCK_SEQPACKET, 0, &err);
@@ -193,7 +274,7 @@ static void sweep_sockets(struct fsd_daemon *d)
 		if (strncmp(e->d_name, prefix, (size_t)n) != 0)
 			continue;
 		path = orch_path_join(folder, e->d_name);
-		if (path && is_deaf(path))
+		if (path && nobody_listens(path))
 			unlink(path);
 	}
 	closedir(dir);
@@ -201,9 +282,11 @@ static void sweep_sockets(struct fsd_daemon *d)
 
 int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
 {
+	struct adoption a = {.daemon = d};
 	size_t swept = 0;
-	int rc = cas_record_list(d->store, CAS_NS_WORKSPACE, on_record, d, err);
+	int rc = cas_record_list(d->store, CAS_NS_WORKSPACE, on_record, &a, err);
 
+	adopt_all(&a);
 	sweep_sockets(d);
 	if (rc == 0)
 		rc = cas_layer_sweep(d->store, &swept, err);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "adopt.h"
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "jobs.h"
@@ -19,12 +21,14 @@
 #include "ws_mount.h"
 
 #define LOOK_MS 500
+#define DEAF_MS 300
 
 struct fsd_watch {
 	struct fsd_daemon *daemon;
 	int stop_fd;
 	pthread_t thread;
 	bool socket_lost; /* told already */
+	size_t deaf_turn;
 };
 
 /* Clients can't find us then, and a second daemon is refused by the store. Mounts go on. */
@@ -67,8 +71,31 @@ static void look_at(struct fsd_daemon *d, const char *name)
 	fsd_registry_release(d->registry, ws);
 }
 
-static void look(struct fsd_daemon *d)
+/* One at each look, since each may cost DEAF_MS: those that did not answer at the start, in turn. */
+static void ask_deaf(struct fsd_watch *w, const struct fsd_ws_record *list, size_t n)
 {
+	struct fsd_daemon *d = w->daemon;
+	struct fsd_ws *ws = NULL;
+	struct orch_err err = ORCH_ERR_INIT;
+
+	for (size_t i = 0; i < n && !ws; i++) {
+		size_t at = (w->deaf_turn + i) % n;
+
+		if (!fsd_ws_is_deaf(&list[at]))
+			continue;
+		ws = fsd_registry_try_acquire(d->registry, list[at].name);
+		w->deaf_turn = at + 1;
+	}
+	if (ws && fsd_ws_is_deaf(&ws->record) &&
+	    fsd_adopt_again(d, ws, orch_deadline_in_ms(DEAF_MS), &err) < 0)
+		orch_log(ORCH_LOG_DEBUG, "keeper", "no-answer", "workspace=%s error=%s",
+		    ws->record.name, err.msg);
+	fsd_registry_release(d->registry, ws);
+}
+
+static void look(struct fsd_watch *w)
+{
+	struct fsd_daemon *d = w->daemon;
 	struct fsd_ws_record *list;
 	size_t n;
 
@@ -79,6 +106,7 @@ static void look(struct fsd_daemon *d)
 		if (list[i].state == FSD_WS_CREATED ||
 		    (list[i].state == FSD_WS_MOUNTED && orch_proc_id_alive(&list[i].process) == 0))
 			look_at(d, list[i].name);
+	ask_deaf(w, list, n);
 	free(list);
 }
 
@@ -88,7 +116,7 @@ static void *run(void *arg)
 	struct pollfd p = {.fd = w->stop_fd, .events = POLLIN};
 
 	while (poll(&p, 1, LOOK_MS) <= 0) {
-		look(w->daemon);
+		look(w);
 		look_at_socket(w);
 	}
 	return NULL;

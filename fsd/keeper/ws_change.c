@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "adopt.h"
 #include "core/log.h"
 #include "core/path.h"
 #include "daemon.h"
@@ -31,6 +32,9 @@ static int see_process(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err 
 	if (orch_proc_id_alive(&ws->record.process) == 0 &&
 	    fsd_pidfd_wait(ws->pidfd, fsd_ws_deadline(d)))
 		return fsd_ws_bury(d, ws, err);
+	/* what it says may be newer than the record; one that is stuck is seen by what is asked of it */
+	if (fsd_ws_is_deaf(&ws->record))
+		(void)!fsd_adopt_again(d, ws, fsd_ws_short_deadline(d), NULL);
 	return 0;
 }
 

@@ -23,6 +23,7 @@
 #define BUSY_TRIES    20
 #define BUSY_PAUSE_MS 10
 #define LONG_MS	      600000
+#define SHORT_MS      3000
 
 char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 {
@@ -32,6 +33,13 @@ char *fsd_ws_default_path(const struct fsd_daemon *d, const char *name)
 uint64_t fsd_ws_deadline(const struct fsd_daemon *d)
 {
 	return orch_deadline_in_ms(d->settings->mount_timeout_s * 1000);
+}
+
+uint64_t fsd_ws_short_deadline(const struct fsd_daemon *d)
+{
+	uint64_t usual = d->settings->mount_timeout_s * 1000;
+
+	return orch_deadline_in_ms(usual < SHORT_MS ? usual : SHORT_MS);
 }
 
 uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d)
@@ -49,10 +57,10 @@ static bool socket_is_lost(const struct fsd_ws_record *rec)
 	return lstat(rec->control, &st) < 0 ? errno == ENOENT : !S_ISSOCK(st.st_mode);
 }
 
-int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
+int fsd_ws_connect_by(struct fsd_daemon *d, const struct fsd_ws_record *rec, uint64_t deadline_ns,
     struct fsd_mount_client **out, struct orch_err *err)
 {
-	int rc = fsd_mount_client_open(rec->control, fsd_ws_deadline(d), out, err);
+	int rc = fsd_mount_client_open(rec->control, deadline_ns, out, err);
 
 	if (rc == 0 || !socket_is_lost(rec) || orch_proc_id_alive(&rec->process) != 1)
 		return rc;
@@ -60,6 +68,18 @@ int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
 	    "the socket of its mount process (pid %d), %s, was removed or replaced; the mount goes "
 	    "on, and `umount %s` ends it, then the workspace can be mounted again",
 	    rec->process.pid, rec->control, rec->path);
+}
+
+int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
+    struct fsd_mount_client **out, struct orch_err *err)
+{
+	return fsd_ws_connect_by(d, rec, fsd_ws_deadline(d), out, err);
+}
+
+bool fsd_ws_is_deaf(const struct fsd_ws_record *rec)
+{
+	return rec->state == FSD_WS_MOUNTED &&
+	       strncmp(rec->error, FSD_WS_DEAF, sizeof(FSD_WS_DEAF) - 1) == 0;
 }
 
 static int unmount(const struct fsd_ws_record *rec, bool lazy, struct orch_err *err)
@@ -217,7 +237,8 @@ int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *
 	if (rec.state != FSD_WS_CREATED ||
 	    fsd_mount_socket_path(
 		d->store, d->run_dir, rec.layer, rec.control, sizeof(rec.control)) < 0 ||
-	    access(rec.control, F_OK) < 0 || fsd_ws_connect(d, &rec, &c, &ignored) < 0)
+	    access(rec.control, F_OK) < 0 ||
+	    fsd_ws_connect_by(d, &rec, fsd_ws_short_deadline(d), &c, &ignored) < 0)
 		return 0;
 	h = fsd_mount_client_hello(c);
 	rc = strcmp(h->workspace, rec.name) == 0 ? take_stray(d, ws, &rec, h, err) : 0;

@@ -20,7 +20,11 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 /* A connection to the mount process. */
 int fsd_ws_connect(struct fsd_daemon *d, const struct fsd_ws_record *rec,
     struct fsd_mount_client **out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+int fsd_ws_connect_by(struct fsd_daemon *d, const struct fsd_ws_record *rec, uint64_t deadline_ns,
+    struct fsd_mount_client **out, struct orch_err *err) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 uint64_t fsd_ws_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
+/* Of a look that is done again when it has failed; a stuck process shall not hold up others. */
+uint64_t fsd_ws_short_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
 /* Of what takes the longer the more was changed: a seal (files with a writer are copied where the file
  * system can't share them), a rebase, a chain made short. */
 uint64_t fsd_ws_long_deadline(const struct fsd_daemon *d) ORCH_NONNULL(1);
@@ -46,6 +50,10 @@ int fsd_ws_detach(const struct fsd_ws_record *rec, struct orch_err *err) ORCH_NO
 
 /* "error" of a workspace whose mount is detached while its process still serves users. */
 #define FSD_WS_DETACHED "detached; its last users have not left yet"
+
+/* How the "error" of one begins whose mount process lives but did not answer at the keeper's start. */
+#define FSD_WS_DEAF "does not answer: "
+bool fsd_ws_is_deaf(const struct fsd_ws_record *rec) ORCH_NONNULL(1);
 
 /* The mount process has ended by itself: what it left is cleared, the reason is recorded. */
 int fsd_ws_bury(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)

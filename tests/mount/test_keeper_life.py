@@ -633,6 +633,32 @@ def a_mount_process_that_accepts_nobody_holds_up_no_start(t):
     t.eq(d.http("POST", "/v1/workspaces/w/fork", {"name": "f"}).status, 200)
 
 
+@test(needs="fuse root", timeout=300)
+def stuck_mount_processes_are_waited_for_together(t):
+    count = int(os.environ.get("ORCH_STUCK_MOUNTS", "12"))
+    d = started(t, t.daemon(["--mount-timeout", "4"]))
+    create(t, d, "other")
+    stuck = [create(t, d, "w%d" % i) for i in range(count)]
+    try:
+        for w in stuck:
+            os.kill(w["pid"], signal.SIGSTOP)
+        d.kill()
+        begin = time.monotonic()
+        d.start(timeout=120)
+        took = time.monotonic() - begin
+        print("# %d stuck: started after %.1f s" % (count, took))
+        t.ok(took < count, "%.1f s for %d of them" % (took, count))
+        errors = {w["name"]: w.get("error", "") for w in d.http("GET", "/v1/workspaces").json()["workspaces"]}
+        t.eq(errors.pop("other"), "")
+        t.eq([x for x in errors.values() if "does not answer" not in x], [])
+        t.eq(d.http("POST", "/v1/workspaces/other/fork", {"name": "g"}).status, 200)
+    finally:
+        for w in stuck:
+            os.kill(w["pid"], signal.SIGCONT)
+    wait_until(lambda: all(not w.get("error") for w in d.http("GET", "/v1/workspaces").json()["workspaces"]), 60, "their answers")
+    t.eq(d.http("POST", "/v1/workspaces/w0/fork", {"name": "f"}).status, 200)
+
+
 @test(needs="fuse root", timeout=120)
 def one_place_takes_one_workspace(t):
     d = started(t)
