@@ -280,6 +280,39 @@ static void sweep_sockets(struct fsd_daemon *d)
 	closedir(dir);
 }
 
+static bool is_somebodys(
+    const struct fsd_ws_record *v, size_t n, const char *name, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].name, name) == 0 || strcmp(v[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+/* Empty folders of workspaces that were dropped when a keeper was killed. */
+static void sweep_places(struct fsd_daemon *d)
+{
+	orch_auto(free) struct fsd_ws_record *list = NULL;
+	DIR *dir = opendir(d->mounts);
+	size_t n;
+
+	if (!dir)
+		return;
+	if (fsd_registry_list(d->registry, &list, &n) < 0)
+		n = SIZE_MAX; /* no memory: the next start */
+	for (struct dirent *e; n != SIZE_MAX && (e = readdir(dir));) {
+		orch_auto(free) char *path = NULL;
+
+		if (!orch_workspace_name_valid(e->d_name))
+			continue;
+		path = fsd_ws_default_path(d, e->d_name);
+		if (path && !is_somebodys(list, n, e->d_name, path) &&
+		    fsd_mountpoint_sweep(dirfd(dir), e->d_name, d->settings->mount_timeout_s))
+			orch_log(ORCH_LOG_INFO, MODULE, "swept", "folder=%s", path);
+	}
+	closedir(dir);
+}
+
 int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
 {
 	struct adoption a = {.daemon = d};
@@ -288,6 +321,8 @@ int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
 
 	adopt_all(&a);
 	sweep_sockets(d);
+	if (rc == 0)
+		sweep_places(d);
 	if (rc == 0)
 		rc = cas_layer_sweep(d->store, &swept, err);
 	if (rc == 0 && swept)

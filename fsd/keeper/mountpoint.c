@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/log.h"
 #include "core/mounts.h"
 #include "core/process.h"
 
@@ -108,36 +109,7 @@ static int clear_place(const char *path, struct orch_err *err)
 	    err, EBUSY, "%s: a file system (%s, %s) is mounted there", path, m.type, m.source);
 }
 
-int fsd_mountpoint_prepare(const char *path, int *out_fd, struct orch_err *err)
-{
-	int rc = clear_place(path, err), fd;
-
-	if (rc == 0)
-		rc = orch_mkdirs(AT_FDCWD, path, 0755, err);
-	if (rc < 0)
-		return rc;
-	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return orch_err_sys(err, errno, "%s", path);
-	*out_fd = fd;
-	return 0;
-}
-
-void fsd_mountpoint_discard(const char *path)
-{
-	/* Not empty, or mounted on: it stays. */
-	if (rmdir(path) < 0)
-		return;
-}
-
-/* ---- a path that a peer gave; in a child that has the peer's ids, system calls only ---- */
-
-struct check {
-	const char *path;
-	uid_t uid;
-	int send_fd; /* a socket: the folder goes back through it */
-};
-
+/* System calls only: a child with the ids of a peer calls it, too. 1, 0 or -errno. */
 static int is_empty(int fd)
 {
 	char buf[1024];
@@ -159,6 +131,65 @@ static int is_empty(int fd)
 			return 0;
 	}
 }
+
+int fsd_mountpoint_prepare(const char *path, int *out_fd, struct orch_err *err)
+{
+	int rc = clear_place(path, err), fd;
+
+	/* Nobody is to write below a mount that is about to be there; fusermount3 asks for it. */
+	if (rc == 0)
+		rc = orch_mkdirs(AT_FDCWD, path, geteuid() == 0 ? 0555 : 0755, err);
+	if (rc < 0)
+		return rc;
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "%s", path);
+	*out_fd = fd;
+	return 0;
+}
+
+void fsd_mountpoint_discard(const char *path)
+{
+	if (rmdir(path) < 0 && (errno == ENOTEMPTY || errno == EEXIST))
+		orch_log(ORCH_LOG_WARN, "keeper", "folder-kept", "path=%s reason=%s", path,
+		    "it holds files that were written while nothing was mounted there; they are in "
+		    "no workspace: move them away");
+}
+
+void fsd_mountpoint_tell_hidden(const char *path, int fd)
+{
+	orch_auto(fd) int dir = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0 && is_empty(dir) == 0)
+		orch_log(ORCH_LOG_WARN, "keeper", "files-hidden", "path=%s reason=%s", path,
+		    "files were written there before the mount was; they are in no workspace, and "
+		    "seen when it is unmounted: move them away then");
+}
+
+bool fsd_mountpoint_sweep(int mounts_fd, const char *name, uint64_t age_s)
+{
+	const unsigned known = STATX_ATTR_MOUNT_ROOT;
+	int64_t wall_s = orch_wall_ns() / (int64_t)ORCH_NS_PER_S;
+	struct statx st;
+
+	/* It asks no mounted file system: its process may be stuck. */
+	if (statx(mounts_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		STATX_TYPE | STATX_MODE | STATX_UID | STATX_CTIME, &st) < 0 ||
+	    !(st.stx_attributes_mask & known) || (st.stx_attributes & known))
+		return false;
+	if (!S_ISDIR(st.stx_mode) || st.stx_uid != geteuid() || (st.stx_mode & 07022) ||
+	    st.stx_ctime.tv_sec + (int64_t)age_s >= wall_s)
+		return false;
+	return unlinkat(mounts_fd, name, AT_REMOVEDIR) == 0;
+}
+
+/* ---- a path that a peer gave; in a child that has the peer's ids, system calls only ---- */
+
+struct check {
+	const char *path;
+	uid_t uid;
+	int send_fd; /* a socket: the folder goes back through it */
+};
 
 static int check_folder(void *arg, char *out, size_t cap)
 {

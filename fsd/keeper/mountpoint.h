@@ -3,16 +3,23 @@
 #ifndef FSD_KEEPER_MOUNTPOINT_H
 #define FSD_KEEPER_MOUNTPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "core/buf.h"
 #include "peer.h"
 
-/* Makes mounts/<name>, root's, 0755, and opens it (O_PATH, *out_fd is the caller's). The
+/* Makes mounts/<name>, root's, 0555 (an ordinary user's: 0755), and opens it (O_PATH, *out_fd is the caller's). The
  * mount of a dead process on it is detached; -EBUSY: something else is mounted there. */
 int fsd_mountpoint_prepare(const char *path, int *out_fd, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
-/* Removes the folder again when it is empty and nothing is mounted on it. */
+/* Removes the folder again when nothing is mounted on it; one that is not empty stays, and the log says so. */
 void fsd_mountpoint_discard(const char *path) ORCH_NONNULL(1);
+/* Says in the log when the open folder (O_PATH), below the mount that is on it now, is not empty: somebody who
+ * wrote by path before the mount was there does not see his files any more. */
+void fsd_mountpoint_tell_hidden(const char *path, int fd) ORCH_NONNULL(1);
+/* Removes the folder of that name that a killed keeper left, if it is one that we make: a folder of ours,
+ * empty, not mounted on, older than age_s (another daemon may be about to mount). Whether it did. */
+bool fsd_mountpoint_sweep(int mounts_fd, const char *name, uint64_t age_s) ORCH_NONNULL(2);
 /* A path that a peer gave: absolute, an existing, empty folder of the peer's, or any for root, that
  * the peer may enter. *out (PATH_MAX bytes) is its real path, *out_fd (O_PATH, the caller's) the very
  * folder that was checked: what is mounted is mounted there, whatever its path leads to by then. */

@@ -283,6 +283,8 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 		end_process(ws, rec);
 		return rc;
 	}
+	if (ws->place_fd >= 0)
+		fsd_mountpoint_tell_hidden(rec->path, ws->place_fd);
 	orch_log(ORCH_LOG_INFO, MODULE, "mounted", "workspace=%s pid=%d path=%s layer=%llu us=%llu",
 	    rec->name, rec->process.pid, rec->path, (unsigned long long)rec->layer,
 	    (unsigned long long)((orch_clock_ns() - begin) / 1000));

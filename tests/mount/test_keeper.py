@@ -352,6 +352,62 @@ def mounts_that_died_with_the_keeper_are_cleared(t):
 
 
 @test(needs="fuse")
+def files_below_a_mount_are_told(t):
+    d = started(t)
+    create(t, d, "w", mount=False)
+    place = d.mounts + "/w"
+    os.mkdir(place)
+    write(place + "/early", "written before the mount was there")
+    w = ask(t, d, "POST", "/v1/workspaces/w/mount")
+    t.eq(sorted(os.listdir(place)), ["a", "d"])
+    t.match(d.log(), "event=files-hidden path=%s " % place)
+    ask(t, d, "POST", "/v1/workspaces/w/umount")
+    t.match(d.log(), "event=folder-kept path=%s " % place)
+    t.eq(read(place + "/early"), "written before the mount was there")
+    os.unlink(place + "/early")
+    before = d.log().count("event=files-hidden")
+    ask(t, d, "POST", "/v1/workspaces/w/mount")
+    ask(t, d, "POST", "/v1/workspaces/w/umount")
+    t.eq((d.log().count("event=files-hidden"), os.path.exists(w["path"])), (before, False))
+
+
+@test(needs="fuse root")
+def a_folder_to_be_mounted_on_is_closed(t):
+    d = started(t)
+    script = "echo ready; read line; exec stat -c %%a %s/w" % d.mounts
+    p = t.start(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    t.eq(p.stdout.readline(), b"ready\n")
+    create(t, d, "w")
+    out, _ = p.communicate(b"\n", 20)  # there, nothing is mounted
+    t.eq(out, b"555\n")
+
+
+@test(needs="fuse")
+def folders_of_what_was_dropped_are_swept(t):
+    d = started(t, args=["--mount-timeout", "1"])
+    create(t, d, "w", mount=False)
+    busy = create(t, d, "busy")
+    given = d.mounts + "/given"
+    os.mkdir(given)
+    create(t, d, "elsewhere", at=given)
+    ask(t, d, "POST", "/v1/workspaces/elsewhere/umount")
+    d.kill()
+    other = t.dir("other")
+    for name in "gone", "w", "full", ".hidden", "mode":
+        os.mkdir(d.mounts + "/" + name)
+    write(d.mounts + "/full/x", "")
+    os.chmod(d.mounts + "/mode", 0o777)
+    os.symlink(other, d.mounts + "/link")
+    d.start()
+    t.ok("gone" in os.listdir(d.mounts), "it may be another daemon's, which is about to mount")
+    d.kill()
+    time.sleep(2.5)
+    d.start()
+    t.eq(sorted(os.listdir(d.mounts)), [".hidden", "busy", "full", "given", "link", "mode", "w"])
+    t.eq((os.path.isdir(other), read(busy["path"] + "/a")), (True, "one"))
+
+
+@test(needs="fuse")
 def sigterm_unmounts_what_is_idle_and_leaves_what_is_busy(t):
     d = started(t)
     create(t, d, "idle")
