@@ -481,6 +481,7 @@ struct mnt_log *mnt_chain_push(struct mnt_chain *c, struct mnt_chain_next *next)
 	c->strata[c->strata_count++] = next->stratum;
 	c->log = next->log;
 	c->head = next->head;
+	mnt_log_seal(old);
 	return old;
 }
 

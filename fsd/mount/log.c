@@ -4,13 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/guard.h"
 #include "core/log.h"
@@ -24,6 +23,8 @@
 #define CHECKPOINT_NAME "log.tmp"
 #define SPARE_NAME	"spare"
 #define SPARE_BYTES	SEGMENT_FIRST
+#define FULL_NS		(ORCH_NS_PER_S / 20)
+#define SPARE_HEAD	((size_t)4096)	   /* no head of a segment is longer */
 #define CHECKPOINT_ROOM ((size_t)16 << 10) /* behind one, at least */
 
 struct segment {
@@ -51,6 +52,9 @@ struct mnt_log {
 	int checkpoint_fd;
 	uint64_t checkpoint_bytes;
 	int spare_fd; /* a preallocated file for removals when the disk is full; -1: none */
+	size_t spare_bytes;
+	uint64_t full_until_ns; /* there was no room; not looked again before */
+	bool sealed;		/* nothing is appended any more */
 };
 
 /* With l->lock held: what is durable can't be told any more, so nothing is taken from now on. */
@@ -86,18 +90,6 @@ static bool may_map(int fd)
 	return fstatfs(fd, &st) == 0 &&
 	       (st.f_type == EXT4_SUPER_MAGIC || st.f_type == XFS_SUPER_MAGIC ||
 		   st.f_type == TMPFS_MAGIC);
-}
-
-/* Asks btrfs to overwrite in place what is allocated, so that on a full disk there is room for a removal. Of an
- * empty file only; other file systems know no such thing. */
-static void ask_in_place(int fd)
-{
-	int flags;
-
-	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
-		return;
-	flags |= FS_NOCOW_FL;
-	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
 /* Takes fd, which has its blocks already, as a segment. */
@@ -202,18 +194,63 @@ static bool segment_whole(const struct segment *s)
 	       !(s->guard && orch_guard_broken(s->guard));
 }
 
+/* The end of what is not zeros behind s->used. */
+static int find_dirty(const struct segment *s, size_t *out_end)
+{
+	uint8_t block[16 << 10];
+	ssize_t got = 1;
+
+	*out_end = s->used;
+	for (size_t at = s->used; at < s->size && got > 0; at += (size_t)got) {
+		size_t left = s->size - at, n = left < sizeof(block) ? left : sizeof(block);
+
+		got = pread(s->fd, block, n, (off_t)at);
+		if (got < 0)
+			return -errno;
+		for (ssize_t i = 0; i < got; i++)
+			if (block[i])
+				*out_end = at + (size_t)i + 1;
+	}
+	return 0;
+}
+
+static int write_zeros(int fd, size_t from, size_t to)
+{
+	static const uint8_t zeros[16 << 10];
+	int r = 0;
+
+	while (r == 0 && from < to) {
+		size_t n = to - from < sizeof(zeros) ? to - from : sizeof(zeros);
+
+		r = orch_fd_pwrite_all(fd, zeros, n, (off_t)from);
+		from += n;
+	}
+	return r;
+}
+
+/* The blocks are kept: on a full disk there would be no others. */
+static int clear_written(struct segment *s)
+{
+	size_t end;
+	int r = find_dirty(s, &end);
+
+	if (r == 0)
+		r = write_zeros(s->fd, s->used, end);
+	if (r == 0)
+		return 0;
+	if (ftruncate(s->fd, (off_t)s->used) < 0)
+		return -errno;
+	s->size = s->used; /* the next transaction finds a segment or no space */
+	return 0;
+}
+
 /* Bytes of a torn transaction must not be taken for part of a later one. */
 static int clear_rest(struct segment *s)
 {
 	size_t dirty = s->size;
 
-	if (!s->map) {
-		if (ftruncate(s->fd, (off_t)s->used) < 0)
-			return -errno;
-		if (posix_fallocate(s->fd, 0, (off_t)s->size) != 0)
-			s->size = s->used; /* the next transaction finds a segment or no space */
-		return 0;
-	}
+	if (!s->map)
+		return clear_written(s);
 	while (dirty > s->used && s->map[dirty - 1] == 0)
 		dirty--;
 	if (dirty > s->used)
@@ -221,22 +258,65 @@ static int clear_rest(struct segment *s)
 	return 0;
 }
 
-/* Without space there is none; it is tried again when the next segment is made. */
-static void spare_make(struct mnt_log *l)
+/* Bytes of a spare that an earlier process left; 0: what is there has not its blocks. */
+static size_t spare_left(int fd)
 {
-	int fd;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_blocks * 512 < st.st_size ||
+	    st.st_size < (off_t)FMT_LAYER_ROOM || st.st_size > (off_t)SPARE_BYTES)
+		return 0;
+	return (size_t)st.st_size;
+}
+
+/* Opened, with the blocks that it has already, if any. fd or -errno. */
+static int spare_open(const struct mnt_log *l, size_t *out_bytes)
+{
+	int fd = openat(l->dirfd, SPARE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	*out_bytes = spare_left(fd);
+	if (*out_bytes == 0) {
+		if (ftruncate(fd, 0) < 0) {
+			orch_fd_close(fd);
+			return -EIO;
+		}
+		orch_fd_in_place(fd);
+	}
+	return fd;
+}
+
+/* As large as it is to be, or else as large as it was. */
+static int spare_grow(int fd, size_t *bytes)
+{
+	int r = posix_fallocate(fd, 0, SPARE_BYTES);
+
+	if (r == 0)
+		*bytes = SPARE_BYTES;
+	else if (*bytes > 0 && ftruncate(fd, (off_t)*bytes) < 0)
+		*bytes = 0;
+	return *bytes > 0 ? 0 : -r;
+}
+
+/* 0: there is one. Without space there is none; it is tried again later. */
+static int spare_make(struct mnt_log *l)
+{
+	size_t bytes = 0;
+	int fd, r;
 
 	if (l->spare_fd >= 0)
-		return;
-	fd = openat(l->dirfd, SPARE_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		ask_in_place(fd);
-	if (fd >= 0 && posix_fallocate(fd, 0, SPARE_BYTES) == 0) {
+		return 0;
+	fd = spare_open(l, &bytes);
+	r = fd < 0 ? fd : spare_grow(fd, &bytes);
+	if (r == 0) {
 		l->spare_fd = fd;
-		return;
+		l->spare_bytes = bytes;
+		return 0;
 	}
 	orch_fd_close(fd);
 	(void)unlinkat(l->dirfd, SPARE_NAME, 0);
+	return r;
 }
 
 /* A predecessor may have been killed before it synced what we replayed. */
@@ -280,8 +360,9 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 	least = (size_t)st.st_size > used ? (size_t)st.st_size : used + 1;
 	r = segment_allocate(&l->now, fd, used, round_up_size(least), err);
 	if (r ==
-	    -ENOSPC) /* what is there can be read all the same; the next transaction wants a segment */
-		r = segment_map(&l->now, fd, used, (size_t)st.st_size, err);
+	    -ENOSPC) /* what is there can be read all the same, and what it has behind that be used */
+		r = segment_map(&l->now, fd, used,
+		    st.st_blocks * 512 >= st.st_size ? (size_t)st.st_size : used, err);
 	if (r < 0)
 		goto undo;
 	l->total = total;
@@ -296,7 +377,7 @@ int mnt_log_open(int dirfd, uint64_t segment, size_t used, uint64_t seq, uint64_
 	}
 	l->durable_seq = seq;
 	(void)unlinkat(dirfd, CHECKPOINT_NAME, 0); /* of a process that was killed at it */
-	spare_make(l);
+	(void)!spare_make(l);
 	*out = l;
 	return 0;
 undo:
@@ -305,10 +386,15 @@ undo:
 	return r;
 }
 
-static void spare_drop(struct mnt_log *l)
+/* For who mounts the layer next: the disk may be full then. A part of it, since idle layers may be many. */
+static void spare_leave(struct mnt_log *l)
 {
-	if (l->spare_fd >= 0)
+	if (l->spare_fd < 0)
+		return;
+	if (l->sealed)
 		(void)unlinkat(l->dirfd, SPARE_NAME, 0);
+	else if (l->spare_bytes > FMT_LAYER_ROOM && ftruncate(l->spare_fd, FMT_LAYER_ROOM) < 0)
+		orch_log(ORCH_LOG_WARN, "mount", "spare-not-cut", "errno=%s", orch_err_name(errno));
 	orch_fd_close(l->spare_fd);
 	l->spare_fd = -1;
 }
@@ -338,6 +424,14 @@ static int head_frame(const struct mnt_log *l, const struct fmt_layer_head *head
 	return r < 0 ? orch_err_sys(err, -r, "log head") : 0;
 }
 
+/* A head may be there, of a process that was killed before it gave the file its name as a segment. */
+static int spare_clear(int fd)
+{
+	static const uint8_t zeros[SPARE_HEAD];
+
+	return orch_fd_pwrite_all(fd, zeros, sizeof(zeros), 0);
+}
+
 /* The spare becomes segment `number`. It has its blocks already, but for its name. */
 static int segment_from_spare(struct mnt_log *l, uint64_t number, const struct fmt_layer_head *head,
     size_t least, struct segment *out, struct orch_err *err)
@@ -348,9 +442,12 @@ static int segment_from_spare(struct mnt_log *l, uint64_t number, const struct f
 
 	if (r < 0)
 		return r;
-	if (least + frame.len > SPARE_BYTES)
+	if (least + frame.len > l->spare_bytes)
 		return orch_err_set(err, ENOSPC, "no space for the log");
-	r = segment_map(out, l->spare_fd, 0, SPARE_BYTES, err);
+	r = spare_clear(l->spare_fd);
+	if (r < 0)
+		return orch_err_sys(err, -r, "spare segment");
+	r = segment_map(out, l->spare_fd, 0, l->spare_bytes, err);
 	if (r == 0)
 		r = segment_begin(out, &frame, err);
 	if (r < 0)
@@ -381,7 +478,7 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 	fd = openat(l->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return orch_err_sys(err, errno, "%s", name);
-	ask_in_place(fd);
+	orch_fd_in_place(fd);
 	if (size < least + frame.len)
 		size = round_up_size(least + frame.len);
 	r = segment_allocate(out, fd, 0, size, err);
@@ -392,6 +489,30 @@ static int segment_make(struct mnt_log *l, uint64_t number, const struct fmt_lay
 		orch_fd_close(fd);
 	}
 	return r;
+}
+
+/* Where we don't map (btrfs) it takes 10 ms, with all requests waiting, to find that there is no room. */
+static bool is_known_full(const struct mnt_log *l)
+{
+	return !l->now.map && l->full_until_ns && orch_clock_ns() < l->full_until_ns;
+}
+
+static bool found_full(struct mnt_log *l, int r)
+{
+	bool full = r == -ENOSPC || r == -EDQUOT;
+
+	if (full && !is_known_full(l))
+		l->full_until_ns = orch_clock_ns() + FULL_NS;
+	return full;
+}
+
+/* Without a spare the rest of the segment is for removals: they must have their place as long as the disk
+ * is full, however much else is tried. */
+static bool is_kept_for_removals(struct mnt_log *l)
+{
+	int r = l->spare_fd >= 0 ? 0 : is_known_full(l) ? -ENOSPC : spare_make(l);
+
+	return found_full(l, r);
 }
 
 int mnt_log_create(int dirfd, const struct fmt_layer_head *head, size_t room, struct mnt_log **out,
@@ -409,7 +530,10 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, size_t room, st
 		return r;
 	}
 	l->total = l->appended = l->now.used;
-	spare_make(l);
+	if (is_kept_for_removals(l)) {
+		mnt_log_close(l);
+		return orch_err_set(err, ENOSPC, "no space for the log");
+	}
 	*out = l;
 	return 0;
 }
@@ -432,17 +556,32 @@ static bool last_owner(struct mnt_log *l)
 	return last;
 }
 
+void mnt_log_seal(struct mnt_log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->sealed = true;
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* Where there is no spare, its end stays: it is what the next one has for removals. */
+static size_t cut_at(const struct mnt_log *l)
+{
+	size_t room = l->sealed || l->spare_fd >= 0 ? 0 : FMT_LAYER_ROOM;
+
+	return l->now.size - l->now.used > room ? l->now.used + room : l->now.size;
+}
+
 void mnt_log_close(struct mnt_log *l)
 {
 	if (!l || !last_owner(l))
 		return;
 	mnt_log_checkpoint_abort(l);
-	spare_drop(l);
 	if (l->now.size && !segment_whole(&l->now)) /* cutting could only hide it */
 		orch_log(ORCH_LOG_ERROR, "mount", "log-damaged", "segment=%llu",
 		    (unsigned long long)l->number);
-	else if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)l->now.used) < 0)
+	else if (l->now.fd >= 0 && ftruncate(l->now.fd, (off_t)cut_at(l)) < 0)
 		orch_log(ORCH_LOG_WARN, "mount", "log-not-cut", "errno=%s", orch_err_name(errno));
+	spare_leave(l);
 	segment_unmap(&l->now);
 	orch_fd_close(l->now.fd);
 	for (size_t i = 0; i < l->unsynced_count; i++)
@@ -481,7 +620,7 @@ static int roll(struct mnt_log *l, const struct fmt_layer_head *head, size_t n, 
 	l->total += next.used;
 	l->appended += next.used;
 	l->folder_dirty = true;
-	spare_make(l);
+	(void)!spare_make(l);
 	return 0;
 }
 
@@ -514,8 +653,12 @@ int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_
 	r = l->failed;
 	if (r == 0 && !segment_whole(&l->now))
 		r = -ORCH_ECORRUPT;
-	if (r == 0 && n > l->now.size - l->now.used)
-		r = roll(l, head, n, removal);
+	if (r == 0 && !removal && is_kept_for_removals(l))
+		r = -ENOSPC;
+	if (r == 0 && n > l->now.size - l->now.used) {
+		r = !removal && is_known_full(l) ? -ENOSPC : roll(l, head, n, removal);
+		(void)found_full(l, r);
+	}
 	if (r == 0)
 		r = segment_put(&l->now, p, n);
 	if (r == 0) {
@@ -622,7 +765,7 @@ int mnt_log_checkpoint_begin(struct mnt_log *l, uint64_t *out_segment)
 	    openat(l->dirfd, CHECKPOINT_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (l->checkpoint_fd < 0)
 		return -errno;
-	ask_in_place(l->checkpoint_fd);
+	orch_fd_in_place(l->checkpoint_fd);
 	l->checkpoint_bytes = 0;
 	*out_segment = l->number + 1;
 	return 0;
@@ -693,6 +836,7 @@ int mnt_log_checkpoint_end(struct mnt_log *l)
 	l->total = l->checkpoint_bytes;
 	l->durable_seq = l->seq;
 	l->checkpoint_fd = -1;
+	l->full_until_ns = 0; /* there is room again */
 	pthread_mutex_unlock(&l->lock);
 	remove_older(l, l->number);
 	return 0;

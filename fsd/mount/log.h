@@ -24,7 +24,10 @@ int mnt_log_create(int dirfd, const struct fmt_layer_head *head, size_t room, st
     struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
 /* A second owner, for a sync that may outlast a seal. Close it too. */
 struct mnt_log *mnt_log_ref(struct mnt_log *l) ORCH_NONNULL(1);
-/* The last one cuts the preallocated rest off; reports nothing, since nothing can be lost but what was
+/* Its layer was sealed: nothing is appended any more, and the last close leaves no spare. */
+void mnt_log_seal(struct mnt_log *l) ORCH_NONNULL(1);
+/* The last one cuts the preallocated rest off, but for what the next process has for removals on a full
+ * disk; reports nothing, since nothing can be lost but what was
  * before (mnt_log_look). */
 void mnt_log_close(struct mnt_log *l);
 
@@ -36,7 +39,8 @@ int mnt_log_look(struct mnt_log *l) ORCH_NONNULL(1) ORCH_WUR;
 /* Appends whole frames, the last of which is transaction seq. When they don't fit, a new segment begins with *head (its segment number is
  * filled in). 0, -ENOSPC, -EIO (an earlier sync failed), -ORCH_ECORRUPT (as _look says), -errno; nothing
  * was appended then.
- * removal: it frees space, so on a full disk it may use the spare segment that is kept for that. */
+ * removal: it frees space, so on a full disk it may use the spare segment that is kept for that. Where that
+ * is used up, anything else is -ENOSPC until there can be another one. */
 int mnt_log_append(struct mnt_log *l, const struct fmt_layer_head *head, uint64_t seq,
     const void *p, size_t n, bool removal) ORCH_NONNULL(1, 2, 4) ORCH_WUR;
 /* All that was appended before the call is durable afterwards. Blocks; many callers share a sync. */

@@ -114,11 +114,31 @@ static void folder_name(uint64_t id, char name[NUMBER_BYTES])
 	snprintf(name, NUMBER_BYTES, "%" PRIu64, id);
 }
 
+/* With blocks behind the first frame: who mounts it can remove files even when the disk is full by then. */
+static int make_log(int dirfd, const void *frame, size_t len, struct orch_err *err)
+{
+	orch_auto(fd) int fd =
+	    openat(dirfd, "log.1", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return orch_err_sys(err, errno, "log.1");
+	orch_fd_in_place(fd);
+	r = -posix_fallocate(fd, 0, FMT_LAYER_ROOM);
+	if (r == 0)
+		r = orch_fd_pwrite_all(fd, frame, len, 0);
+	if (r == 0)
+		r = orch_fd_sync(fd);
+	if (r == 0)
+		r = orch_fd_sync(dirfd);
+	return r < 0 ? orch_err_sys(err, -r, "log.1") : 0;
+}
+
 static int fill_folder(int fd, const void *frame, size_t len, struct orch_err *err)
 {
 	if (mkdirat(fd, "spool", 0700) < 0)
 		return orch_err_sys(err, errno, "mkdir spool");
-	return orch_file_save(fd, "log.1", frame, len, 0600, err);
+	return make_log(fd, frame, len, err);
 }
 
 static int make_temporary(

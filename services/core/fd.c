@@ -170,6 +170,16 @@ int orch_file_load(int dirfd, const char *name, struct orch_buf *buf, struct orc
 	return r < 0 ? orch_err_sys(err, -r, "cannot read %s", name) : 0;
 }
 
+void orch_fd_in_place(int fd)
+{
+	int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return;
+	flags |= FS_NOCOW_FL;
+	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
 int orch_fd_sync(int fd)
 {
 	return fsync(fd) < 0 ? -errno : 0;

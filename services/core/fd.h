@@ -35,6 +35,10 @@ int orch_file_load(int dirfd, const char *name, struct orch_buf *buf, struct orc
 int orch_file_save(int dirfd, const char *name, const void *p, size_t n, mode_t mode,
     struct orch_err *err) ORCH_NONNULL(2) ORCH_WUR;
 
+/* Asks btrfs to overwrite in place what is allocated (other file systems do so anyhow): on a full disk
+ * there is no other place. Of an empty file only. */
+void orch_fd_in_place(int fd);
+
 int orch_fd_sync(int fd) ORCH_WUR;			       /* fsync; fault-injectable */
 int orch_fd_sync_parent(int dirfd, const char *path) ORCH_WUR; /* fsync of path's folder */
 int orch_rename(int fromdir, const char *from, int todir, const char *to,

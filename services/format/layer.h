@@ -127,6 +127,9 @@ void fmt_txn_durable(struct orch_buf *out, size_t frame_at, uint64_t durable) OR
 /* Behind the number of a layer in layers/ while a mount process makes it; with a shared lock (flock)
  * on layers/, so who has the exclusive one may remove what has this name. */
 #define FMT_LAYER_UNFINISHED ".new"
+/* Bytes that a layer which nobody has mounted keeps for removals on a full disk: behind the last frame of its
+ * log, or in the file "spare". */
+#define FMT_LAYER_ROOM ((size_t)64 << 10)
 
 /* The whole first frame of a segment: one transaction with one HEAD record (seq = head->seq).
  * What the keeper writes into layers/<id>/log.1 when it makes a layer. */

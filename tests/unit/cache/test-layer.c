@@ -11,6 +11,7 @@
 #include "cache/record.h"
 #include "cache/store_priv.h"
 #include "core/fd.h"
+#include "view/layer_log.h"
 
 static uint64_t make(struct fx *f, uint64_t parent, const struct orch_digest *snapshot)
 {
@@ -83,17 +84,21 @@ static void seal(struct fx *f, uint64_t id, uint64_t successor)
 {
 	struct fmt_layer_record rec = {.kind = FMT_LAYER_SEALED, .successor = successor};
 	struct orch_buf b = ORCH_BUF_INIT;
+	struct view_log log = {0};
 	char path[400];
 	size_t at;
-	int fd;
+	int dirfd, fd;
 
 	FX_OK(fmt_txn_begin(&b, 2, &at), NULL);
 	FX_OK(fmt_txn_add(&b, &rec), NULL);
 	FX_OK(fmt_txn_end(&b, at), NULL);
-	snprintf(path, sizeof(path), "%s/layers/%d/log.1", f->store, (int)id);
-	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	FX_OK(orch_fd_write_all(fd, b.data, b.len), NULL);
+	snprintf(path, sizeof(path), "%s/layers/%d", f->store, (int)id);
+	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	FX_OK(view_log_replay(dirfd, NULL, &log, NULL), NULL);
+	fd = openat(dirfd, "log.1", O_WRONLY | O_CLOEXEC);
+	FX_OK(orch_fd_pwrite_all(fd, b.data, b.len, (off_t)log.used), NULL);
 	close(fd);
+	close(dirfd);
 	orch_buf_fini(&b);
 }
 
