@@ -230,6 +230,8 @@ int fsd_api_metrics(struct fsd_request *r, struct orch_json **out, struct orch_e
 	metric(b, "pack_bytes", "gauge", "Bytes of all packs.", s.pack_bytes);
 	metric(b, "layer_bytes", "gauge", "Bytes of all layers.", s.layer_bytes);
 	metric(b, "disk_free_bytes", "gauge", "Free bytes below the store.", s.disk_free);
+	metric(b, "reserve_bytes", "gauge", "Bytes kept for removals on a full disk.", s.reserve);
+	metric(b, "reserve_whole_bytes", "gauge", "The same when there is room.", s.reserve_whole);
 	metric(b, "start_time_seconds", "gauge", "When the daemon started.",
 	    (uint64_t)(d->started_wall_ns / 1000000000));
 	return b->failed ? orch_err_set(err, ENOMEM, "no memory") : 0;

@@ -28,6 +28,8 @@ static int stat_json(struct orch_json *o, const struct cas_stat *s)
 	    {"layer_bytes", s->layer_bytes},
 	    {"disk_free", s->disk_free},
 	    {"disk_total", s->disk_total},
+	    {"reserve", s->reserve},
+	    {"reserve_whole", s->reserve_whole},
 	};
 	int rc = 0;
 

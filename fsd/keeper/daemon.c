@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "adopt.h"
+#include "cache/reserve.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/guard.h"
@@ -60,8 +61,20 @@ char *fsd_daemon_program(struct orch_err *err)
 
 /* ---- coming up ---- */
 
-static int open_log(const struct fsd_settings *s, bool background, struct orch_err *err)
+/* A full disk keeps no keeper from starting. */
+static int make_folder(struct fsd_daemon *d, const char *path, mode_t mode, struct orch_err *err)
 {
+	int rc;
+
+	do
+		rc = orch_mkdirs(AT_FDCWD, path, mode, err);
+	while (cas_reserve_give(cas_store_reserve(d->store), rc));
+	return rc;
+}
+
+static int open_log(struct fsd_daemon *d, bool background, struct orch_err *err)
+{
+	const struct fsd_settings *s = d->settings;
 	orch_auto(free) char *dir = NULL, *path = NULL;
 	int fd;
 
@@ -75,9 +88,11 @@ static int open_log(const struct fsd_settings *s, bool background, struct orch_e
 	}
 	if (!path)
 		return orch_err_set(err, ENOMEM, "no memory");
-	if (dir && orch_mkdirs(AT_FDCWD, dir, 0700, err) < 0)
+	if (dir && make_folder(d, dir, 0700, err) < 0)
 		return -err->code;
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	do
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	while (fd < 0 && cas_reserve_give(cas_store_reserve(d->store), -errno));
 	if (fd < 0)
 		return orch_err_sys(err, errno, "%s", path);
 	/* Mount processes and libraries write to standard error. */
@@ -94,7 +109,7 @@ static int open_log(const struct fsd_settings *s, bool background, struct orch_e
 /* The kernel names mounts by their real path. */
 static int open_mounts(struct fsd_daemon *d, struct orch_err *err)
 {
-	int rc = orch_mkdirs(AT_FDCWD, d->settings->mounts, 0755, err);
+	int rc = make_folder(d, d->settings->mounts, 0755, err);
 
 	if (rc < 0)
 		return rc;
@@ -109,9 +124,9 @@ static int open_folders(struct fsd_daemon *d, struct orch_err *err)
 
 	if (!sockets)
 		return orch_err_set(err, ENOMEM, "no memory");
-	rc = orch_mkdirs(AT_FDCWD, d->run_dir, geteuid() == 0 ? 0755 : 0700, err);
+	rc = make_folder(d, d->run_dir, geteuid() == 0 ? 0755 : 0700, err);
 	if (rc == 0)
-		rc = orch_mkdirs(AT_FDCWD, sockets, 0700, err);
+		rc = make_folder(d, sockets, 0700, err);
 	if (rc == 0)
 		rc = open_mounts(d, err);
 	return rc;
@@ -123,7 +138,7 @@ static int open_parts(struct fsd_daemon *d, bool background, struct orch_err *er
 	int rc = cas_store_open(d->settings->store, CAS_STORE_CREATE, &d->store, err);
 
 	if (rc == 0)
-		rc = open_log(d->settings, background, err);
+		rc = open_log(d, background, err);
 	if (rc < 0)
 		return rc;
 	d->registry = fsd_registry_new(d->store);

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "answer.h"
+#include "cache/reserve.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
@@ -424,6 +425,8 @@ static int prepare(struct exchange *x)
 	x->request.text = &x->text;
 	for (size_t i = 0; i < FSD_PARAMS_MAX; i++)
 		x->request.params[i] = x->params[i];
+	if (x->route->flags & FSD_ROUTE_MAKES)
+		return cas_reserve_check(cas_store_reserve(x->request.daemon->store), &x->err);
 	return 0;
 }
 

@@ -39,6 +39,7 @@ typedef int fsd_handler(struct fsd_request *r, struct orch_json **out_answer, st
 enum fsd_route_flags {
 	FSD_ROUTE_STREAM = 1, /* NDJSON; the client's leaving cancels */
 	FSD_ROUTE_TEXT = 2,   /* text/plain */
+	FSD_ROUTE_MAKES = 4,  /* something new: refused at once when the disk is full */
 };
 
 struct fsd_route {

@@ -2,7 +2,7 @@
  * The watcher. It looks twice a second at whether mount processes still are who they were; an end
  * is not urgent: the kernel has told the users already. A workspace in the middle of an operation
  * is left to that operation and looked at again. Processes that an earlier keeper started without
- * getting to record them are found here too.
+ * getting to record them are found here too. And the reserve of a full disk is made again.
  */
 #include "watch.h"
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "adopt.h"
+#include "cache/reserve.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
@@ -117,6 +118,7 @@ static void *run(void *arg)
 
 	while (poll(&p, 1, LOOK_MS) <= 0) {
 		look(w);
+		cas_reserve_fill(cas_store_reserve(w->daemon->store));
 		look_at_socket(w);
 	}
 	return NULL;

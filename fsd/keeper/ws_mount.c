@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cache/reserve.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/path.h"
@@ -108,7 +109,10 @@ static int prepare(
 		return orch_err_sys(err, -rc, "mount on %s", rec->path);
 	if (rec->at_given)
 		return 0; /* checked when it was given; ws->place_fd is that folder */
-	return fsd_mountpoint_prepare(rec->path, &ws->place_fd, err);
+	do		  /* on a full disk that is mounted whose files are to be removed */
+		rc = fsd_mountpoint_prepare(rec->path, &ws->place_fd, err);
+	while (cas_reserve_give(cas_store_reserve(d->store), rc));
+	return rc;
 }
 
 /* The mount is on the folder that was checked; but its owner may have moved that meanwhile. */

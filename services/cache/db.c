@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cache/db_priv.h"
+#include "cache/reserve.h"
 #include "core/fault.h"
 
 #define FLUSH_ABOVE_BYTES ((size_t)512 << 10) /* a batch */
@@ -218,7 +219,7 @@ static void uncount(struct cas_batch *b)
 	rocksdb_free(msg);
 }
 
-int cas_db_commit_counted(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
+static int commit_once(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
 {
 	char *msg = NULL;
 	int r = cas_db_enter(db, true, err);
@@ -243,6 +244,16 @@ int cas_db_commit_counted(struct cas_db *db, struct cas_batch *b, struct orch_er
 	db->has_sum = true;
 	cas_db_write_mark(db);
 	return 0;
+}
+
+int cas_db_commit_counted(struct cas_db *db, struct cas_batch *b, struct orch_err *err)
+{
+	int r;
+
+	do
+		r = commit_once(db, b, err);
+	while (cas_reserve_give(db->reserve, r));
+	return r;
 }
 
 int cas_db_commit(struct cas_db *db, struct cas_batch *b, struct orch_err *err)

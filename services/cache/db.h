@@ -15,6 +15,7 @@
 
 struct cas_db;
 struct cas_batch;
+struct cas_reserve;
 
 enum cas_kind {			 /* first byte of a key, on disk */
 	CAS_KIND_META = 'm',	 /* counters and the like, by name */
@@ -32,9 +33,10 @@ struct cas_key {
 #define CAS_KEY_MAX   2048
 #define CAS_VALUE_MAX ((size_t)16 << 20)
 
-/* Makes the folder when it is absent. The store's LOCK must be held. */
-int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
-    ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Makes the folder when it is absent. The store's LOCK must be held. reserve: of what is given back when
+ * an open or a commit finds no space; borrowed, NULL: nothing. */
+int cas_db_open(const char *path, struct cas_reserve *reserve, struct cas_db **out,
+    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
 /* What can be read of the tables and logs in that folder becomes a database again, for cas_db_open.
  * Nobody has it open. */
 int cas_db_repair(const char *path, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cache/db_priv.h"
+#include "cache/reserve.h"
 #include "core/fd.h"
 #include "core/hash.h"
 #include "core/path.h"
@@ -159,7 +160,7 @@ static bool has_current(const struct cas_db *db)
 	return !path || access(path, F_OK) == 0;
 }
 
-static int open_rocks(struct cas_db *db, struct orch_err *err)
+static int open_once(struct cas_db *db, struct orch_err *err)
 {
 	bool is_new = !has_current(db);
 	char *msg = NULL;
@@ -173,6 +174,17 @@ static int open_rocks(struct cas_db *db, struct orch_err *err)
 		rocksdb_close(db->db);
 		db->db = NULL;
 	}
+	return r;
+}
+
+/* It makes files: on a full disk what is kept for that makes room for them. */
+static int open_rocks(struct cas_db *db, struct orch_err *err)
+{
+	int r;
+
+	do
+		r = open_once(db, err);
+	while (cas_reserve_give(db->reserve, r));
 	return r;
 }
 
@@ -193,13 +205,16 @@ int cas_db_prepare(const char *path, struct cas_db **out, struct orch_err *err)
 	return make_options(db, err);
 }
 
-int cas_db_open(const char *path, struct cas_db **out, struct orch_err *err)
+int cas_db_open(
+    const char *path, struct cas_reserve *reserve, struct cas_db **out, struct orch_err *err)
 {
 	struct cas_db *db = NULL;
 	int r = cas_db_prepare(path, &db, err);
 
-	if (r == 0)
+	if (r == 0) {
+		db->reserve = reserve;
 		r = cas_db_open_mark(db, err);
+	}
 	if (r == 0)
 		r = open_rocks(db, err);
 	if (r < 0) {

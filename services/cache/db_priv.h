@@ -19,6 +19,7 @@
 
 struct cas_db {
 	char *path;
+	struct cas_reserve *reserve;		  /* may be NULL */
 	char log_folder[CAS_DB_LOG_FOLDER_BYTES]; /* in cas_db_with_log; "": there is none */
 	char damaged[32];			  /* file that cas_db_find_damaged found */
 	rocksdb_options_t *options;

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 #include "cache/record.h"
+#include "cache/reserve.h"
 #include "cache/store_priv.h"
 #include "core/cursor.h"
 #include "core/fd.h"
@@ -421,7 +422,9 @@ static int move_out(struct cas_store *s, uint64_t id, struct orch_err *err)
 
 	folder_name(id, name);
 	gone_name(id, temp);
-	r = orch_rename(s->layers_fd, name, s->tmp_fd, temp, 0);
+	do
+		r = orch_rename(s->layers_fd, name, s->tmp_fd, temp, 0);
+	while (cas_reserve_give(s->reserve, r));
 	return r < 0 ? orch_err_sys(err, -r, "remove layer %s", name) : 0;
 }
 

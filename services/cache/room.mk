@@ -33,6 +33,8 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/ref_copy.h \
 	%D%/repair.c \
 	%D%/repair.h \
+	%D%/reserve.c \
+	%D%/reserve.h \
 	%D%/snapshot.c \
 	%D%/snapshot.h \
 	%D%/stat.c \

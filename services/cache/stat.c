@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include "cache/layer.h"
 #include "cache/record.h"
+#include "cache/reserve.h"
 #include "cache/store_priv.h"
 
 static int count_record(void *priv, const struct cas_db_item *item)
@@ -58,8 +59,12 @@ static int count_layers(struct cas_store *s, struct cas_stat *x, struct orch_err
 
 static int count_disk(struct cas_store *s, struct cas_stat *x, struct orch_err *err)
 {
+	struct cas_reserve_state reserve;
 	struct statvfs fs;
 
+	cas_reserve_look(s->reserve, &reserve);
+	x->reserve = reserve.bytes;
+	x->reserve_whole = reserve.whole;
 	if (fstatvfs(s->root_fd, &fs) < 0)
 		return orch_err_sys(err, errno, "statvfs of the store");
 	x->disk_free = (uint64_t)fs.f_bavail * fs.f_frsize;

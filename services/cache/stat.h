@@ -11,6 +11,7 @@ struct cas_stat {
 	uint64_t snapshots, refs, workspaces;
 	uint64_t layers, layer_bytes; /* bytes: allocated by logs and spools */
 	uint64_t disk_free, disk_total;
+	uint64_t reserve, reserve_whole; /* reserve.h; whole 0: there can be none */
 };
 int cas_stat(struct cas_store *s, struct cas_stat *out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;

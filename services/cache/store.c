@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "cache/ref_copy.h"
+#include "cache/reserve.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/number.h"
@@ -128,8 +129,9 @@ static int take_lock(struct cas_store *s, struct orch_err *err)
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? lock_is_taken(s, err)
 					    : orch_err_sys(err, errno, "LOCK");
-	/* the pid is for people: a full disk must not keep a store closed */
-	if (ftruncate(s->lock_fd, 0) == 0 && pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+	/* the pid is for people: a full disk must not keep a store closed, but has a place for it where the
+	 * last one was */
+	if (pwrite(s->lock_fd, pid, (size_t)n, 0) != n || ftruncate(s->lock_fd, n) < 0)
 		orch_log(ORCH_LOG_WARN, "cache", "no pid in LOCK", "store=%s", s->path);
 	return 0;
 }
@@ -139,7 +141,8 @@ static bool is_own_name(const char *name)
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(folders); i++)
 		if (strcmp(name, folders[i].name) == 0)
 			return true;
-	return strcmp(name, "LOCK") == 0 || strcmp(name, "db") == 0;
+	return strcmp(name, "LOCK") == 0 || strcmp(name, CAS_RESERVE_NAME) == 0 ||
+	       strcmp(name, "db") == 0;
 }
 
 struct find_foreign {
@@ -161,7 +164,8 @@ static int see_foreign(void *priv, int dirfd, const char *name)
 {
 	struct find_foreign *f = priv;
 
-	if (strcmp(name, "lost+found") == 0 || strcmp(name, "LOCK") == 0)
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "LOCK") == 0 ||
+	    strcmp(name, CAS_RESERVE_NAME) == 0)
 		return 0;
 	if (strcmp(name, "refs") == 0) /* made after FORMAT */
 		return saw_content(f, dirfd, name);
@@ -340,7 +344,7 @@ static int restore_format(struct cas_store *s, struct cas_format *out)
 
 	if (!path || !has_database(s) || check_database(s, &err) < 0)
 		return -ENOENT;
-	r = cas_db_open(path, &db, &err);
+	r = cas_db_open(path, s->reserve, &db, &err);
 	if (r < 0)
 		return r;
 	r = cas_format_recall(db, out, &err);
@@ -403,9 +407,13 @@ static int open_database(struct cas_store *s, struct orch_err *err)
 	int r = path ? check_database(s, &why) : orch_err_set(&why, ENOMEM, "out of memory");
 
 	if (r == 0)
-		r = cas_db_open(path, &s->db, &why);
+		r = cas_db_open(path, s->reserve, &s->db, &why);
 	if (r == 0 && is_repaired(s))
 		r = cas_db_set_gap(s->db, true, &why);
+	if (r == -ENOSPC)
+		return orch_err_set(err, ENOSPC,
+		    "%s; the reserve for a full disk is used up: make some room there (%llu KiB)",
+		    why.msg, (unsigned long long)CAS_RESERVE_ROOM >> 10);
 	if (r == -ORCH_ECORRUPT)
 		return orch_err_set(err, ORCH_ECORRUPT,
 		    "%s; `orch-fsd --repair-database --store %s` makes it anew", why.msg, s->path);
@@ -431,6 +439,8 @@ static int open_content(struct cas_store *s, struct orch_err *err)
 		r = cas_publish_recover(s, err);
 	if (r == 0)
 		r = cas_dir_each(s->root_fd, "tmp", clean_one, &c, err);
+	if (r == 0)
+		cas_reserve_fill(s->reserve);
 	return r;
 }
 
@@ -482,6 +492,8 @@ int cas_store_lock(const char *path, unsigned flags, struct cas_store **out, str
 	r = open_root(s, flags, err);
 	if (r == 0)
 		r = take_lock(s, err);
+	if (r == 0 && !(s->reserve = cas_reserve_new(s->root_fd)))
+		r = orch_err_set(err, ENOMEM, "out of memory");
 	if (r == 0)
 		*out = s;
 	else
@@ -519,6 +531,7 @@ void cas_store_close(struct cas_store *s)
 	if (!s)
 		return;
 	cas_db_close(s->db);
+	cas_reserve_free(s->reserve);
 	view_packset_free(s->packset);
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(folders); i++)
 		orch_fd_close(*folder_fd(s, i));
@@ -574,6 +587,11 @@ int cas_store_scan_fd(const struct cas_store *s)
 int cas_store_tmp_fd(const struct cas_store *s)
 {
 	return s->tmp_fd;
+}
+
+struct cas_reserve *cas_store_reserve(const struct cas_store *s)
+{
+	return s->reserve;
 }
 
 struct view_packset *cas_store_packset(const struct cas_store *s)

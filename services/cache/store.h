@@ -14,6 +14,7 @@
 #define CAS_STORE_ID_HEX   32
 
 struct cas_store;
+struct cas_reserve;
 
 #define CAS_STORE_CREATE 1u /* make it when the folder is absent or empty */
 
@@ -43,6 +44,8 @@ int cas_store_layers_fd(const struct cas_store *s) ORCH_NONNULL(1);
 int cas_store_scan_fd(const struct cas_store *s) ORCH_NONNULL(1);
 int cas_store_tmp_fd(const struct cas_store *s) ORCH_NONNULL(1);
 
+/* What is kept for a full disk (reserve.h); lives as long as the store. */
+struct cas_reserve *cas_store_reserve(const struct cas_store *s) ORCH_NONNULL(1);
 /* The keeper's view of the packs; lives as long as the store. */
 struct view_packset *cas_store_packset(const struct cas_store *s) ORCH_NONNULL(1);
 

@@ -27,6 +27,7 @@ struct cas_store {
 	int root_fd, lock_fd, objects_fd, packs_fd, layers_fd, scan_fd, tmp_fd;
 	struct view_packset *packset;
 	struct cas_db *db;
+	struct cas_reserve *reserve;
 	char db_name[40]; /* its folder below the store's: CAS_DB_NAME but for a repair */
 
 	/* Taken in this order when both are needed; held over database writes, never over a call

@@ -32,7 +32,7 @@ static int setup(void **state)
 		return -1;
 	snprintf(x->path, sizeof(x->path), "%s/db", x->root);
 	*state = x;
-	return cas_db_open(x->path, &x->db, NULL);
+	return cas_db_open(x->path, NULL, &x->db, NULL);
 }
 
 static int teardown(void **state)
@@ -72,7 +72,7 @@ static void reopen(struct dbx *x)
 {
 	cas_db_close(x->db);
 	x->db = NULL;
-	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+	FX_OK(cas_db_open(x->path, NULL, &x->db, NULL), NULL);
 }
 
 static void test_values_come_back(void **state)
@@ -178,7 +178,7 @@ static void raw(struct dbx *x, const char *from, const char *to, long flip)
 	rocksdb_options_destroy(o);
 	rocksdb_readoptions_destroy(ro);
 	rocksdb_writeoptions_destroy(wo);
-	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+	FX_OK(cas_db_open(x->path, NULL, &x->db, NULL), NULL);
 }
 
 static void test_flips_are_noticed(void **state)
@@ -267,7 +267,7 @@ static void expect_noticed(struct dbx *x, long at)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 	char v[64];
-	int r = cas_db_open(x->path, &x->db, &err);
+	int r = cas_db_open(x->path, NULL, &x->db, &err);
 
 	for (int i = 0; r == 0 && i < 3; i++) {
 		char name[2] = {(char)('a' + i), 0};
@@ -359,7 +359,7 @@ static void test_damaged_older_log(void **state)
 	}
 	globfree(&logs);
 	expect_noticed(x, -1); /* and it opens as it was */
-	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+	FX_OK(cas_db_open(x->path, NULL, &x->db, NULL), NULL);
 }
 
 /* The end of the last log, from a write that was cut off before it was answered. */
@@ -374,7 +374,7 @@ static void test_torn_tail_opens(void **state)
 	find_file(x, ".log", log);
 	run("head -c 30 '%s/%s' >'%s/part' && cat '%s/part' >>'%s/%s'", x->root, log, x->root,
 	    x->root, x->root, log);
-	FX_OK(cas_db_open(x->path, &x->db, NULL), NULL);
+	FX_OK(cas_db_open(x->path, NULL, &x->db, NULL), NULL);
 	FX_OK(get(x, "a", v, NULL), NULL);
 	assert_false(cas_db_has_gap(x->db));
 }
@@ -410,12 +410,12 @@ static void test_repaired_has_a_gap(void **state)
 	cas_db_close(x->db);
 	x->db = NULL;
 	run("rm '%s/%s'", x->root, log);
-	assert_int_equal(cas_db_open(x->path, &x->db, &err), -ORCH_ECORRUPT);
+	assert_int_equal(cas_db_open(x->path, NULL, &x->db, &err), -ORCH_ECORRUPT);
 	assert_non_null(strstr(err.msg, x->path));
 	run("rm '%s/COMMITS'", x->path);
 	FX_OK(cas_db_repair(x->path, &err), &err);
 	for (int i = 0; i < 3; i++) {
-		FX_OK(cas_db_open(x->path, &x->db, &err), &err);
+		FX_OK(cas_db_open(x->path, NULL, &x->db, &err), &err);
 		assert_true(cas_db_has_gap(x->db));
 		FX_OK(get(x, "b", v, NULL), NULL);
 		put(x, "c", "three");
@@ -457,7 +457,7 @@ static void test_damaged_table(void **state)
 	find_file(x, ".sst", table);
 	snprintf(f.store, sizeof(f.store), "%s", x->root);
 	fx_flip(&f, table, 3);
-	r = cas_db_open(x->path, &x->db, &err);
+	r = cas_db_open(x->path, NULL, &x->db, &err);
 	if (r == 0)
 		r = get(x, "main", v, &err);
 	assert_int_equal(r, -ORCH_ECORRUPT);

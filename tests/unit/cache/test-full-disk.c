@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "cache/record.h"
+#include "cache/ref.h"
+#include "cache/reserve.h"
 #include "cache/snapshot.h"
 #include "core/fd.h"
 
@@ -69,6 +71,15 @@ static int ballast_fd(struct fx *f)
 	return fd;
 }
 
+/* What is kept for such a day would be used. */
+static void remove_reserve(struct fx *f)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), "%s/reserve", f->store);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* Leaves that much free. */
 static void fill_disk(struct fx *f, size_t leave)
 {
@@ -104,6 +115,7 @@ static void test_full_while_publishing(void **state)
 	unsigned failed = 0, good = 0;
 
 	need_mounts();
+	remove_reserve(f);
 	want = fx_publish(f, 40, 1, "main");
 	for (unsigned pages = 0; good < 2; pages++) {
 		struct orch_err err = ORCH_ERR_INIT;
@@ -201,23 +213,74 @@ static void test_open_on_a_full_disk(void **state)
 	struct fx *f = *state;
 	struct orch_err err = ORCH_ERR_INIT;
 	struct orch_digest id, found;
-	int r;
 
 	need_mounts();
 	id = fx_publish(f, 3, 1, "main");
+	fx_publish(f, 3, 2, "other");
 	fill_disk(f, 0);
 	fx_close(f);
-	r = fx_try_open(f, &err);
-	if (r < 0) {
-		assert_int_equal(r, -ENOSPC);
-		empty_disk(f);
-		fx_open(f);
-	}
+	fx_open(f);
 	FX_OK(cas_snapshot_resolve(f->s, "main", &found, &err), &err);
 	assert_true(orch_digest_eq(&id, &found));
+	FX_OK(cas_ref_remove(f->s, "other", NULL, NULL), NULL);
+	expect_clean(f);
 	empty_disk(f);
 	fx_publish(f, 3, 2, "main");
 	expect_clean(f);
+}
+
+static void test_open_without_a_reserve(void **state)
+{
+	struct fx *f = *state;
+	struct orch_err err = ORCH_ERR_INIT;
+
+	need_mounts();
+	fx_publish(f, 3, 1, "main");
+	fx_close(f);
+	remove_reserve(f);
+	fill_disk(f, 0);
+	assert_int_equal(fx_try_open(f, &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "make some room"));
+	empty_disk(f);
+	fx_open(f);
+	expect_clean(f);
+}
+
+/* Whatever is done with the file, what it says is what there is. */
+static void test_the_reserve(void **state)
+{
+	struct fx *f = *state;
+	struct cas_reserve *r = cas_store_reserve(f->s);
+	struct cas_reserve_state now;
+	struct orch_err err = ORCH_ERR_INIT;
+	uint64_t before;
+	unsigned given = 0;
+
+	need_mounts();
+	cas_reserve_look(r, &now);
+	assert_int_equal(now.whole, ((size_t)24 << 20) / CAS_RESERVE_PART);
+	assert_int_equal(now.bytes, now.whole);
+	assert_false(cas_reserve_give(r, 0));
+	assert_false(cas_reserve_give(r, -EIO));
+	assert_false(cas_reserve_give(NULL, -ENOSPC));
+	FX_OK(cas_reserve_check(r, &err), &err);
+	fill_disk(f, 0);
+	assert_int_equal(
+	    cas_reserve_check(r, &err), -ENOSPC); /* whole, but there is nothing besides */
+	do {
+		before = now.bytes;
+		given += cas_reserve_give(r, -ENOSPC);
+		cas_reserve_look(r, &now);
+		assert_true(before == 0 || now.bytes < before);
+	} while (before > 0);
+	assert_true(given > 1 && given < 12);
+	cas_reserve_fill(r);
+	cas_reserve_look(r, &now);
+	assert_int_equal(now.bytes, 0); /* it does not take the last room */
+	empty_disk(f);
+	FX_OK(cas_reserve_check(r, &err), &err);
+	cas_reserve_look(r, &now);
+	assert_int_equal(now.bytes, now.whole);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -229,6 +292,8 @@ int main(void)
 	    T(test_full_while_filling),
 	    T(test_full_while_changing),
 	    T(test_open_on_a_full_disk),
+	    T(test_open_without_a_reserve),
+	    T(test_the_reserve),
 	};
 
 	return tap_run_with(tests, group_setup, NULL);
