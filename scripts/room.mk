@@ -1,1 +1,1 @@
-EXTRA_DIST += scripts/bootstrap scripts/test scripts/quickstart scripts/format scripts/own-root scripts/bench scripts/fuzz
+EXTRA_DIST += scripts/bootstrap scripts/test scripts/quickstart scripts/format scripts/own-root scripts/bench scripts/fuzz scripts/test-programs

@@ -38,6 +38,7 @@ include tests/unit/providers/room.mk
 include tests/unit/shim/room.mk
 include tests/integration/room.mk
 include tests/mount/room.mk
+include tests/programs/room.mk
 include tests/crash/room.mk
 include tests/fuzz/room.mk
 include tests/perf/room.mk

@@ -5,7 +5,7 @@ from rules import load, must_find, project_files, read_text, report
 # Folders whose sources another room.mk names.
 NAMED_BY = {"tests/lib": "tests/room.mk"}
 SOURCE = re.compile(r"^(services|fsd|providers|shim)/.*\.[ch]$|^tests/(unit|fuzz|perf|lib)/.*\.[ch]$"
-                    r"|^tests/(integration|mount|crash|rules|perf|fuzz)/[^/]*\.(py|sh|allow)$"
+                    r"|^tests/(integration|mount|programs|crash|rules|perf|fuzz)/[^/]*\.(py|sh|allow)$"
                     r"|^tests/perf/bench/|^scripts/")
 
 

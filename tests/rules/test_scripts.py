@@ -21,7 +21,7 @@ def shellcheck_has_nothing_to_say(t):
 
 @test
 def help_explains_and_an_unknown_option_is_refused(t):
-    for name in ("bootstrap", "test", "quickstart", "format", "own-root", "fuzz"):
+    for name in ("bootstrap", "test", "quickstart", "format", "own-root", "fuzz", "test-programs"):
         script = os.path.join(SRC, "scripts", name)
         t.match(t.run([script, "--help"]).stdout, "scripts/%s" % name)
         t.match(t.run([script, "--moon"], status=2).stderr, "--moon")

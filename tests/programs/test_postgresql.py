@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""PostgreSQL with its cluster in a workspace: pgbench, kill -9 of the server, recovery, its own checks."""
+import glob
+
+from programslib import *
+
+# Debian keeps the server's programs beside one another, a folder for each version.
+BIN = (sorted(glob.glob("/usr/lib/postgresql/*/bin/")) or [""])[-1]
+orchtest.FEATURES["postgresql"] = lambda: None if os.path.exists(BIN + "pg_ctl") else "no package postgresql"
+SCALE = int(os.environ.get("ORCH_PGBENCH_SCALE", "3"))
+TRANSACTIONS = int(os.environ.get("ORCH_PGBENCH_TRANSACTIONS", "400"))
+CLIENTS = 4
+
+# What pgbench leaves unchanged, whatever was cut off: each of its transactions moves one delta through four tables.
+SUMS = """select (select sum(abalance) from pgbench_accounts) = (select coalesce(sum(delta), 0) from pgbench_history),
+	(select sum(bbalance) from pgbench_branches) = (select coalesce(sum(delta), 0) from pgbench_history),
+	(select sum(tbalance) from pgbench_tellers) = (select coalesce(sum(delta), 0) from pgbench_history)"""
+
+
+class Server:
+    def __init__(self, work):
+        self.work, self.t = work, work.t
+        self.sockets = work.outside("pg")
+        self.log = self.sockets + "/log"
+        self.env = {"PGHOST": self.sockets, "PGDATA": work.path + "/data", "PGUSER": "orch", "PGDATABASE": "postgres"}
+
+    def tool(self, name, *args, **kwargs):
+        return self.work.run([BIN + name, *args], env=self.env, **kwargs)
+
+    def make(self):
+        self.tool("initdb", "--data-checksums", "--auth=trust", "--username=orch", "--encoding=UTF8", "--locale=C")
+        with open(self.work.path + "/data/postgresql.conf", "a") as f:
+            f.write("listen_addresses = ''\nunix_socket_directories = '%s'\nmin_wal_size = 32MB\nmax_wal_size = 48MB\n"
+                    "checkpoint_timeout = 30s\nautovacuum_naptime = 5s\nlog_line_prefix = '%%m '\n" % self.sockets)
+
+    def start(self):
+        self.tool("pg_ctl", "start", "-w", "-t", "300", "-s", "-l", self.log)
+
+    def stop(self):
+        self.tool("pg_ctl", "stop", "-w", "-t", "300", "-s", "-m", "fast")
+
+    def sql(self, text):
+        return self.tool("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", text).stdout.strip()
+
+    def pids(self):
+        """The postmaster and every process that it started."""
+        with open(self.work.path + "/data/postmaster.pid") as f:
+            leader = int(f.readline())
+        return [leader] + [int(x) for x in self.t.run(["ps", "-o", "pid=", "--ppid", str(leader)], status=None).stdout.split()]
+
+    def kill(self):
+        pids = self.pids()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(os.path.exists("/proc/%d" % p) for p in pids), what="the end of the server")
+
+    def checks(self):
+        """Sums, heaps against indexes."""
+        self.t.eq(self.sql(SUMS), "t|t|t")
+        self.tool("pg_amcheck", "--all", "--heapallindexed", "--rootdescend", "--install-missing", timeout=600)
+
+    def checksums(self):
+        """Of every page of a stopped server's files."""
+        out = self.tool("pg_checksums", "--check").stdout
+        self.t.match(out, r"^Bad checksums:\s+0$")
+
+
+def crash(server, n, with_mount):
+    """kill -9, of the mount process too if so wanted, while pgbench and somebody who remembers each answer are at work; what was answered must be there."""
+    t, work = server.t, server.work
+    server.sql("create table if not exists remembered(n int primary key, pad text)")
+    first = int(server.sql("select coalesce(max(n), 0) + 1 from remembered"))
+    script = server.sockets + "/insert.sql"
+    with open(script, "w") as f:
+        f.writelines("insert into remembered values(%d, repeat('x', 500)) returning n;\n" % i for i in range(first, first + 100000))
+    answers = server.sockets + "/answers.%d" % n
+    with open(answers, "w") as out, open(server.log + ".clients", "a") as errors:
+        both = [work.start([BIN + "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", script], env=server.env, stdout=out, stderr=errors),
+                work.start([BIN + "pgbench", "-n", "-c", str(CLIENTS), "-T", "3600"], env=server.env, stdout=errors, stderr=errors)]
+        wait_until(lambda: os.path.getsize(answers) > 400 * (n + 1), timeout=120, what="some answers")
+        server.kill()
+        if with_mount:
+            work.crash()
+        t.ok(all(p.wait(60) != 0 for p in both), "a client did not notice")
+    with work.step("recovery %d" % n):
+        server.start()
+    told = [int(x) for x in t.run(["cat", answers]).stdout.split()]
+    there = [int(x) for x in server.sql("select n from remembered where n >= %d order by n" % first).split()]
+    t.eq(there[:len(told)], told)
+    t.ok(len(there) - len(told) <= 1, "%d rows, %d answered" % (len(there), len(told)))
+    t.match(open(server.log).read(), "database system was not properly shut down; automatic recovery in progress")
+    server.checks()
+
+
+def bench(server):
+    server.tool("pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-t", str(TRANSACTIONS), timeout=1200)
+
+
+@program(needs="postgresql", users=("postgres",), timeout=2400)
+def postgresql_keeps_a_cluster(work):
+    server = Server(work)
+    with work.step("initdb"):
+        server.make()
+    server.start()
+    with work.step("pgbench -i -s %d" % SCALE):
+        server.tool("pgbench", "-i", "-q", "-s", str(SCALE), timeout=1200)
+    with work.step("pgbench, %d transactions" % (CLIENTS * TRANSACTIONS)):
+        bench(server)
+    for n in range(4):
+        crash(server, n, with_mount=n % 2 == 1)
+    server.stop()
+    server.checksums()
+    count = "select count(*), sum(delta) from pgbench_history"
+    server.start()
+    before = server.sql(count)
+    server.stop()
+    work.move_on()
+    server.checksums()
+    server.start()
+    server.t.eq(server.sql(count), before)
+    server.checks()
+    bench(server)
+    server.sql("vacuum full")
+    server.checks()
+    server.stop()
+    server.checksums()
+
+
+main()
