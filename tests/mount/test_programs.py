@@ -87,6 +87,88 @@ def git_works(t):
     t.eq(t.git(m.mnt, "status", "--porcelain").stdout, "?? clone/\n")
 
 
+def git_worktrees(t, m):
+    repo = m.mnt + "/repo"
+    t.tree(project(), at=repo)
+    t.git(repo, "init", "-q", "-b", "main")
+    t.git(repo, "add", "-A")
+    t.git(repo, "commit", "-qm", "one")
+    t.git(repo, "worktree", "add", "-q", "-b", "b", "../tree")
+    with open(m.mnt + "/tree/f1.c", "a") as f:
+        f.write("/* b */\n")
+    t.git(m.mnt + "/tree", "commit", "-qam", "two")
+    t.git(repo, "merge", "-q", "b")
+    t.git(m.mnt, "clone", "-q", "repo", "linked")  # objects are hard links
+    t.git(repo, "gc", "-q", "--prune=now")
+    m.remount(kill=True)
+    m.ok("seal", layer=2)
+    for tree in ("repo", "tree", "linked"):
+        t.eq(t.git(m.mnt + "/" + tree, "status", "--porcelain").stdout, "")
+        t.eq(t.git(m.mnt + "/" + tree, "fsck", "--full", "--strict").stderr, "")
+    t.git(repo, "worktree", "remove", "../tree")
+    t.eq(sorted(os.listdir(m.mnt)), ["linked", "repo"])
+
+
+@test(needs="fuse root git", timeout=300)
+def git_keeps_worktrees(t):
+    for args in ([], ["--no-passthrough"]):
+        m = Mount(t, args=args)
+        m.start()
+        git_worktrees(t, m)
+        m.umount()
+
+
+# Writes transactions for ever, says what was committed.
+LMDB_WRITER = """
+import lmdb, sys
+e = lmdb.open(sys.argv[1], map_size=1 << 26, writemap=sys.argv[2] == "map")
+with e.begin() as x:
+    n = int(x.get(b"a", b"-1")) + 1
+while True:
+    with e.begin(write=True) as x:
+        x.put(b"a", b"%d" % n)
+        x.put(b"item %d" % (n % 200), b"%d " % n * 500)
+        x.put(b"b", b"%d" % n)
+    print(n, flush=True)
+    n += 1
+"""
+LMDB_READER = """
+import lmdb, sys
+with lmdb.open(sys.argv[1], readonly=True) as e, e.begin() as x:
+    a = int(x.get(b"a"))
+    assert int(x.get(b"b")) == a and e.stat()["entries"] == min(a + 1, 200) + 2
+    for n in range(max(0, a - 199), a + 1):
+        assert x.get(b"item %d" % (n % 200)) == b"%d " % n * 500, n
+    print(a)
+"""
+
+
+def lmdb_rounds(t, m, mode):
+    env = m.mnt + "/env"
+    for n in range(3):
+        p = t.start(["/usr/bin/python3", "-c", LMDB_WRITER, env, mode], stdout=subprocess.PIPE)
+        for _ in range(40):
+            told = p.stdout.readline()
+        p.kill()
+        told = (p.stdout.read().splitlines() or [told])[-1]
+        t.eq(p.wait(20), -signal.SIGKILL)
+        if n == 1:
+            m.remount(kill=True)
+        there = int(t.run(["/usr/bin/python3", "-c", LMDB_READER, env]).stdout)
+        t.ok(there - int(told) in (0, 1), "answered: %d, there: %d" % (int(told), there))
+
+
+@test(needs="fuse root lmdb", timeout=300)
+def lmdb_outlives_its_writer(t):
+    """Also the mount process, killed after him: what he was told is in the pages that he wrote, or mapped."""
+    for args in ([], ["--no-passthrough"]):
+        for mode in ("write", "map"):
+            m = Mount(t, args=args)
+            m.start()
+            lmdb_rounds(t, m, mode)
+            m.umount()
+
+
 @test(needs="fuse root", timeout=300)
 def a_build_goes_on_while_layers_are_sealed(t):
     """Writers that never stop see neither an error nor a wrong byte through many seals; each fork is whole."""
