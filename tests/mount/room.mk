@@ -2,7 +2,7 @@
 noinst_PROGRAMS += %D%/mount-tool
 %C%_mount_tool_SOURCES = %D%/mount-tool.c
 %C%_mount_tool_LDADD = $(VIEW_LIBS)
-EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/keeper_api.py
+EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/keeper_api.py %D%/grouplib.py
 noinst_PROGRAMS += %D%/model-tool
 %C%_model_tool_SOURCES = %D%/model-tool.c %D%/model-names.c %D%/model-handles.c %D%/model-tree.c %D%/model.h
 %C%_model_tool_LDADD = $(CORE_LIBS)

@@ -14,7 +14,8 @@ move_on() is a copy: what fails there is no fault of the mount.
 """
 import pwd
 
-from keeper_api import ask, commit, create, show, started, verify
+from grouplib import Group
+from keeper_api import ask, commit, create, drop, fork, show, started, verify
 from orchtest import *
 import orchtest
 
@@ -89,6 +90,8 @@ class Work:
     def crash(self):
         """What serves the folder is killed, too, where that is a process."""
 
+    fork_while = None
+
 
 class Native(Work):
     served = "plain folder"
@@ -154,6 +157,20 @@ class Workspace(Work):
         wait_until(lambda: show(self.t, self.daemon, self.name())["state"] != "mounted", what="the end of the mount process")
         self.t.run(["umount", "-l", self.path], status=None)  # the keeper takes dead mounts away, binds too
         self.bind(ask(self.t, self.daemon, "POST", "/v1/workspaces/%s/mount" % self.name(), {}))
+
+    @contextlib.contextmanager
+    def fork_while(self, pids):
+        """The path of a fork, taken while these processes (the first one leads) and their children stand still."""
+        group = Group(self.t, "program")
+        for pid in pids:
+            group.add(pid)
+        ask(self.t, self.daemon, "PUT", "/v1/workspaces/%s/jobs/program" % self.name(), {"cgroup": [group.path], "pid": pids[0]})
+        f = fork(self.t, self.daemon, self.name(), "fork")
+        self.t.eq((f["paused"], f["last_write_seen"]), (True, []), str(f))
+        print("# %s: stood still for %.1f ms" % (self.served, f["paused_us"] / 1000))
+        ask(self.t, self.daemon, "DELETE", "/v1/workspaces/%s/jobs/program" % self.name())
+        yield f["path"]
+        drop(self.t, self.daemon, "fork")
 
     def move_on(self):
         with self.step("commit"):
