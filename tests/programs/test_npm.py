@@ -35,7 +35,8 @@ def packages(work):
 def project(work):
     needs = {"p%d" % i: "file:../packed/p%d-1.0.0.tgz" % i for i in range(PACKAGES)}
     needs.update({"folder": "file:../source/folder", "tool": "file:../packed/tool-1.0.0.tgz"})
-    text = "".join("require('%s/lib/d%d/f%d.js');\n" % (n, k % 10, k) for n in needs if n[0] == "p" for k in range(0, 100, 9))
+    text = "".join("if (require('%s/lib/d%d/f%d.js') !== %d) throw new Error('%s');\n" % (n, k % 10, k, k, n)
+                   for n in needs if n[0] == "p" for k in range(100))
     work.write({"package.json": package("project", dependencies=needs, scripts={"said": "say"}),
                 "index.js": text + "console.log([%s].join(' '));\n" % ", ".join("require('%s')" % n for n in needs)}, at="project")
 

@@ -30,6 +30,20 @@ def wheel(work, name, version, needs=()):
     return path
 
 
+# What pip has installed is as its records say, byte for byte.
+RECORDS = r"""
+import base64, hashlib, importlib.metadata as m
+count = 0
+for d in m.distributions():
+    for f in d.files:
+        if f.hash:
+            got = base64.urlsafe_b64encode(hashlib.new(f.hash.mode, f.locate().read_bytes()).digest()).decode().rstrip("=")
+            assert got == f.hash.value, f
+            count += 1
+print(count)
+"""
+
+
 def pip(work, *args):
     return work.run(PIP + list(args), env={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": work.path}).stdout
 
@@ -41,6 +55,7 @@ def versions(work):
 def sound(work, version):
     t = work.t
     t.eq({k: v for k, v in versions(work).items() if k in ("red", "blue")}, {"red": version, "blue": "1.0"})
+    t.ok(int(work.run(["env/bin/python", "-c", RECORDS]).stdout) > 2 * MODULES)
     t.match(pip(work, "check"), "No broken requirements")
     t.eq(work.run(["env/bin/red-tool"]).stdout, "red %s\n" % version)
     code = "import sys, pip, blue, importlib; print(sys.prefix); print(sum(importlib.import_module('red.sub%d.m%d' % (i % 20, i)).X for i in range(" + str(MODULES) + ")))"
