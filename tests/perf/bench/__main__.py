@@ -7,7 +7,7 @@ import argparse
 import rows
 import table
 from disk import KINDS, Place
-from figures import alternate, lines_of
+from figures import alternate, lines_of, on_signal
 from machine import facts, load_average
 from orchtest import *
 from orchtest import Context
@@ -163,15 +163,12 @@ def bench(args):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, on_signal)
     args = arguments()
     if args.markdown:
         return show(args)
-    try:
-        return bench(args)
-    except KeyboardInterrupt:
-        return 130
+    return bench(args)
 
 
 sys.exit(main())

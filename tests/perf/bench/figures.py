@@ -5,6 +5,7 @@ A figure never passes or fails anything: it is put beside its goal.
 """
 import math
 import statistics
+import sys
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 ORCH = "orch"
@@ -61,10 +62,21 @@ def one(what, unit, variants, *goals, rounds=None, p99=False):
     return Group({None: Figure(what, unit, goals, p99)}, variants, rounds)
 
 
+_told_to_end = []  # exit statuses
+
+
+def on_signal(number, _frame):
+    """Ends the program; if the exception is lost (a finaliser or a callback was running), at the next round."""
+    _told_to_end.append(128 + number)
+    sys.exit(128 + number)
+
+
 def alternate(variants, rounds, before):
     """{variant: [one {key: value} a round]}; before() is called before each measurement."""
     taken = {name: [] for name in variants}
     for number in range(rounds):
+        if _told_to_end:
+            sys.exit(_told_to_end[0])
         order = list(variants) if number % 2 == 0 else list(reversed(variants))
         for name in order:
             before()
