@@ -461,6 +461,13 @@ static bool may_abandon(struct state *s)
 	return true;
 }
 
+static bool has_ended(const struct state *s)
+{
+	struct pollfd p = {.fd = s->c->ended_fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -489,8 +496,8 @@ static enum mnt_control_end turn(struct state *s)
 	}
 	if (p[0].revents)
 		return MNT_ENDED;
-	if (orch_clock_ns() >= s->end_at_ns && may_abandon(s))
-		return MNT_ABANDONED;
+	if (orch_clock_ns() >= s->end_at_ns && may_abandon(s)) /* a long look */
+		return has_ended(s) ? MNT_ENDED : MNT_ABANDONED;
 	if (p[1].revents && !on_signal(s))
 		return MNT_ABANDONED;
 	for (size_t i = clients; i-- > 0;)
