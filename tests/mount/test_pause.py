@@ -408,6 +408,9 @@ def stuck_in(t, d, group):
     mount = create(t, d, "other")
     pid = ask(t, d, "GET", "/v1/workspaces/other")["pid"]
     os.kill(pid, signal.SIGSTOP)
+    # the thread that gets the signal stops the others, when it runs
+    wait_until(lambda: all(read("/proc/%d/task/%s/stat" % (pid, x)).rsplit(")", 1)[1].split()[0] == "T"
+                           for x in os.listdir("/proc/%d/task" % pid)), what="a stopped mount process")
     p = t.start(["stat", mount + "/nothing"], stderr=subprocess.DEVNULL)
 
     def go_on(wait=True):
