@@ -10,4 +10,3 @@ noinst_PROGRAMS += %D%/db-tool
 dist_check_SCRIPTS += %D%/test_corruption.py
 dist_check_SCRIPTS += %D%/test_database_logs.py
 dist_check_SCRIPTS += %D%/test_kill_everything.py
-EXTRA_DIST += %D%/load.py

@@ -2,12 +2,10 @@
 noinst_PROGRAMS += %D%/mount-tool
 %C%_mount_tool_SOURCES = %D%/mount-tool.c
 %C%_mount_tool_LDADD = $(VIEW_LIBS)
-EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/keeper_api.py %D%/grouplib.py
 noinst_PROGRAMS += %D%/model-tool
 %C%_model_tool_SOURCES = %D%/model-tool.c %D%/model-names.c %D%/model-handles.c %D%/model-tree.c %D%/model.h
 %C%_model_tool_LDADD = $(CORE_LIBS)
-EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/twins.py
-EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/pause_job.py
+EXTRA_DIST += %D%/mountlib.py %D%/model.py %D%/twins.py %D%/keeper_api.py %D%/grouplib.py %D%/pause_job.py
 dist_check_SCRIPTS += %D%/test_busy.py
 dist_check_SCRIPTS += %D%/test_confinement.py
 dist_check_SCRIPTS += %D%/test_control.py

@@ -2,104 +2,13 @@
 """SIGKILL to the mount process at random moments under load: whatever was answered is there afterwards."""
 import random
 
+import load
 from mountlib import Mount
 from orchtest import *
 
 ROUNDS = int(os.environ.get("ORCH_KILL_ROUNDS", "8"))
 
-# Works in a folder of its own until the mount is gone, then tells what it was answered and what it was doing.
-WORKER = r'''
-import errno, json, os, random, sys
-root, seed = sys.argv[1], int(sys.argv[2])
-r = random.Random(seed)
-state = {}   # path: content; None for a folder
-if os.path.isdir(root):
-    for folder, dirs, files in os.walk(root):
-        for d in dirs:
-            state[os.path.relpath(folder + "/" + d, root)] = None
-        for f in files:
-            state[os.path.relpath(folder + "/" + f, root)] = open(folder + "/" + f).read()
-before = after = None
-n = 0
-
-def step():
-    global before, after, n
-    n += 1
-    files = sorted(p for p in state if state[p] is not None)
-    dirs = sorted(p for p in state if state[p] is None) + ["."]
-    before = dict(state)
-    after = dict(state)
-    name = os.path.normpath(r.choice(dirs) + "/%s%d" % (r.choice("abcdefgh"), r.randrange(30)))
-    op = r.choice(["create", "create", "create", "append", "rename", "rename", "unlink", "mkdir", "fsync", "link", "truncate"])
-    if op == "create" and state.get(name, "") is not None:
-        # two answers: the empty file, then its content
-        data = "%d " % n * r.choice([1, 50, 3000])
-        after[name] = ""
-        fd = os.open(root + "/" + name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            state[name] = ""
-            before = dict(state)
-            after[name] = data
-            os.write(fd, data.encode())
-            state[name] = data
-        finally:
-            os.close(fd)
-    elif op == "append" and files:
-        p = r.choice(files)
-        after[p] = state[p] + "+%d" % n
-        with open(root + "/" + p, "ab", buffering=0) as f:
-            f.write(b"+%d" % n)
-        state[p] = after[p]
-    elif op == "rename" and files and state.get(name, "") is not None:
-        p = r.choice(files)
-        after[name] = after.pop(p)
-        os.rename(root + "/" + p, root + "/" + name)
-        state[name] = state.pop(p)
-    elif op == "unlink" and files:
-        p = r.choice(files)
-        del after[p]
-        os.unlink(root + "/" + p)
-        del state[p]
-    elif op == "mkdir" and name not in state and name.count("/") < 4:
-        after[name] = None
-        os.mkdir(root + "/" + name)
-        state[name] = None
-    elif op == "fsync" and files:
-        with open(root + "/" + r.choice(files), "rb") as f:
-            os.fsync(f.fileno())
-    elif op == "truncate" and files:
-        p = r.choice(files)
-        after[p] = ""
-        os.truncate(root + "/" + p, 0)
-        state[p] = ""
-
-try:
-    if not os.path.isdir(root):
-        os.mkdir(root)
-    os.chdir(root)  # so that the dead mount is seen, not what is below it
-    root = "."
-    print("begun", flush=True)
-    while n < 100000:
-        step()
-except OSError as e:
-    if e.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
-        raise
-print(json.dumps({"steps": n, "state": state, "before": before, "after": after}))
-'''
-
-
-def found(root):
-    out = {}
-    for folder, dirs, files in os.walk(root):
-        for d in dirs:
-            out[os.path.relpath(folder + "/" + d, root)] = None
-        for f in files:
-            with open(folder + "/" + f) as x:
-                out[os.path.relpath(folder + "/" + f, root)] = x.read()
-    return out
-
-
-def run(t, args):
+def run(t, args, maps):
     seed = int.from_bytes(os.urandom(3), "big")
     print("# seed %d" % seed)
     r = random.Random(seed)
@@ -107,7 +16,7 @@ def run(t, args):
     m.start()
     steps = 0
     for i in range(ROUNDS):
-        workers = [t.start([sys.executable, "-c", WORKER, "%s/%d" % (m.mnt, w), str(seed + i * 10 + w)],
+        workers = [t.start([sys.executable, "-B", load.__file__, "%s/%d" % (m.mnt, w), str(seed + i * 10 + w)] + maps,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE) for w in range(3)]
         for w in workers:
             t.eq(w.stdout.readline(), b"begun\n")
@@ -120,24 +29,21 @@ def run(t, args):
             answers.append(json.loads(out))
         m.start()
         for w, a in enumerate(answers):
-            steps += a["steps"]
-            got = found("%s/%d" % (m.mnt, w))
-            if got not in (a["state"], a["before"], a["after"]):
-                want = a["state"]
-                bad = {k: (got.get(k, "absent"), want.get(k, "absent"), a["after"].get(k, "absent"))
-                       for k in set(got) | set(want) if got.get(k, "absent") != want.get(k, "absent")}
-                raise Failure("seed %d round %d worker %d: found, answered, asked: %.2000r" % (seed, i, w, bad))
+            steps += a["count"]
+            wrong = load.difference(load.found("%s/%d" % (m.mnt, w)), a)
+            if wrong:
+                raise Failure("seed %d round %d worker %d: %s" % (seed, i, w, wrong))
     print("# %d answered operations, %d kills" % (steps, ROUNDS))
 
 
 @test(needs="fuse root", timeout=300)
 def nothing_answered_is_lost(t):
-    run(t, [])
+    run(t, [], ["mmap"])
 
 
 @test(needs="fuse root", timeout=300)
 def nothing_answered_is_lost_through_the_process(t):
-    run(t, ["--no-passthrough"])
+    run(t, ["--no-passthrough"], [])
 
 
 @test(needs="fuse root")

@@ -61,6 +61,31 @@ def begun(got, a):
     return False
 
 
+def difference(got, a):
+    """What is there (got) and is neither what was answered nor what was begun, as text; a: what a load printed."""
+    if any(same(got, a[k]) for k in ("state", "before", "after")) or begun(got, a):
+        return None
+    lines = ["found %d entries, %d were answered" % (len(got), len(a["state"]))]
+    for k in sorted(set(got) | set(a["state"]) | set(a["after"])):
+        have, was, asked = (x.get(k, ["absent"])[0] for x in (got, a["state"], a["after"]))
+        if not have == was == asked:
+            lines.append("%s: found %s, answered %s, asked %s" % (k, told(have), told(was), told(asked)))
+            if all(isinstance(x, str) for x in (have, was, asked)):
+                lines.append("as answered up to byte %d, as asked up to byte %d" % (common(have, was), common(have, asked)))
+    if a["write"]:
+        lines.append("%s was being written: %d bytes at %d" % (a["write"][0], len(a["write"][3]), a["write"][2]))
+    return "; ".join(lines)
+
+
+def told(content):
+    return "a folder" if content is None else "nothing" if content == "absent" else "%d bytes" % len(content)
+
+
+def common(a, b):
+    """The length of what both begin with."""
+    return len(os.path.commonprefix([a, b]))
+
+
 class Load:
     def __init__(self, root, seed, maps):
         self.r = random.Random(seed)
@@ -100,6 +125,16 @@ class Load:
             new[left[0]] = [new[left[0]][0], 0]
         return new
 
+    def put(self, path, at, new, write):
+        """write(bytes, offset) until all is written: it may be answered for its first pages only."""
+        while new:
+            old = self.state[path][0]
+            self.asked(self.with_content(path, old[:at] + new + old[at + len(new):]), (path, old, at, new))
+            n = write(new.encode(), at)
+            self.after = self.with_content(path, old[:at] + new[:n] + old[at + n:])
+            self.answered()
+            at, new = at + n, new[n:]
+
     # choices
 
     def files(self):
@@ -126,9 +161,7 @@ class Load:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             self.answered()
-            self.asked(self.with_content(path, text), (path, "", 0, text))
-            os.write(fd, text.encode())
-            self.answered()
+            self.put(path, 0, text, lambda new, at: os.write(fd, new))
             if self.r.random() < 0.3:
                 os.fsync(fd)
         finally:
@@ -141,10 +174,7 @@ class Load:
         more = self.text()[:5000]
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            old = self.state[path][0]
-            self.asked(self.with_content(path, old + more), (path, old, len(old), more))
-            os.write(fd, more.encode())
-            self.answered()
+            self.put(path, len(self.state[path][0]), more, lambda new, at: os.write(fd, new))
         finally:
             os.close(fd)
 
@@ -154,9 +184,7 @@ class Load:
         at, new = self.r.randrange(len(old) + 1), self.text()[:3000]
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self.asked(self.with_content(path, old[:at] + new + old[at + len(new):]), (path, old, at, new))
-            os.pwrite(fd, new.encode(), at)
-            self.answered()
+            self.put(path, at, new, lambda new, at: os.pwrite(fd, new, at))
         finally:
             os.close(fd)
 
