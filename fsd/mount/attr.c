@@ -275,6 +275,25 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, 
 	return r;
 }
 
+static bool loses(struct mnt_ns *ns, uint64_t id, unsigned set)
+{
+	const struct fmt_node *s;
+	struct mnt_node *n;
+	bool is;
+
+	mnt_ns_lock(ns);
+	n = mnt_ns_node(ns, id);
+	s = n ? mnt_ns_state(ns, n) : NULL;
+	is = s && without_set_ids(s, set) != s->mode;
+	mnt_ns_unlock(ns);
+	return is;
+}
+
+bool mnt_ns_has_set_ids(struct mnt_ns *ns, uint64_t id)
+{
+	return loses(ns, id, MNT_SET_DROP_SGID);
+}
+
 bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid)
 {
 	const struct fmt_node *s;
@@ -295,18 +314,10 @@ bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid)
 int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id, unsigned set)
 {
 	const struct mnt_setattr drop = {.set = MNT_SET_DROP_IDS | set};
-	const struct fmt_node *s;
-	struct mnt_node *n;
-	bool needed;
 	struct stat st;
 	int r;
 
-	mnt_ns_lock(ns);
-	n = mnt_ns_node(ns, id);
-	s = n ? mnt_ns_state(ns, n) : NULL;
-	needed = s && without_set_ids(s, drop.set) != s->mode;
-	mnt_ns_unlock(ns);
-	if (!needed)
+	if (!loses(ns, id, drop.set))
 		return 0;
 	r = mnt_ns_setattr(ns, id, &drop, &st);
 	if (r < 0)

@@ -126,8 +126,9 @@ static void open_again(struct mnt_fuse_wait *wait, int r)
 	}
 }
 
-/* A writer who is not root loses a file its set-id bits. A passthrough write is not seen here, so
- * they go when he opens it, a moment before ext4 would drop them. */
+/* A writer without CAP_FSETID loses a file its set-id bits. A passthrough write is not seen here, so
+ * they go when he opens it, a moment before ext4 would drop them. The kernel tells us of that capability
+ * for O_TRUNC alone. */
 static int drop_set_ids(fuse_req_t req, fuse_ino_t ino, int flags)
 {
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;

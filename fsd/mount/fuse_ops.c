@@ -104,7 +104,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		want(conn, unwanted[i], false);
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
 	/* Without it the kernel asks for security.capability before each write, passthrough too:
-	 * 50 us a write. With it set-id bits are ours to drop, see may_keep_set_ids in fuse_open.c. */
+	 * 50 us a write. With it set-id bits are ours to drop, see drop_set_ids in fuse_open.c. */
 	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
 #endif
 	conn->max_write = MAX_WRITE;

@@ -3,6 +3,7 @@
  * copied first, the pool.
  */
 #include <stdlib.h>
+#include "fsd/mount/caller.h"
 #include "fsd/mount/fuse_door_priv.h"
 
 #define WAIT_TRIES 8
@@ -52,14 +53,19 @@ struct mnt_handle *mnt_fuse_handle(const struct fuse_file_info *fi)
 	return (struct mnt_handle *)(uintptr_t)fi->fh;
 }
 
-/* Who can't be looked at (he is of another pid namespace, or gone) has no further groups. */
+/* Who can't be looked at (he is of another pid namespace, or gone) has no groups but the one that the kernel
+ * tells, if it does. They are those of the host, by which mount ever he came: in a view a group that is seen
+ * as another is not his. */
 static bool is_of_group(fuse_req_t req, uint32_t gid)
 {
 	gid_t few[64], *groups = few;
 	int n, cap = (int)ORCH_ARRAY_LEN(few);
-	bool found = fuse_req_ctx(req)->gid == gid;
+	gid_t own = fuse_req_ctx(req)->gid;
+	bool found = false;
 
-	if (found)
+	if (own == (gid_t)-1)
+		(void)!mnt_caller_group(fuse_req_ctx(req)->pid, &own);
+	if (own == gid)
 		return true;
 	n = fuse_req_getgroups(req, cap, few);
 	if (n > cap) {
@@ -78,7 +84,8 @@ unsigned mnt_fuse_ids_lost(fuse_req_t req, fuse_ino_t ino)
 {
 	uint32_t gid;
 
-	if (fuse_req_ctx(req)->uid == 0)
+	if (!mnt_ns_has_set_ids(mnt_fuse_door(req)->ns, ino) ||
+	    mnt_caller_keeps_set_ids(fuse_req_ctx(req)->pid))
 		return 0;
 	if (mnt_ns_group_bit(mnt_fuse_door(req)->ns, ino, &gid) && !is_of_group(req, gid))
 		return MNT_SET_DROP_IDS | MNT_SET_DROP_SGID;

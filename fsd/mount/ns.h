@@ -92,6 +92,8 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *s, 
 /* What a write by somebody without privilege does to a file's set-user-id and set-group-id bits. The latter goes
  * where the group may execute the file, and else only with MNT_SET_DROP_SGID. Cheap when there are none. */
 int mnt_ns_drop_set_ids(struct mnt_ns *ns, uint64_t id, unsigned set) ORCH_NONNULL(1) ORCH_WUR;
+/* Could that take something away, whoever it is? */
+bool mnt_ns_has_set_ids(struct mnt_ns *ns, uint64_t id) ORCH_NONNULL(1);
 /* Has the file a set-group-id bit that makes it no program? Then a write by one who is not of the group takes it. */
 bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid) ORCH_NONNULL(1, 3);
 

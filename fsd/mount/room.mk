@@ -2,6 +2,7 @@ noinst_LIBRARIES += %D%/libmount.a
 %C%_libmount_a_SOURCES = \
 	%D%/attr.c \
 	%D%/busy.c %D%/busy.h \
+	%D%/caller.c %D%/caller.h \
 	%D%/chain.c %D%/chain.h \
 	%D%/change.c \
 	%D%/changes.c \

@@ -108,6 +108,35 @@ def check_set_ids(t, m):
     t.eq(oct(os.stat(m.mnt + "/dir").st_mode & 0o7777), oct(0o6755), "chown of a folder")
 
 
+# Who is asked for is told by no number: the kernel asks for CAP_FSETID in its first user namespace.
+WRITERS = {"root": [], "root without CAP_FSETID": ["setpriv", "--bounding-set", "-fsetid"],
+           "a user": ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"],
+           "a user with CAP_FSETID": ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups",
+                                      "--inh-caps", "+fsetid", "--ambient-caps", "+fsetid"],
+           "root of another user namespace": ["unshare", "-Ur"]}
+
+
+@test(needs="fuse root userns")
+def set_id_bits_stay_with_the_privilege_that_ext4_asks_for(t):
+    for args in (["--allow-other"], ["--allow-other", "--no-passthrough"]):
+        m = Mount(t, t.tree(SOURCE), args=args)
+        m.start()
+        os.chmod(m.mnt, 0o755)
+        with open(t.path("a"), "w"):
+            pass
+        kept = {}
+        for who, prefix in WRITERS.items():
+            for script in ("echo x >> %s", "echo x > %s", "truncate -s 2 %s"):
+                modes = []
+                for path in (t.path("a"), m.mnt + "/a"):
+                    os.chmod(path, 0o6777)
+                    t.run(prefix + ["sh", "-c", script % path])
+                    modes.append(oct(os.stat(path).st_mode & 0o7777))
+                t.eq(modes[1], modes[0], "%s: %s" % (who, script))
+                kept.setdefault(who, set()).add(modes[1])
+        t.eq([x for x in kept if kept[x] == {"0o6777"}], ["root", "a user with CAP_FSETID"])
+
+
 @both
 def attributes_have_names(t, m):
     os.setxattr(m.mnt + "/a", "user.x", b"1")
