@@ -11,8 +11,10 @@
 #include "core/fd.h"
 #include "core/mounts.h"
 #include "core/proc_map.h"
+#include "format/msg.h"
 #include "fsd/mount/busy.h"
 
+#define VIEWS	 "/" FMT_VIEWS_FOLDER "/"
 #define TEXT_MAX ((size_t)16 << 20) /* of one file of /proc */
 
 /* What is looked for. */
@@ -87,8 +89,9 @@ static bool has_mapping(int process, dev_t dev)
 	return false;
 }
 
-/* At any place but that one, as seen from any folder; NULL: at any. */
-static bool has_mount(int process, dev_t dev, const char *but_on, struct orch_mount *out)
+/* At any place but those, as seen from any folder; NULL: at any. */
+static bool has_mount(
+    int process, dev_t dev, const char *const *but_on, struct orch_mount *out)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	const char *text = load(process, "mountinfo", &b);
@@ -117,6 +120,7 @@ static bool uses(int process, const struct look *l)
 
 static bool uses_elsewhere(int process, const struct look *l)
 {
+	const char *const ours_too[] = {l->path, VIEWS, NULL};
 	struct orch_mount m;
 	struct stat st;
 	bool ours;
@@ -126,7 +130,7 @@ static bool uses_elsewhere(int process, const struct look *l)
 	ours = st.st_ino == l->ns;
 	if (ours && l->here)
 		return false;
-	return uses(process, l) || (!ours && has_mount(process, l->dev, l->path, &m)) ||
+	return uses(process, l) || (!ours && has_mount(process, l->dev, ours_too, &m)) ||
 	       has_mapping(process, l->dev);
 }
 
@@ -161,15 +165,18 @@ bool mnt_busy_find(const char *mountpoint, char *out, size_t cap)
 	return find(&(struct look){.path = mountpoint}, out, cap);
 }
 
-/* Its folder may have been moved; a copy in another namespace then is at the new place, too. */
+/* Its folder may have been moved; a copy in another namespace then is at the new place, too. It is here
+ * also when only a view of it is. */
 static void find_place(struct look *l, struct orch_mount *at)
 {
+	static const char *const views[] = {VIEWS, NULL};
+	struct orch_mount any;
 	int self = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (self < 0)
 		return;
-	l->here = has_mount(self, l->dev, NULL, at);
-	if (l->here)
+	l->here = has_mount(self, l->dev, NULL, &any);
+	if (l->here && has_mount(self, l->dev, views, at))
 		l->path = at->path;
 	orch_fd_close(self);
 }

@@ -15,7 +15,7 @@ bool mnt_busy_find(const char *mountpoint, char *out, size_t cap) ORCH_NONNULL(1
 /*
  * The same of those for whom the kernel does not refuse the unmount: processes in another mount
  * namespace (a sandbox) with a folder, an open file or a mapping on the mount's device, or whose
- * namespace has the mount at another place than ours. A copy at our place that nobody is in does not
+ * namespace has the mount at another place than ours and than its views (in a folder FMT_VIEWS_FOLDER). A copy at our place that nobody is in does not
  * count: any namespace that was made meanwhile has one. Neither does one at our path below some folder:
  * that is a copy of the whole tree, as every sandbox has while it is made. When the mount is not in our namespace any more,
  * processes of ours count too.

@@ -23,7 +23,7 @@ struct mnt_door_config {
 /* In two steps, since the name space wants a notifier and the door wants a name space. */
 int mnt_door_new(struct mnt_door **out) ORCH_NONNULL(1) ORCH_WUR;
 struct mnt_notify mnt_door_notify(struct mnt_door *d) ORCH_NONNULL(1);
-/* Mounts; who uses the mount waits until _start. No thread is started, so that rights can be given up
+/* Mounts and answers the kernel's hello; who uses the mount waits until _start. No thread is started, so that rights can be given up
  * between the two. */
 int mnt_door_mount(struct mnt_door *d, const struct mnt_door_config *config, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
@@ -33,10 +33,10 @@ struct mnt_door_parts { /* all borrowed until _free */
 	struct orch_pool *pool;
 	int ended_fd; /* an eventfd: readable when the kernel has unmounted */
 };
-/* Starts the threads and waits for the kernel's hello. */
+/* Starts the threads; the kernel has said hello afterwards. */
 int mnt_door_start(struct mnt_door *d, const struct mnt_door_parts *parts, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
-/* Unmounts. -EBUSY: somebody uses it (not with lazy). -EPERM: without CAP_SYS_ADMIN it can't be done
+/* Unmounts; lazily: all that has its source, views too. -EBUSY: somebody uses it (not with lazy). -EPERM: without CAP_SYS_ADMIN it can't be done
  * from here; whoever started us can. */
 int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 /* "passthrough", "process": how data goes; known when the kernel has said hello. */

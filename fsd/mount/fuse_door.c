@@ -5,10 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "core/clock.h"
 #include "core/fd.h"
+#include "core/log.h"
 #include "fsd/mount/fuse_door_priv.h"
+#include "fsd/mount/greet.h"
 #include "fsd/mount/notify.h"
 #include "fsd/mount/place.h"
+
+#define HELLO_MS 30000
 
 int mnt_door_new(struct mnt_door **out)
 {
@@ -81,6 +86,39 @@ static int session_make(struct mnt_door *d, struct orch_err *err)
 	return d->session ? 0 : orch_err_set(err, EINVAL, "libfuse does not take %s", options);
 }
 
+static void handle(void *arg, void *request, size_t n)
+{
+	struct mnt_door *d = arg;
+	struct fuse_buf buf = {.mem = request, .size = n};
+
+	mnt_requests_note(&d->requests, request, n);
+	fuse_session_process_buf(d->session, &buf);
+}
+
+/* Gives libfuse the mount; fuse_fd is taken. */
+static int greet(struct mnt_door *d, int fuse_fd, struct orch_err *err)
+{
+	struct mnt_greet g;
+	bool idmap = false;
+	char name[32];
+	int r = mnt_greet_open(&g);
+
+	if (r < 0) {
+		orch_fd_close(fuse_fd);
+		return orch_err_sys(err, -r, "socket pair");
+	}
+	snprintf(name, sizeof(name), "/dev/fd/%d", g.session_fd);
+	if (fuse_session_mount(d->session, name) != 0) {
+		mnt_greet_close(&g);
+		orch_fd_close(fuse_fd);
+		return orch_err_set(err, EIO, "libfuse does not take an open mount");
+	}
+	r = mnt_greet_run(&g, fuse_fd, orch_deadline_in_ms(HELLO_MS), handle, d, &idmap, err);
+	if (r == 0)
+		orch_log(ORCH_LOG_DEBUG, "mount", "greeted", "idmap=%d", idmap);
+	return r;
+}
+
 /* The file system below stays free to be unmounted: the folder is held open no longer than this. */
 static int mount_placed(struct mnt_door *d, struct orch_err *err)
 {
@@ -89,7 +127,6 @@ static int mount_placed(struct mnt_door *d, struct orch_err *err)
 	    .source = d->config.source,
 	    .allow_other = d->config.allow_other,
 	    .read_only = d->config.read_only};
-	char name[32];
 	int fuse_fd, r;
 
 	if (s.folder < 0)
@@ -100,11 +137,7 @@ static int mount_placed(struct mnt_door *d, struct orch_err *err)
 	if (r < 0)
 		return r;
 	d->placed = d->mounted = true;
-	snprintf(name, sizeof(name), "/dev/fd/%d", fuse_fd);
-	if (fuse_session_mount(d->session, name) == 0)
-		return 0; /* the descriptor is the session's now */
-	orch_fd_close(fuse_fd);
-	return orch_err_set(err, EIO, "libfuse does not take an open mount");
+	return greet(d, fuse_fd, err);
 }
 
 static int mount_by_user(struct mnt_door *d, struct orch_err *err)
@@ -141,6 +174,8 @@ int mnt_door_unmount(struct mnt_door *d, bool lazy, struct orch_err *err)
 	if (!d->placed) /* fusermount3 has made it, and we may start no program (confine.h) */
 		return orch_err_set(err, EPERM, "an ordinary user's mount");
 	r = mnt_place_unmount(d->mount_id, d->config.source, lazy, err);
+	if (r == 0 && lazy) /* told to end by a signal: the keeper has not taken the views away */
+		r = mnt_place_detach_all(d->config.source, err);
 	if (r == 0)
 		d->mounted = false;
 	return r;

@@ -106,6 +106,8 @@ void mnt_fuse_drop_parked(struct mnt_door *d);
 /* ---- fuse_ops.c: the table; each function is declared as libfuse's struct has it */
 
 extern const struct fuse_lowlevel_ops mnt_fuse_ops;
+/* Contents are registered with the kernel from now on, which has agreed (d->passthrough). */
+void mnt_fuse_use_passthrough(struct mnt_door *d);
 
 #define MNT_FUSE_OP(name) __typeof__(*((struct fuse_lowlevel_ops *)0)->name) mnt_fuse_##name
 

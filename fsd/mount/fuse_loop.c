@@ -97,6 +97,8 @@ int mnt_door_start(struct mnt_door *d, const struct mnt_door_parts *parts, struc
 	d->contents = parts->contents;
 	d->pool = parts->pool;
 	d->ended_fd = parts->ended_fd;
+	if (d->passthrough) /* agreed at the mount (greet.h) */
+		mnt_fuse_use_passthrough(d);
 	r = pthread_create(&d->notifier, NULL, notifier, d);
 	if (r != 0)
 		return orch_err_sys(err, r, "thread");

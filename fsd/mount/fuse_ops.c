@@ -72,6 +72,14 @@ static bool may_register(void)
 }
 #endif
 
+void mnt_fuse_use_passthrough(struct mnt_door *d)
+{
+#if MNT_FUSE_MODERN
+	mnt_contents_set_backing(d->contents,
+	    &(struct mnt_backing_ops){.open = backing_open, .close = backing_close, .priv = d});
+#endif
+}
+
 static void want_passthrough(struct mnt_door *d, struct fuse_conn_info *conn)
 {
 #if MNT_FUSE_MODERN
@@ -80,8 +88,8 @@ static void want_passthrough(struct mnt_door *d, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_PASSTHROUGH, true);
 	conn->max_backing_stack_depth = 1;
 	d->passthrough = true;
-	mnt_contents_set_backing(d->contents,
-	    &(struct mnt_backing_ops){.open = backing_open, .close = backing_close, .priv = d});
+	if (d->contents) /* else they are not there yet */
+		mnt_fuse_use_passthrough(d);
 #endif
 }
 

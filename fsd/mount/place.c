@@ -9,7 +9,8 @@
 #include "core/fd.h"
 #include "core/mounts.h"
 
-#define TRIES 8 /* somebody may move the folder between a look and the unmount */
+#define TRIES	   8  /* somebody may move the folder between a look and the unmount */
+#define MOUNTS_MAX 64 /* of one workspace: its own, its views, copies that somebody made */
 
 static int option(int fs, const char *key, const char *value)
 {
@@ -89,6 +90,22 @@ int mnt_place_mount(
 	*out_fuse_fd = fuse_fd;
 	fuse_fd = -1;
 	return 0;
+}
+
+int mnt_place_detach_all(const char *source, struct orch_err *err)
+{
+	struct orch_mount m;
+	int r = 0;
+
+	for (int i = 0; i < MOUNTS_MAX && r == 0; i++) {
+		r = orch_mounts_find_source("fuse.orch", source, &m, err);
+		if (r <= 0)
+			return r;
+		r = orch_mount_detach(&m, true);
+		if (r == -ESTALE) /* moved or gone meanwhile: look again */
+			r = 0;
+	}
+	return r < 0 ? orch_err_sys(err, -r, "unmount %s", m.path) : 0;
 }
 
 int mnt_place_unmount(uint64_t id, const char *source, bool lazy, struct orch_err *err)

@@ -23,5 +23,7 @@ int mnt_place_mount(const struct mnt_place_spec *s, int *out_fuse_fd, uint64_t *
 /* The mount with that id and source; 0 also when it is gone already. -EBUSY: in use (not with lazy). */
 int mnt_place_unmount(uint64_t id, const char *source, bool lazy, struct orch_err *err)
     ORCH_NONNULL(2) ORCH_WUR;
+/* Every mount with that source, lazily: views of it (fsd/keeper/views.h) too. */
+int mnt_place_detach_all(const char *source, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
 #endif

@@ -24,6 +24,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/fuse_open.c \
 	%D%/fuse_ops.c \
 	%D%/fuse_request.c \
+	%D%/greet.c %D%/greet.h \
 	%D%/listing.c %D%/listing.h \
 	%D%/log.c %D%/log.h \
 	%D%/newtop.c %D%/newtop.h \

@@ -110,7 +110,8 @@ static bool parse_line(const char *line, size_t len, struct orch_mount *out)
 
 /* What is looked for: what is not NULL or 0. */
 struct wanted {
-	const char *path, *type, *source, *but_on;
+	const char *path, *type, *source;
+	const char *const *but_on; /* NULL ends it */
 	uint64_t id;
 	unsigned major, minor;
 };
@@ -123,13 +124,43 @@ static bool ends_with(const char *path, const char *end)
 	return n >= m && strcmp(path + n - m, end) == 0;
 }
 
+/* An end with a slash is a folder: what lies in it. */
+static bool lies_in(const char *path, const char *folder)
+{
+	size_t n = (size_t)(strrchr(path, '/') + 1 - path), m = strlen(folder);
+
+	return m > 0 && folder[m - 1] == '/' && n >= m && memcmp(path + n - m, folder, m) == 0;
+}
+
+static bool ends_with_one(const char *path, const char *const *ends)
+{
+	for (; path[0] == '/' && ends && *ends; ends++)
+		if (ends_with(path, *ends) || lies_in(path, *ends))
+			return true;
+	return false;
+}
+
 static bool fits(const struct orch_mount *m, const struct wanted *w)
 {
 	return (!w->path || strcmp(m->path, w->path) == 0) && (!w->id || m->id == w->id) &&
 	       (!w->type || strcmp(m->type, w->type) == 0) &&
 	       (!w->source || strcmp(m->source, w->source) == 0) &&
-	       (!w->but_on || !ends_with(m->path, w->but_on)) &&
+	       !ends_with_one(m->path, w->but_on) &&
 	       (!(w->major || w->minor) || (m->major == w->major && m->minor == w->minor));
+}
+
+/* The next line that fits. */
+static bool next(const char **at, const char *end, const struct wanted *w, struct orch_mount *out)
+{
+	while (*at < end) {
+		const char *line = *at, *nl = memchr(line, '\n', (size_t)(end - line));
+		size_t n = (size_t)((nl ? nl : end) - line);
+
+		*at = line + n + 1;
+		if (parse_line(line, n, out) && fits(out, w))
+			return true;
+	}
+	return false;
 }
 
 static bool pick(const char *text, size_t len, const struct wanted *w, struct orch_mount *out)
@@ -139,15 +170,9 @@ static bool pick(const char *text, size_t len, const struct wanted *w, struct or
 	struct orch_mount m;
 
 	/* The last line wins: it is on top. */
-	while (text < end) {
-		const char *nl = memchr(text, '\n', (size_t)(end - text));
-		size_t n = (size_t)((nl ? nl : end) - text);
-
-		if (parse_line(text, n, &m) && fits(&m, w)) {
-			*out = m;
-			found = true;
-		}
-		text += n + 1;
+	while (next(&text, end, w, &m)) {
+		*out = m;
+		found = true;
 	}
 	return found;
 }
@@ -169,11 +194,24 @@ bool orch_mounts_pick_source(
 }
 
 bool orch_mounts_pick_device(const char *text, size_t len, unsigned major, unsigned minor,
-    const char *but_on, struct orch_mount *out)
+    const char *const *but_on, struct orch_mount *out)
 {
 	return (major || minor) &&
 	       pick(text, len, &(struct wanted){.major = major, .minor = minor, .but_on = but_on},
 		   out);
+}
+
+size_t orch_mounts_list_source(const char *text, size_t len, const char *type, const char *source,
+    struct orch_mount *out, size_t cap)
+{
+	const struct wanted w = {.type = type, .source = source};
+	const char *end = text + len;
+	struct orch_mount m;
+	size_t n = 0;
+
+	while (n < cap && next(&text, end, &w, &m))
+		out[n++] = m;
+	return n;
 }
 
 static int find(const struct wanted *w, struct orch_mount *out, struct orch_err *err)
@@ -204,6 +242,21 @@ int orch_mounts_find_source(
 	return find(&(struct wanted){.type = type, .source = source}, out, err);
 }
 
+int orch_mounts_load_source(const char *type, const char *source, struct orch_mount *out,
+    size_t cap, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int rc;
+
+	orch_buf_init(&b, MOUNTINFO_MAX);
+	rc = orch_file_load(AT_FDCWD, "/proc/self/mountinfo", &b, err);
+	if (rc < 0)
+		return rc;
+	if (b.len == 0)
+		return 0;
+	return (int)orch_mounts_list_source((const char *)b.data, b.len, type, source, out, cap);
+}
+
 /* ---- a mount ---- */
 
 int orch_mount_id_of(int fd, uint64_t *out)
@@ -226,12 +279,16 @@ int orch_mount_id_of(int fd, uint64_t *out)
 	return 0;
 }
 
-static bool is_that(int parent, const char *name, uint64_t id)
+/* The root of the mount with that id; -ESTALE: something else is there. */
+static int open_root(int parent, const char *name, uint64_t id)
 {
-	orch_auto(fd) int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	uint64_t have;
 
-	return fd >= 0 && orch_mount_id_of(fd, &have) == 0 && have == id;
+	if (fd >= 0 && orch_mount_id_of(fd, &have) == 0 && have == id)
+		return fd;
+	orch_fd_close(fd);
+	return -ESTALE;
 }
 
 /* The folder that the mount's folder lies in, without following a link. */
@@ -248,21 +305,44 @@ static int open_parent(const char *path, const char *slash)
 	return rel ? orch_open_nolinks(root, rel, O_PATH | O_DIRECTORY, 0) : -ENOMEM;
 }
 
-int orch_mount_detach(const struct orch_mount *m, bool lazy)
+/* *out_name: what it is in that folder. */
+static int find_parent(const struct orch_mount *m, const char **out_name)
 {
 	const char *slash = strrchr(m->path, '/');
-	orch_auto(fd) int parent = -1;
-	char target[sizeof(m->path) + 32];
+	int parent;
 
 	if (m->path[0] != '/' || !slash[1])
 		return -EINVAL;
+	*out_name = slash + 1;
 	parent = open_parent(m->path, slash);
+	if (parent >= 0 || parent == -ENOMEM)
+		return parent;
+	return parent == -EACCES ? -EPERM : -ESTALE;
+}
+
+int orch_mount_open(const struct orch_mount *m)
+{
+	const char *name;
+	orch_auto(fd) int parent = find_parent(m, &name);
+
+	return parent < 0 ? parent : open_root(parent, name, m->id);
+}
+
+int orch_mount_detach(const struct orch_mount *m, bool lazy)
+{
+	const char *name;
+	orch_auto(fd) int parent = find_parent(m, &name);
+	char target[sizeof(m->path) + 32];
+	int root;
+
 	if (parent < 0)
-		return parent == -EACCES ? -EPERM : parent == -ENOMEM ? parent : -ESTALE;
-	if (!is_that(parent, slash + 1, m->id))
-		return -ESTALE;
+		return parent;
+	root = open_root(parent, name, m->id);
+	if (root < 0)
+		return root;
+	orch_fd_close(root);
 	/* Nobody can change what the descriptor is; the last component is the mount itself. */
-	snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, slash + 1);
+	snprintf(target, sizeof(target), "/proc/self/fd/%d/%s", parent, name);
 	if (umount2(target, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
 		return 0;
 	return errno == EINVAL || errno == ENOENT ? -ESTALE : -errno;

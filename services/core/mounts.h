@@ -23,7 +23,8 @@ struct orch_mount {
 
 /* Pick one mount from the text of a mountinfo file: the topmost on exactly that path; the one with that
  * id; the last one of that type and source; the last one of that device, but not on a path that
- * ends with the path `but_on` (NULL: on any). Pure. */
+ * ends with one of the paths `but_on`, or, for one that ends with a slash, lies in such a folder (a list
+ * that NULL ends; NULL: on any); all of that type and source, at most cap, the topmost last. Pure. */
 bool orch_mounts_pick(const char *text, size_t len, const char *path, struct orch_mount *out)
     ORCH_NONNULL(1, 3, 4);
 bool orch_mounts_pick_id(const char *text, size_t len, uint64_t id, struct orch_mount *out)
@@ -31,7 +32,9 @@ bool orch_mounts_pick_id(const char *text, size_t len, uint64_t id, struct orch_
 bool orch_mounts_pick_source(const char *text, size_t len, const char *type, const char *source,
     struct orch_mount *out) ORCH_NONNULL(1, 3, 4, 5);
 bool orch_mounts_pick_device(const char *text, size_t len, unsigned major, unsigned minor,
-    const char *but_on, struct orch_mount *out) ORCH_NONNULL(1, 6);
+    const char *const *but_on, struct orch_mount *out) ORCH_NONNULL(1, 6);
+size_t orch_mounts_list_source(const char *text, size_t len, const char *type, const char *source,
+    struct orch_mount *out, size_t cap) ORCH_NONNULL(1, 3, 4, 5);
 
 /* The same from what the kernel says now. 1: *out, 0: there is none, or -errno. */
 int orch_mounts_find(const char *path, struct orch_mount *out, struct orch_err *err)
@@ -40,10 +43,16 @@ int orch_mounts_find_id(uint64_t id, struct orch_mount *out, struct orch_err *er
     ORCH_NONNULL(2) ORCH_WUR;
 int orch_mounts_find_source(const char *type, const char *source, struct orch_mount *out,
     struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+/* How many there are, at most cap, or -errno. */
+int orch_mounts_load_source(const char *type, const char *source, struct orch_mount *out,
+    size_t cap, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 /* Id of the mount that an open descriptor (O_PATH too) lies on. -errno */
 int orch_mount_id_of(int fd, uint64_t *out) ORCH_NONNULL(2) ORCH_WUR;
 
+/* The root of that very mount (O_PATH, the caller's), reached without following a link. -ESTALE: it is not
+ * there (any more, or it was moved: look again), -EPERM: we may not go there. */
+int orch_mount_open(const struct orch_mount *m) ORCH_NONNULL(1) ORCH_WUR;
 /* Takes away that very mount: its folder is reached without following a link, and what lies there is
  * compared with m->id first. lazy: MNT_DETACH. -EBUSY: in use (not with lazy), -ESTALE: it is not
  * there (any more, or it was moved: look again), -EPERM: an ordinary user's, for fusermount3. */

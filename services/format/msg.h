@@ -28,7 +28,8 @@ enum fmt_msg_type { /* keeper -> mount; the answer has type | FMT_MSG_REPLY and 
 	                        recorded stays as it is: SEALED is what lies below (0: the base) */
 	FMT_MSG_REBASE = 4,  /* the base is now SNAPSHOT; layers up to LAYER are no longer needed */
 	FMT_MSG_CHANGES = 5, /* since SEQ: writes NDJSON to the descriptor that comes along */
-	FMT_MSG_UMOUNT = 6,  /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user */
+	FMT_MSG_UMOUNT = 6,  /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user. The keeper has
+	                      taken the views away */
 	FMT_MSG_FREEZE = 7,  /* hold all changing requests (deadline) / 8 go on */
 	FMT_MSG_THAW = 8,
 	FMT_MSG_SYNC = 9, /* log and spool durable */
@@ -55,6 +56,9 @@ enum fmt_msg_tag {	       /* value: u64 unless said otherwise */
 	FMT_TAG_LAYERS = 15,
 	FMT_TAG_MORE = 16, /* how many the list in JSON has not */
 };
+
+/* The folder that the keeper's views of workspaces lie in, beside their mounts. */
+#define FMT_VIEWS_FOLDER ".views"
 
 #define FMT_MSG_FLAG_LAZY   1u
 #define FMT_MSG_FLAG_PAUSED 2u

@@ -36,6 +36,33 @@ static void finds_the_mount(void **state)
 	assert_string_equal(m.type, "");
 }
 
+static bool picks_but(const char *info, unsigned minor, const char *a, const char *b)
+{
+	const char *const but_on[] = {a, b, NULL};
+	struct orch_mount m;
+
+	return orch_mounts_pick_device(info, strlen(info), 0, minor, but_on, &m);
+}
+
+static void lists_those_of_a_source(void **state)
+{
+	static const char info[] = "30 22 0:45 / /m/w rw - fuse.orch orch:w rw\n"
+				   "31 22 0:46 / /m/x rw - fuse.orch orch:x rw\n"
+				   "32 22 0:45 / /m/.views/w.0.0 rw,idmapped - fuse.orch orch:w rw\n"
+				   "33 22 0:45 / /m/y rw - fuse orch:w rw\n";
+	struct orch_mount m[3];
+
+	(void)state;
+	assert_int_equal(
+	    orch_mounts_list_source(info, strlen(info), "fuse.orch", "orch:w", m, 3), 2);
+	assert_int_equal(m[0].id, 30);
+	assert_string_equal(m[1].path, "/m/.views/w.0.0");
+	assert_int_equal(
+	    orch_mounts_list_source(info, strlen(info), "fuse.orch", "orch:w", m, 1), 1);
+	assert_int_equal(
+	    orch_mounts_list_source(info, strlen(info), "fuse.orch", "orch:", m, 3), 0);
+}
+
 static void finds_by_id(void **state)
 {
 	struct orch_mount m;
@@ -53,10 +80,13 @@ static void finds_by_id(void **state)
 	assert_false(orch_mounts_pick_id(text, strlen(text), 0, &m));
 	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 47, NULL, &m));
 	assert_int_equal(m.id, 32);
-	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 47, "/elsewhere", &m));
-	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 47, "/twice", &m));
-	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 45, "/mnt/w", &m));
-	assert_true(orch_mounts_pick_device(text, strlen(text), 0, 45, "/t/w", &m));
+	assert_true(picks_but(text, 47, "/elsewhere", NULL));
+	assert_false(picks_but(text, 47, "/twice", NULL));
+	assert_false(picks_but(text, 47, "/elsewhere", "/twice"));
+	assert_false(picks_but(text, 45, "/mnt/w", NULL));
+	assert_true(picks_but(text, 45, "/t/w", "/w2"));
+	assert_false(picks_but(text, 45, "/mnt/", NULL));
+	assert_true(picks_but(text, 45, "/orch/", "/w/"));
 	assert_false(orch_mounts_pick_device(text, strlen(text), 8, 47, NULL, &m));
 	assert_false(orch_mounts_pick_device(text, strlen(text), 0, 0, NULL, &m));
 }
@@ -99,6 +129,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(finds_the_mount),
+	    cmocka_unit_test(lists_those_of_a_source),
 	    cmocka_unit_test(finds_by_id),
 	    cmocka_unit_test(finds_no_other),
 	    cmocka_unit_test(ends_with_the_text),
