@@ -110,6 +110,18 @@ static void look_passthrough(struct shim_cli *cli, struct shim_finding *f)
 #endif
 }
 
+static void look_views(struct shim_cli *cli, struct shim_finding *f)
+{
+	struct utsname u;
+
+	if (!kernel_at_least(6, 12, &u))
+		FOUND(f, "Linux %s", u.release);
+	else if (!is_privileged())
+		set(f, false, "the kernel allows it to root alone");
+	else
+		set(f, true, "a container's user may be another than the workspace's");
+}
+
 static void look_uring(struct shim_cli *cli, struct shim_finding *f)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
@@ -285,6 +297,10 @@ const struct shim_check shim_checks[] = {
     {"passthrough",
 	"file data is copied through the mount process: large reads and writes are slower",
 	"run the daemon as root on Linux 6.9 or later", look_passthrough},
+    {"views", "a container whose user is not the workspace's owner sees the files of another",
+	"run the daemon as root on Linux 6.12 or later, or: orch-shim workspace create --owner "
+	"USER",
+	look_views},
     {"io_uring",
 	"each call of the file system wakes another CPU: a compile takes up to a fifth longer",
 	"echo Y > /sys/module/fuse/parameters/enable_uring", look_uring},

@@ -218,6 +218,35 @@ static int run_mount(struct shim_cli *cli)
 	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
 }
 
+/* The group: as the user, unless told. */
+static int view_body(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
+{
+	int64_t uid = shim_number(&cli->values, "uid"), gid = uid;
+
+	if (shim_given(&cli->values, "gid"))
+		gid = shim_number(&cli->values, "gid");
+	if (orch_json_set_int(body, "uid", uid) < 0 || orch_json_set_int(body, "gid", gid) < 0)
+		return orch_err_sys(err, ENOMEM, "view");
+	return 0;
+}
+
+static int run_view(struct shim_cli *cli)
+{
+	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
+	struct orch_err err = ORCH_ERR_INIT;
+	struct shim_call call = {.method = "POST",
+	    .path = "/v1/workspaces/%/view",
+	    .parts = {shim_arg(cli, 0)},
+	    .body = body};
+	int r = body ? view_body(cli, body, &err) : orch_err_sys(&err, ENOMEM, "view");
+
+	if (r == 0)
+		r = shim_call(cli, &call, &answer, &err);
+	if (r == 0)
+		r = print_workspace(cli, answer, &err);
+	return r < 0 ? shim_fail(cli, &err) : SHIM_OK;
+}
+
 static int run_umount(struct shim_cli *cli)
 {
 	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
@@ -306,6 +335,27 @@ static const struct shim_options *const create_tables[] = {&create_table, NULL};
 static const struct shim_option at_options[] = {OPTION_AT};
 static const struct shim_options at_table = {.v = at_options, .count = ORCH_ARRAY_LEN(at_options)};
 static const struct shim_options *const at_tables[] = {&at_table, NULL};
+
+static const struct shim_option view_options[] = {
+    {.name = "uid",
+	.arg = "NUMBER",
+	.type = SHIM_NUMBER,
+	.min = 0,
+	.max = UINT32_MAX - 1,
+	.fallback = "0",
+	.flags = SHIM_FLAG_ONLY,
+	.help = "The user that the container runs as"},
+    {.name = "gid",
+	.arg = "NUMBER",
+	.type = SHIM_NUMBER,
+	.min = 0,
+	.max = UINT32_MAX - 1,
+	.flags = SHIM_FLAG_ONLY,
+	.help = "That user's group; the number of the user, by default"},
+};
+static const struct shim_options view_table = {
+    .v = view_options, .count = ORCH_ARRAY_LEN(view_options)};
+static const struct shim_options *const view_tables[] = {&view_table, NULL};
 
 static const struct shim_option umount_options[] = {
     {.name = "lazy",
@@ -405,6 +455,21 @@ const struct shim_command shim_workspace_commands[] = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_mount},
+    {.family = "workspace",
+	.name = "view",
+	.usage = "NAME [--uid NUMBER] [--gid NUMBER]",
+	.summary = "Show it to a container whose user is another; prints the path to mount there",
+	.details = "There the owner of the workspace appears as that user, and what that user "
+		   "makes belongs to "
+		   "the owner, also when it is the container's root. The path is for root and what "
+		   "root starts "
+		   "(docker run -v PATH:/workspace). It lasts until the workspace is unmounted. "
+		   "Needs Linux "
+		   "6.12 and a daemon of root's; without: workspace create --owner.",
+	.options = view_tables,
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_view},
     {.family = "workspace",
 	.name = "umount",
 	.usage = "NAME [--lazy]",

@@ -47,13 +47,15 @@ static int make_env(struct shim_cli *cli, struct orch_strv *env)
 
 static int code_of(const struct shim_task_end *end)
 {
-	if (!end->started) {
+	bool ended = end->signal || end->exit_code >= 0;
+
+	if (!end->started || (!ended && end->state != OUT_CANCELLED)) {
 		shim_say(SHIM_SAY_ERROR, "%s", end->reason);
 		return NOT_STARTED;
 	}
 	if (end->state == OUT_CANCELLED)
 		return SHIM_CANCELLED;
-	return end->signal ? 128 + end->signal : end->exit_code < 0 ? NOT_STARTED : end->exit_code;
+	return end->signal ? 128 + end->signal : end->exit_code;
 }
 
 static int on_groups(void *priv, const char *const *folders, size_t count)

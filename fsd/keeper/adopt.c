@@ -19,6 +19,7 @@
 #include "mountpoint.h"
 #include "registry.h"
 #include "ws_mount.h"
+#include "ws_view.h"
 
 #define MODULE	"keeper"
 #define ASK_MAX 64 /* threads */
@@ -53,7 +54,8 @@ static int meet(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *r
 	return rc;
 }
 
-static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec, const char *why)
+static void clear_dead(
+    struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec, const char *why)
 {
 	struct orch_err err = ORCH_ERR_INIT;
 
@@ -63,6 +65,7 @@ static void clear_dead(struct fsd_ws *ws, struct fsd_ws_record *rec, const char 
 		orch_log_err(MODULE, "detach", &err);
 	if (!rec->at_given)
 		fsd_mountpoint_discard(rec->path);
+	fsd_views_discard(d, rec->name);
 	if (*rec->control)
 		unlink(rec->control);
 	rec->state = FSD_WS_CREATED;
@@ -79,7 +82,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 	int rc;
 
 	if (fsd_ws_booted_since(rec)) {
-		clear_dead(ws, rec, "the machine was started again");
+		clear_dead(d, ws, rec, "the machine was started again");
 		return;
 	}
 	rc = meet(d, ws, rec, fsd_ws_short_deadline(d), &err);
@@ -89,7 +92,7 @@ static void adopt_mounted(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws
 		orch_log(ORCH_LOG_INFO, MODULE, "adopted", "workspace=%s pid=%d layer=%llu",
 		    rec->name, rec->process.pid, (unsigned long long)rec->layer);
 	} else if (ws->pidfd == -ESRCH || (ws->pidfd >= 0 && fsd_pidfd_wait(ws->pidfd, 0))) {
-		clear_dead(ws, rec, err.msg);
+		clear_dead(d, ws, rec, err.msg);
 	} else {
 		snprintf(rec->error, sizeof(rec->error), FSD_WS_DEAF "%.200s", err.msg);
 		orch_log(ORCH_LOG_WARN, MODULE, "no-answer", "workspace=%s pid=%d error=%s",
@@ -321,6 +324,7 @@ int fsd_adopt(struct fsd_daemon *d, struct orch_err *err)
 
 	adopt_all(&a);
 	sweep_sockets(d);
+	fsd_views_discard(d, NULL);
 	if (rc == 0)
 		sweep_places(d);
 	if (rc == 0)

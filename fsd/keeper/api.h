@@ -21,6 +21,7 @@ fsd_handler fsd_api_job_put, fsd_api_job_delete;
 /* api_workspace.c */
 fsd_handler fsd_api_workspace_list, fsd_api_workspace_get, fsd_api_workspace_create,
     fsd_api_workspace_fork, fsd_api_workspace_mount, fsd_api_workspace_umount,
-    fsd_api_workspace_drop, fsd_api_workspace_commit, fsd_api_workspace_changes;
+    fsd_api_workspace_drop, fsd_api_workspace_commit, fsd_api_workspace_changes,
+    fsd_api_workspace_view;
 
 #endif

@@ -16,6 +16,7 @@
 #include "jobs.h"
 #include "json_value.h"
 #include "ws_change.h"
+#include "ws_view.h"
 
 static int show(const struct fsd_ws_record *rec, struct orch_json **out, struct orch_err *err)
 {
@@ -192,6 +193,50 @@ int fsd_api_workspace_umount(struct fsd_request *r, struct orch_json **out, stru
 	rec = ws->record;
 	fsd_registry_release(r->daemon->registry, ws);
 	return rc < 0 ? rc : show(&rec, out, err);
+}
+
+/* ---- views */
+
+static int get_id(struct fsd_request *r, const char *key, uint32_t *out, struct orch_err *err)
+{
+	int64_t v;
+
+	if (orch_json_get_int(r->body, key, &v, NULL) < 0 || v < 0 || v >= (int64_t)UINT32_MAX)
+		return orch_err_set(err, EINVAL, "'%s' is not the number of a user or group", key);
+	*out = (uint32_t)v;
+	return 0;
+}
+
+static bool has(struct fsd_request *r, const char *key)
+{
+	const struct orch_json *v = orch_json_get(r->body, key);
+
+	return v && !orch_json_is_null(v);
+}
+
+static int show_view(char *path, struct orch_json **out, struct orch_err *err)
+{
+	struct orch_json *o = orch_json_object();
+	int rc = o ? orch_json_set_bytes(o, "path", path, strlen(path)) : -ENOMEM;
+
+	free(path);
+	if (rc == 0)
+		rc = orch_json_set_bool(o, "idmapped", true);
+	return fsd_json_finish(rc, &o, out, err);
+}
+
+int fsd_api_workspace_view(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	char *path = NULL;
+	uint32_t uid = 0, gid = 0;
+	int rc = get_id(r, "uid", &uid, err);
+
+	gid = uid;
+	if (rc == 0 && has(r, "gid"))
+		rc = get_id(r, "gid", &gid, err);
+	if (rc == 0)
+		rc = fsd_ws_view(r, r->params[0], uid, gid, &path, err);
+	return rc < 0 ? rc : show_view(path, out, err);
 }
 
 int fsd_api_workspace_drop(struct fsd_request *r, struct orch_json **out, struct orch_err *err)

@@ -20,6 +20,7 @@
 #define UMOUNT_MS   10000
 #define SEND_MS	    1000
 #define STACKED_MAX 16 /* mounts may be stacked */
+#define MOUNTS_MAX  64 /* of one workspace: its own, its views, copies that somebody made */
 
 static bool is_ours(const struct orch_mount *m)
 {
@@ -51,7 +52,7 @@ int fsd_mountpoint_unmount(const char *source, bool lazy, struct orch_err *err)
 	struct orch_mount m;
 	int rc = 0;
 
-	for (int i = 0; i < STACKED_MAX && rc == 0; i++) {
+	for (int i = 0; i < MOUNTS_MAX && rc == 0; i++) {
 		rc = orch_mounts_find_source("fuse.orch", source, &m, err);
 		if (rc <= 0)
 			return rc;
@@ -80,13 +81,18 @@ static int touch(void *arg, char *out, size_t cap)
 	return stat(arg, &st) < 0 ? -errno : 0;
 }
 
-static bool is_dead(const char *path)
+int fsd_mountpoint_look(const char *path)
 {
 	struct fsd_peer self = {.uid = geteuid(), .gid = getegid()};
 	char copy[sizeof(((struct orch_mount *)0)->path)], out;
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	return fsd_peer_run(&self, touch, copy, &out, 1, NULL) == -ENOTCONN;
+	return fsd_peer_run(&self, touch, copy, &out, 1, NULL);
+}
+
+static bool is_dead(const char *path)
+{
+	return fsd_mountpoint_look(path) == -ENOTCONN;
 }
 
 /* Another daemon may use the same folder of mounts: what lives is left alone. */
@@ -332,7 +338,15 @@ static void tell_user(int proc, const char *pid, unsigned n, struct orch_buf *ou
 	(void)orch_buf_printf(out, "%s%s (pid %s)", n ? ", " : ": in use by ", text, pid);
 }
 
-void fsd_mountpoint_users(const char *path, struct orch_buf *out)
+static bool uses_one(int proc, const char *const *paths)
+{
+	for (; *paths; paths++)
+		if (uses(proc, *paths))
+			return true;
+	return false;
+}
+
+void fsd_mountpoint_users(const char *const *paths, struct orch_buf *out)
 {
 	DIR *d = opendir("/proc");
 	unsigned n = 0;
@@ -345,7 +359,7 @@ void fsd_mountpoint_users(const char *path, struct orch_buf *out)
 		if (e->d_name[0] < '0' || e->d_name[0] > '9')
 			continue;
 		proc = openat(dirfd(d), e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (proc >= 0 && uses(proc, path))
+		if (proc >= 0 && uses_one(proc, paths))
 			tell_user(proc, e->d_name, n++, out);
 	}
 	closedir(d);

@@ -12,6 +12,8 @@
  * mount of a dead process on it is detached; -EBUSY: something else is mounted there. */
 int fsd_mountpoint_prepare(const char *path, int *out_fd, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Has the kernel ask the file system mounted there for its root; a child does, with a deadline. -errno */
+int fsd_mountpoint_look(const char *path) ORCH_NONNULL(1);
 /* Removes the folder again when nothing is mounted on it; one that is not empty stays, and the log says so. */
 void fsd_mountpoint_discard(const char *path) ORCH_NONNULL(1);
 /* Says in the log when the open folder (O_PATH), below the mount that is on it now, is not empty: somebody who
@@ -34,7 +36,8 @@ int fsd_mountpoint_unmount(const char *source, bool lazy, struct orch_err *err)
 int fsd_mountpoint_has(const char *path, const char *source, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 
-/* Appends ": in use by make (pid 12), ..." as far as /proc tells; at most a few. */
-void fsd_mountpoint_users(const char *path, struct orch_buf *out) ORCH_NONNULL(1, 2);
+/* Appends ": in use by make (pid 12), ..." of one of these mounts (NULL ends the list), as far as /proc tells; at
+ * most a few. */
+void fsd_mountpoint_users(const char *const *paths, struct orch_buf *out) ORCH_NONNULL(1, 2);
 
 #endif

@@ -19,6 +19,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/expect.c %D%/expect.h \
 	%D%/http_limit.c %D%/http_limit.h \
 	%D%/http_server.c %D%/http_server.h \
+	%D%/idmap.c %D%/idmap.h \
 	%D%/job.c %D%/job.h \
 	%D%/jobs.c %D%/jobs.h \
 	%D%/json_value.c %D%/json_value.h \
@@ -36,6 +37,8 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/settings.c %D%/settings.h \
 	%D%/transfer.c %D%/transfer.h \
 	%D%/url.c %D%/url.h \
+	%D%/userns.c %D%/userns.h \
+	%D%/views.c %D%/views.h \
 	%D%/watch.c %D%/watch.h \
 	%D%/worker.c %D%/worker.h \
 	%D%/worker_output.c %D%/worker_output.h \
@@ -48,6 +51,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/ws_place.c %D%/ws_place.h \
 	%D%/ws_record.c %D%/ws_record.h \
 	%D%/ws_seal.c %D%/ws_seal.h \
+	%D%/ws_view.c %D%/ws_view.h \
 	%D%/ws_visit.c %D%/ws_visit.h
 
 bin_PROGRAMS += %D%/orch-fsd

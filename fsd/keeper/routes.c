@@ -37,6 +37,7 @@ const struct fsd_route fsd_routes[] = {
     {"DELETE", WS, fsd_api_workspace_drop, NULL, "force?", 0},
     {"POST", WS "/fork", fsd_api_workspace_fork, "name:s at:p? mount:b?", NULL, FSD_ROUTE_MAKES},
     {"POST", WS "/mount", fsd_api_workspace_mount, "at:p?", NULL, 0},
+    {"POST", WS "/view", fsd_api_workspace_view, "uid:* gid:*?", NULL, 0},
     {"POST", WS "/umount", fsd_api_workspace_umount, "lazy:b?", NULL, 0},
     {"POST", WS "/commit", fsd_api_workspace_commit, "ref:s? expect:s? record:o?", NULL,
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},

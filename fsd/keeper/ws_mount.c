@@ -16,7 +16,9 @@
 #include "jobs.h"
 #include "mount_process.h"
 #include "mountpoint.h"
+#include "views.h"
 #include "ws_mend.h"
+#include "ws_view.h"
 
 #define MODULE	      "keeper"
 #define END_MS	      5000
@@ -308,7 +310,21 @@ static int set_unmounted(
 	unlink(rec.control);
 	if (!rec.at_given)
 		fsd_mountpoint_discard(rec.path);
+	fsd_views_discard(d, rec.name);
 	return fsd_ws_save(d->registry, ws, &rec, err);
+}
+
+/* Of its own mount and its views. */
+static void tell_users(const struct fsd_ws_record *rec, struct orch_buf *out)
+{
+	const char *paths[1 + FSD_VIEWS_MAX + 1] = {rec->path};
+	struct fsd_views views = {0};
+
+	(void)!fsd_views_load(rec, &views, NULL);
+	for (size_t i = 0; i < views.count && i < FSD_VIEWS_MAX; i++)
+		paths[1 + i] = views.v[i].path;
+	fsd_mountpoint_users(paths, out);
+	fsd_views_fini(&views);
 }
 
 /* Those that the mount process has found are in other mount namespaces, where paths are other ones. */
@@ -318,7 +334,7 @@ static int in_use(const struct fsd_ws_record *rec, const char *found, struct orc
 
 	if (!err)
 		return -EBUSY; /* nobody asks by whom */
-	fsd_mountpoint_users(rec->path, &users);
+	tell_users(rec, &users);
 	if (users.len)
 		return orch_err_set(
 		    err, EBUSY, "workspace '%s' is busy%s", rec->name, (const char *)users.data);
@@ -329,21 +345,39 @@ static bool has_users(const struct fsd_ws_record *rec)
 {
 	orch_auto(buf) struct orch_buf users = ORCH_BUF_INIT;
 
-	fsd_mountpoint_users(rec->path, &users);
+	tell_users(rec, &users);
 	return users.len > 0;
 }
 
-/* For a process that has not the right to. Somebody who looks through /proc (another daemon's unmount)
- * holds what he looks at for an instant: a refusal that has no user behind it is tried again. */
-static int unmount_for_it(const struct fsd_ws_record *rec, bool lazy, struct orch_err *err)
+/* Somebody who looks through /proc (another daemon's unmount) holds what he looks at for an instant: a refusal
+ * that has no user behind it is tried again. */
+static bool is_passing(const struct fsd_ws_record *rec, int rc, int tries)
 {
 	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * ORCH_NS_PER_MS};
-	int rc = unmount(rec, lazy, err);
 
-	for (int i = 1; i < BUSY_TRIES && rc == -EBUSY && !has_users(rec); i++) {
-		nanosleep(&pause, NULL);
+	if (rc != -EBUSY || tries >= BUSY_TRIES || has_users(rec))
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+/* For a process that has not the right to. */
+static int unmount_for_it(const struct fsd_ws_record *rec, bool lazy, struct orch_err *err)
+{
+	int tries = 1, rc = unmount(rec, lazy, err);
+
+	while (is_passing(rec, rc, tries++))
 		rc = unmount(rec, lazy, err);
-	}
+	return rc;
+}
+
+static int remove_views(
+    const struct fsd_ws_record *rec, bool lazy, struct fsd_views *out_taken, struct orch_err *err)
+{
+	int tries = 1, rc = fsd_views_remove(rec, lazy, out_taken, err);
+
+	while (is_passing(rec, rc, tries++))
+		rc = fsd_views_remove(rec, lazy, out_taken, err);
 	return rc;
 }
 
@@ -353,12 +387,30 @@ static bool is_leaving(int rc)
 	return rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPIPE || rc == -ECONNRESET;
 }
 
+/* Who has a view is in the workspace, so the views go first; they come back if that stays. */
+static int unmount_all(struct fsd_daemon *d, const struct fsd_ws_record *rec,
+    struct fsd_mount_client *c, bool lazy, struct orch_err *err)
+{
+	struct fsd_views taken = {0};
+	bool ours = false;
+	int rc = remove_views(rec, lazy, &taken, err);
+
+	if (rc < 0)
+		return rc;
+	rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &ours, err);
+	if (rc == 0 && ours)
+		rc = unmount_for_it(rec, lazy, err);
+	if (rc < 0 && !is_leaving(rc))
+		fsd_views_put_back(rec, &taken);
+	fsd_views_fini(&taken);
+	return rc;
+}
+
 /* Asks the process to unmount. 0: it does; -EBUSY; 1: there is no process that could be asked. */
 static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_err *err)
 {
 	struct fsd_mount_client *c = NULL;
 	struct orch_err why = ORCH_ERR_INIT;
-	bool ours = false;
 	int rc = fsd_ws_connect(d, &ws->record, &c, &why);
 
 	if (rc == 0) {
@@ -366,10 +418,8 @@ static int ask(struct fsd_daemon *d, struct fsd_ws *ws, bool lazy, struct orch_e
 
 		rec.seq = fsd_mount_client_hello(c)->seq;
 		fsd_ws_show(d->registry, ws, &rec);
-		rc = fsd_mount_umount(c, lazy, fsd_ws_deadline(d), &ours, &why);
+		rc = unmount_all(d, &ws->record, c, lazy, &why);
 	}
-	if (rc == 0 && ours)
-		rc = unmount_for_it(&ws->record, lazy, &why);
 	fsd_mount_client_close(c);
 	if (rc == -EBUSY)
 		return in_use(&ws->record, why.msg, err);

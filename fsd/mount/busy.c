@@ -90,8 +90,7 @@ static bool has_mapping(int process, dev_t dev)
 }
 
 /* At any place but those, as seen from any folder; NULL: at any. */
-static bool has_mount(
-    int process, dev_t dev, const char *const *but_on, struct orch_mount *out)
+static bool has_mount(int process, dev_t dev, const char *const *but_on, struct orch_mount *out)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	const char *text = load(process, "mountinfo", &b);

@@ -9,7 +9,6 @@
 #include "core/fd.h"
 #include "core/mounts.h"
 
-#define TRIES	   8  /* somebody may move the folder between a look and the unmount */
 #define MOUNTS_MAX 64 /* of one workspace: its own, its views, copies that somebody made */
 
 static int option(int fs, const char *key, const char *value)
@@ -110,17 +109,5 @@ int mnt_place_detach_all(const char *source, struct orch_err *err)
 
 int mnt_place_unmount(uint64_t id, const char *source, bool lazy, struct orch_err *err)
 {
-	struct orch_mount m;
-	int r = -ESTALE;
-
-	for (int i = 0; r == -ESTALE && i < TRIES; i++) {
-		r = orch_mounts_find_id(id, &m, err);
-		if (r < 0)
-			return r;
-		/* The kernel gives an id again after an unmount. */
-		if (r == 0 || strcmp(m.type, "fuse.orch") != 0 || strcmp(m.source, source) != 0)
-			return 0;
-		r = orch_mount_detach(&m, lazy);
-	}
-	return r < 0 ? orch_err_sys(err, -r, "unmount %s", m.path) : 0;
+	return orch_mount_remove(id, "fuse.orch", source, lazy, err);
 }

@@ -12,6 +12,7 @@
 #include "core/path.h"
 
 #define MOUNTINFO_MAX ((size_t)16 << 20)
+#define TRIES	      8 /* somebody may move a folder between a look and the unmount */
 
 /* ---- the text ---- */
 
@@ -242,8 +243,8 @@ int orch_mounts_find_source(
 	return find(&(struct wanted){.type = type, .source = source}, out, err);
 }
 
-int orch_mounts_load_source(const char *type, const char *source, struct orch_mount *out,
-    size_t cap, struct orch_err *err)
+int orch_mounts_load_source(
+    const char *type, const char *source, struct orch_mount *out, size_t cap, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	int rc;
@@ -346,4 +347,22 @@ int orch_mount_detach(const struct orch_mount *m, bool lazy)
 	if (umount2(target, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
 		return 0;
 	return errno == EINVAL || errno == ENOENT ? -ESTALE : -errno;
+}
+
+int orch_mount_remove(
+    uint64_t id, const char *type, const char *source, bool lazy, struct orch_err *err)
+{
+	struct orch_mount m;
+	int r = -ESTALE;
+
+	for (int i = 0; r == -ESTALE && i < TRIES; i++) {
+		r = orch_mounts_find_id(id, &m, err);
+		if (r < 0)
+			return r;
+		/* The kernel gives an id again after an unmount. */
+		if (r == 0 || strcmp(m.type, type) != 0 || strcmp(m.source, source) != 0)
+			return 0;
+		r = orch_mount_detach(&m, lazy);
+	}
+	return r < 0 ? orch_err_sys(err, -r, "unmount %s", m.path) : 0;
 }

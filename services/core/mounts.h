@@ -57,5 +57,8 @@ int orch_mount_open(const struct orch_mount *m) ORCH_NONNULL(1) ORCH_WUR;
  * compared with m->id first. lazy: MNT_DETACH. -EBUSY: in use (not with lazy), -ESTALE: it is not
  * there (any more, or it was moved: look again), -EPERM: an ordinary user's, for fusermount3. */
 int orch_mount_detach(const struct orch_mount *m, bool lazy) ORCH_NONNULL(1) ORCH_WUR;
+/* The same of the mount with that id, type and source, wherever it was moved to; 0 also when it is gone. */
+int orch_mount_remove(uint64_t id, const char *type, const char *source, bool lazy,
+    struct orch_err *err) ORCH_NONNULL(2, 3) ORCH_WUR;
 
 #endif

@@ -28,9 +28,10 @@ enum fmt_msg_type { /* keeper -> mount; the answer has type | FMT_MSG_REPLY and 
 	                        recorded stays as it is: SEALED is what lies below (0: the base) */
 	FMT_MSG_REBASE = 4,  /* the base is now SNAPSHOT; layers up to LAYER are no longer needed */
 	FMT_MSG_CHANGES = 5, /* since SEQ: writes NDJSON to the descriptor that comes along */
-	FMT_MSG_UMOUNT = 6,  /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user. The keeper has
+	FMT_MSG_UMOUNT =
+	    6, /* unmount and end; FLAG_LAZY detaches; -EBUSY names a user. The keeper has
 	                      taken the views away */
-	FMT_MSG_FREEZE = 7,  /* hold all changing requests (deadline) / 8 go on */
+	FMT_MSG_FREEZE = 7, /* hold all changing requests (deadline) / 8 go on */
 	FMT_MSG_THAW = 8,
 	FMT_MSG_SYNC = 9, /* log and spool durable */
 	FMT_MSG_PING = 10,

@@ -8,7 +8,7 @@ def page():
 
 
 def examples():
-    """The blocks of lines: those that need no mount, those that do, those that need a control group."""
+    """The blocks of lines: those that need no mount, those that do, those that need a control group, those that need idmapped mounts."""
     text = page()[page().index("## Examples\n"):]
     return [block.strip().split("\n") for block in re.findall(r"```\n(.*?)```", text, re.S)]
 
@@ -154,6 +154,13 @@ def the_examples_with_mounts_work(t):
         run_lines(t, d, block, env)
     t.eq(d.process.wait(30), 0)
     d.process = None
+
+
+@test(needs="fuse root idmap")
+def the_examples_of_views_work(t):
+    with t.daemon() as d:
+        env = prepare(t, d)
+        run_lines(t, d, [x for x in examples()[0] if "import" in x] + examples()[3], env)
 
 
 @test

@@ -83,7 +83,7 @@ def messages_as_json(t):
 def doctor_tells_what_each_lack_costs(t):
     r = shim(t, "doctor", "--json", status=None)
     checks = {c["name"]: c for c in json.loads(r.stdout)["checks"]}
-    t.ok({"fuse", "libfuse", "passthrough", "io_uring", "reflink", "sandbox", "cgroup-v2", "docker", "podman", "daemon"} <= set(checks))
+    t.ok({"fuse", "libfuse", "passthrough", "views", "io_uring", "reflink", "sandbox", "cgroup-v2", "docker", "podman", "daemon"} <= set(checks))
     for c in checks.values():
         t.ok(c["ok"] or c["cost"], c)
     t.eq(r.status, 1 if any(c["needed"] for c in checks.values()) else 0)

@@ -190,6 +190,8 @@ FEATURES = {
     "faults": lambda: None if _config_has("ORCH_FAULT_INJECTION") else "built without --enable-fault-injection",
     "no-faults": lambda: "built with --enable-fault-injection" if _config_has("ORCH_FAULT_INJECTION") else None,
     "strace": _tool("strace"),
+    "idmap": lambda: None if _kernel_at_least(6, 12) else "Linux < 6.12",
+    "docker": lambda: _tool("dockerd")() or _tool("docker")(),
     "git": _tool("git"),
     "systemd-analyze": _tool("systemd-analyze"),
     "git-lfs": _tool("git-lfs"),

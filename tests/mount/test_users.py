@@ -391,6 +391,9 @@ def an_ordinary_user_keeps_a_daemon(t):
     place = me.folder("place")
     w = me.done("POST", "/v1/workspaces/w/mount", {"at": place})
     t.eq(w["path"], place)
+    # Idmapped mounts are for root; what is to be done instead is said.
+    t.match(me.refused("EOPNOTSUPP", "POST", "/v1/workspaces/w/view", {"uid": 0}), "for root alone.*rootless")
+    t.ok(not os.path.exists(d.mounts + "/.views"))
     # The daemon acts for its own user only, root is no exception.
     root = User(t, d, 0)
     root.refused("EPERM", "POST", "/v1/snapshots/import", {"dir": source})

@@ -46,10 +46,11 @@ static bool picks_but(const char *info, unsigned minor, const char *a, const cha
 
 static void lists_those_of_a_source(void **state)
 {
-	static const char info[] = "30 22 0:45 / /m/w rw - fuse.orch orch:w rw\n"
-				   "31 22 0:46 / /m/x rw - fuse.orch orch:x rw\n"
-				   "32 22 0:45 / /m/.views/w.0.0 rw,idmapped - fuse.orch orch:w rw\n"
-				   "33 22 0:45 / /m/y rw - fuse orch:w rw\n";
+	static const char info[] =
+	    "30 22 0:45 / /m/w rw - fuse.orch orch:w rw\n"
+	    "31 22 0:46 / /m/x rw - fuse.orch orch:x rw\n"
+	    "32 22 0:45 / /m/.views/w.0.0 rw,idmapped - fuse.orch orch:w rw\n"
+	    "33 22 0:45 / /m/y rw - fuse orch:w rw\n";
 	struct orch_mount m[3];
 
 	(void)state;
