@@ -177,13 +177,24 @@ static int start(struct mount *m, struct orch_err *err)
 	return r < 0 ? r : open_workspace(m, err);
 }
 
-/* Threads that already wait for requests end with the mount. */
-static void undo_start(struct mount *m)
+/* Threads that already wait for requests end with the mount. False: it may not be taken away (confine.h): it dies
+ * with us, and who started us, or the keeper after him, takes it away. */
+static bool undo_mount(struct mount *m)
 {
 	struct orch_err err = ORCH_ERR_INIT;
+	int r = m->door ? mnt_door_unmount(m->door, true, &err) : 0;
 
-	if (m->door && mnt_door_unmount(m->door, true, &err) < 0)
+	if (r < 0 && r != -EPERM)
 		orch_log_err("mount", "unmount", &err);
+	return r >= 0;
+}
+
+/* Under threads that wait for requests that nobody will send. Everything that was answered is in the page cache, as
+ * after a kill. */
+static _Noreturn void leave(struct mount *m, int status)
+{
+	(void)unlink(m->options.control);
+	_exit(status);
 }
 
 static void clean(void *arg)
@@ -216,23 +227,17 @@ static void run(struct mount *m)
 	    .door = m->door,
 	    .mountpoint = m->options.mountpoint};
 
-	struct orch_err err = ORCH_ERR_INIT;
-
 	if (!m->options.read_only)
 		orch_pool_add(m->pool, clean, m->ns);
 	if (!report(m->options.ready_fd, NULL)) {
 		/* the keeper died meanwhile: the next one does not know of this mount */
 		orch_log(
 		    ORCH_LOG_WARN, "mount", "nobody-waits", "mountpoint=%s", m->options.mountpoint);
-		if (mnt_door_unmount(m->door, true, &err) < 0)
-			orch_log_err("mount", "unmount", &err);
+		if (!undo_mount(m))
+			leave(m, 0);
 	}
-	if (mnt_control_run(&control) == MNT_ABANDONED) {
-		/* The threads wait for requests that nobody will send. Everything that was answered is in
-		 * the page cache, as after a kill. */
-		(void)unlink(m->options.control);
-		_exit(0);
-	}
+	if (mnt_control_run(&control) == MNT_ABANDONED)
+		leave(m, 0);
 }
 
 int main(int argc, char **argv)
@@ -240,6 +245,7 @@ int main(int argc, char **argv)
 	struct mount m = {.listen_fd = -1, .signal_fd = -1, .ended_fd = -1};
 	struct orch_err err = ORCH_ERR_INIT;
 	int r = mnt_options_parse(argc, argv, &m.options, &err);
+	bool undone;
 
 	if (r < 0) {
 		orch_log_err("mount", "usage", &err);
@@ -252,8 +258,10 @@ int main(int argc, char **argv)
 		run(&m);
 	} else {
 		orch_log_err("mount", "start", &err);
-		undo_start(&m);
+		undone = undo_mount(&m);
 		(void)report(m.options.ready_fd, &err);
+		if (!undone)
+			leave(&m, 1);
 	}
 	end(&m);
 	return r < 0;

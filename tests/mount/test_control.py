@@ -90,17 +90,34 @@ def one_layer_has_one_writer(t):
     m.start()
 
 
-@test(needs="fuse root")
-def a_mount_that_nobody_waits_for_ends(t):
-    m = Mount(t, t.tree(SOURCE))
+def started_for_nobody(t, m):
     r, w = os.pipe()
     os.close(r)
     fds = [os.open(m.store + "/" + x, os.O_RDONLY | os.O_DIRECTORY) for x in ("objects", "packs", "layers")]
     p = t.start([program("orch-mount"), "--store-fds", "objects=%d,packs=%d,layers=%d" % tuple(fds), "--layer", "1",
-                 "--mountpoint", m.mnt, "--control", m.socket, "--ready-fd", str(w)], pass_fds=fds + [w])
-    os.close(w)
+                 "--mountpoint", m.mnt, "--control", m.socket, "--ready-fd", str(w)] + m.args, pass_fds=fds + [w])
+    for fd in fds + [w]:
+        os.close(fd)
     t.eq(p.wait(20), 0)
+    t.ok(not os.path.exists(m.socket))
+
+
+@test(needs="fuse root passthrough")
+def a_mount_that_nobody_waits_for_ends(t):
+    m = Mount(t, t.tree(SOURCE))
+    started_for_nobody(t, m)
     t.ok(not os.path.ismount(m.mnt))
+
+
+@test(needs="fuse root")
+def without_the_right_to_unmount_it_ends_too(t):
+    """What it leaves is a dead mount, which the next keeper takes away, and a layer that may be mounted."""
+    m = Mount(t, t.tree(SOURCE), ["--no-passthrough"])
+    started_for_nobody(t, m)
+    t.raises(errno.ENOTCONN, os.listdir, m.mnt)
+    m.umount_by_path()
+    m.start()
+    t.eq(open(m.mnt + "/a").read(), "base a")
 
 
 @test(needs="fuse root")
