@@ -1,7 +1,7 @@
 /*
  * Private content for a file whose bytes are shared (an object, or a sealed layer's file): reflinked
- * where the file system can, else copied. Little ones on the calling thread, larger ones in the
- * pool; requests that want the same file meanwhile wait for the one copy.
+ * where the file system can, else copied, and synced before its record is written. Made in the pool;
+ * requests that want the same file meanwhile wait for the one copy.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,8 +10,7 @@
 #include "core/fd.h"
 #include "fsd/mount/ns_priv.h"
 
-#define INLINE_BYTES (128u << 10)
-#define TRIES	     4 /* each lost to a seal, or to another change of the same file */
+#define TRIES 4 /* each lost to a seal, or to another change of the same file */
 
 struct waiter {
 	struct waiter *next;
@@ -25,7 +24,9 @@ struct mnt_copy {
 	struct waiter *waiters; /* ns->lock */
 };
 
-/* The size is the node's, not the file's: an object may only have what its entry says. */
+/* The size is the node's, not the file's: an object may only have what its entry says. Synced, since the record
+ * may reach the disk before the bytes, which have been durable so far: a power cut would take a file that somebody
+ * has only opened for writing. */
 static int fill(
     struct mnt_content *from, struct mnt_content *to, int64_t mtime_ns, uint64_t *out_size)
 {
@@ -38,7 +39,7 @@ static int fill(
 		orch_log_err("mount", "copy-up", &err);
 		return r;
 	}
-	if (futimens(to->fd, times) < 0 || fstat(to->fd, &st) < 0)
+	if (futimens(to->fd, times) < 0 || fstat(to->fd, &st) < 0 || fsync(to->fd) < 0)
 		return -errno;
 	*out_size = (uint64_t)st.st_size;
 	return 0;
@@ -147,8 +148,7 @@ static void copy_run(void *arg)
 }
 
 /* With the lock: 0: a copy is under way and w waits for it; 1: start copy_run; 2: nothing to do. */
-static int enlist(
-    struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_copy **out, uint64_t *out_size)
+static int enlist(struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_copy **out)
 {
 	struct mnt_node *n = mnt_ns_node(ns, id);
 	const struct fmt_node *s;
@@ -160,7 +160,6 @@ static int enlist(
 		return -EINVAL;
 	if (!n->shared && mnt_state_is_private(ns, s))
 		return 2;
-	*out_size = s->size;
 	if (n->copy) {
 		w->next = n->copy->waiters;
 		n->copy->waiters = w;
@@ -179,7 +178,6 @@ void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *a
 {
 	struct waiter *w = calloc(1, sizeof(*w));
 	struct mnt_copy *copy = NULL;
-	uint64_t size = 0;
 	int r = -ENOMEM;
 
 	if (w) {
@@ -187,12 +185,10 @@ void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *a
 		mnt_ns_lock(ns);
 		r = mnt_ns_may_change(ns);
 		if (r == 0)
-			r = enlist(ns, id, w, &copy, &size);
+			r = enlist(ns, id, w, &copy);
 		mnt_ns_unlock(ns);
 	}
-	if (r == 1 && size <= INLINE_BYTES)
-		copy_run(copy);
-	else if (r == 1)
+	if (r == 1)
 		orch_pool_add(ns->config.pool, copy_run, copy);
 	else if (r != 0) {
 		free(w);

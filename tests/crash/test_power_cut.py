@@ -10,16 +10,19 @@ import threading
 
 from orchtest import *
 
+BASE = b"".join(b"base %d\n" % i for i in range(3000))  # of several pages; files of the snapshot, which loads append to
 IMAGES = int(os.environ.get("ORCH_POWER_CUTS", "6"))
 SEED = int(os.environ.get("ORCH_POWER_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
 
 # Prints a line for each promise: "P <file> <content>" once that content is durable; every other line of a program
-# that can't be held to what it did not sync. Files in "one/" hold a number and are replaced as editors do it:
+# that can't be held to what it did not sync. Files in "base/" are the snapshot's: appended to and not synced, they
+# may end anywhere in what was appended. Files in "one/" hold a number and are replaced as editors do it:
 # a new file, synced, renamed over the old one.
 LOAD = r'''
 import os, random, sys, time
 root, seed = sys.argv[1], int(sys.argv[2])
 r = random.Random(seed)
+base = sorted(os.listdir(root + "/base"))
 os.makedirs(root + "/one"); os.makedirs(root + "/many")
 
 def durable(path, data):
@@ -54,6 +57,10 @@ while True:
         for i in range(r.randrange(60)):
             with open(root + "/many/x%d" % r.randrange(300), "wb") as f:
                 f.write(r.randbytes(r.choice([0, 10, 5000])))
+    elif what < 0.85:
+        for i in range(r.randrange(20)):
+            with open(root + "/base/" + (base.pop() if base else "b0"), "ab") as f:
+                f.write(b"more\n")
     elif what < 0.95:
         for i in range(r.randrange(60)):
             try:
@@ -189,6 +196,9 @@ def check(t, mnt, loads, when):
                 files += 1
                 if folder.endswith("/one") and name != "tmp":
                     t.ok(got.isdigit(), "%s/%s: %r" % (folder, name, got[:40]))
+                if folder.endswith("/base"):
+                    t.ok(got.startswith(BASE), "%s/%s: only %d bytes of the snapshot's %d are there" % (
+                        folder, name, len(os.path.commonprefix([got, BASE])), len(BASE)))
     return files
 
 
@@ -216,10 +226,8 @@ def under_load(t):
     disk = Disk(t)
     d = t.daemon(store=disk.root + "/store")
     d.start()
-    d.shim("snapshot", "import", t.tree({"a": "1"}), "--ref", "main")
+    d.shim("snapshot", "import", t.tree({"%d/base/b%d" % (i, k): BASE for i in range(2) for k in range(400)}), "--ref", "main")
     mnt = d.shim("workspace", "create", "w", "--from", "main").stdout.strip()
-    for i in range(2):
-        os.mkdir("%s/%d" % (mnt, i))
     loads = [Load(t, "%s/%d" % (mnt, i), SEED + i) for i in range(2)]
     churn = Churn(d, SEED + 9)
     cuts = []

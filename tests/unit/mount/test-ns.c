@@ -223,7 +223,8 @@ static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 	id = look(w, ROOT, "f");
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDONLY, true, &r), 0);
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDWR, true, &h), MNT_AGAIN);
-	mnt_ns_privatise(w->ns, id, done, &result); /* little: done on this thread */
+	mnt_ns_privatise(w->ns, id, done, &result);
+	orch_pool_drain(w->config.pool);
 	assert_int_equal(result, 0);
 	old = mnt_ns_handle_content(w->ns, r);
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDWR, true, &h), 0);
