@@ -206,8 +206,9 @@ int fsd_pidfd_open(const struct orch_proc_id *id)
 	int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
 	int alive;
 
+	/* The number is a thread's now, of another process (which of the two it is depends on the kernel). */
 	if (fd < 0)
-		return -errno;
+		return errno == ENOENT || errno == EINVAL ? -ESRCH : -errno;
 	/* The pid can't be taken by another one while we hold it, so look now. */
 	alive = orch_proc_id_alive(id);
 	if (alive == 1)
