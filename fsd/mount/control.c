@@ -22,6 +22,7 @@
 #define CLIENTS_MAX	 32
 #define SILENT_MS	 30000 /* who says nothing for so long gives way when there are too many */
 #define REPLY_MS	 5000
+#define LAST_MS		 50
 #define END_MS		 2000 /* after an unmount; then copies of the mount elsewhere are looked at */
 #define BUSY_TRIES	 20
 #define BUSY_PAUSE_MS	 10
@@ -461,11 +462,12 @@ static bool may_abandon(struct state *s)
 	return true;
 }
 
+/* The look held the copies for a moment; they may go when it is over. */
 static bool has_ended(const struct state *s)
 {
 	struct pollfd p = {.fd = s->c->ended_fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) > 0;
+	return poll(&p, 1, LAST_MS) > 0;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

@@ -49,6 +49,8 @@ void mnt_door_thaw(struct mnt_door *d) ORCH_NONNULL(1);
 bool mnt_door_frozen(struct mnt_door *d) ORCH_NONNULL(1);
 /* Waits for the threads; they end when the mount is gone. */
 void mnt_door_join(struct mnt_door *d) ORCH_NONNULL(1);
+/* Instead of _join by who leaves by _exit, under threads that wait or have just ended. */
+void mnt_door_let_go(struct mnt_door *d) ORCH_NONNULL(1);
 void mnt_door_free(struct mnt_door *d);
 
 #endif

@@ -125,3 +125,11 @@ void mnt_door_join(struct mnt_door *d)
 	}
 	d->notifying = false;
 }
+
+void mnt_door_let_go(struct mnt_door *d)
+{
+	for (unsigned i = 0; i < d->thread_count; i++)
+		pthread_detach(d->threads[i]);
+	if (d->notifying)
+		pthread_detach(d->notifier);
+}

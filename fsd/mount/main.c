@@ -194,6 +194,8 @@ static bool undo_mount(struct mount *m)
 static _Noreturn void leave(struct mount *m, int status)
 {
 	(void)unlink(m->options.control);
+	if (m->door)
+		mnt_door_let_go(m->door);
 	_exit(status);
 }
 
