@@ -285,14 +285,25 @@ static int remove_name(struct mnt_ns *ns, uint64_t parent, const char *name, boo
 	return r;
 }
 
+/* Removals may come faster than the files that they free go: on a full disk the next one waits for those. */
+static int remove_or_reclaim(struct mnt_ns *ns, uint64_t parent, const char *name, bool folder)
+{
+	int r = remove_name(ns, parent, name, folder);
+
+	if (r != -ENOSPC)
+		return r;
+	(void)mnt_ns_reclaim(ns);
+	return remove_name(ns, parent, name, folder);
+}
+
 int mnt_ns_unlink(struct mnt_ns *ns, uint64_t parent, const char *name)
 {
-	return remove_name(ns, parent, name, false);
+	return remove_or_reclaim(ns, parent, name, false);
 }
 
 int mnt_ns_rmdir(struct mnt_ns *ns, uint64_t parent, const char *name)
 {
-	return remove_name(ns, parent, name, true);
+	return remove_or_reclaim(ns, parent, name, true);
 }
 
 /* ---- link */

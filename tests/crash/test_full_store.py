@@ -250,6 +250,29 @@ def all_files_can_be_removed_on_a_full(t, s):
     s.verify()
 
 
+@test(needs="fuse root loop strace", timeout=300)
+def files_go_slower_than_their_names_on_a_full_disk(t):
+    s = Disk(t, *DISKS["ext4"])
+    root = s.make("w")
+    for i in range(600):
+        with open("%s/f%d" % (root, i), "wb") as f:
+            f.write(b"k" * 5000)
+    s.umount("w")
+    s.fill()
+    root = s.mount("w")
+    tracer = t.start(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=10ms",
+                      "-p", str(s.ask("GET", "/v1/workspaces/w")["pid"])])
+    wait_until(lambda: int(re.search(r"TracerPid:\s+(\d+)", open("/proc/%d/status" % s.ask("GET", "/v1/workspaces/w")["pid"]).read())[1]),
+               what="strace")
+    for i in range(600):
+        os.unlink("%s/f%d" % (root, i))
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(20)
+    s.umount("w")
+    t.eq(sorted(os.listdir(s.mount("w"))), ["dir", "in"])
+    s.verify()
+
+
 @on_each_disk
 def nothing_new_is_begun_on_a_full(t, s):
     s.make("w")
