@@ -364,6 +364,48 @@ static int report_failure(
 	return orch_err_sys(err, f->code, "cannot prepare the process of %s", l->argv[0]);
 }
 
+/* Each process is sent it once; how many were found, or -errno. */
+static int tree_signal(const struct orch_process *p, int signal)
+{
+	int found;
+
+	if (p->reaped)
+		return 0;
+	if (p->cgroup)
+		found = orch_cgroup_kill(p->cgroup, signal);
+	else
+		found = orch_proctree_signal(p->pid, p->mark[0] ? p->mark : NULL, signal);
+	/* No /proc, no memory: the group at least. */
+	if (found < 0 && kill(-p->pid, signal) == 0)
+		found = 1;
+	return found;
+}
+
+/* SIGKILL until nobody is left who could fork. The group by one call of the kernel: a list of processes is not of
+ * one instant, and lacks who is forked while it is made. */
+static void tree_kill(const struct orch_process *p)
+{
+	int rounds = p->cgroup ? 1 : KILL_ROUNDS;
+
+	if (!p->cgroup && !p->reaped)
+		kill(-p->pid, SIGKILL);
+	for (int i = 0; i < rounds && tree_signal(p, SIGKILL) > 0; i++) {
+		struct timespec ts = {.tv_nsec = 1000000};
+
+		if (!p->cgroup && orch_proctree_signal(p->pid, p->mark[0] ? p->mark : NULL, 0) <= 0)
+			break;
+		nanosleep(&ts, NULL);
+	}
+}
+
+/* It may well execute already, and have children; or be in no group of its own yet. */
+static void kill_unwatched(struct orch_process *p, pid_t pid)
+{
+	p->pid = pid;
+	tree_kill(p);
+	kill(pid, SIGKILL);
+}
+
 /* Starts the child and waits until it executes or says why it can't. */
 static int launch_and_confirm(
     struct orch_process *p, struct launch *l, struct plumbing *b, struct orch_err *err)
@@ -383,10 +425,10 @@ static int launch_and_confirm(
 		if (p->pidfd >= 0)
 			return 0;
 		r = orch_err_sys(err, errno, "cannot watch the process of %s", l->argv[0]);
-		kill(pid, SIGKILL);
+		kill_unwatched(p, pid);
 	} else if (r < 0) {
 		r = orch_err_sys(err, -r, "cannot run %s", l->argv[0]);
-		kill(pid, SIGKILL); /* it may well have been executed */
+		kill_unwatched(p, pid);
 	} else {
 		r = report_failure(l, &failure, err);
 	}
@@ -511,37 +553,6 @@ static int check_end(struct orch_process *p)
 	p->ended = true;
 	p->linger_ns = orch_deadline_in_ms(LINGER_MS);
 	return 0;
-}
-
-/* Each process is sent it once; how many were found, or -errno. */
-static int tree_signal(const struct orch_process *p, int signal)
-{
-	int found;
-
-	if (p->reaped)
-		return 0;
-	if (p->cgroup)
-		found = orch_cgroup_kill(p->cgroup, signal);
-	else
-		found = orch_proctree_signal(p->pid, p->mark[0] ? p->mark : NULL, signal);
-	/* No /proc, no memory: the group at least. */
-	if (found < 0 && kill(-p->pid, signal) == 0)
-		found = 1;
-	return found;
-}
-
-/* SIGKILL until nobody is left who could fork. */
-static void tree_kill(const struct orch_process *p)
-{
-	int rounds = p->cgroup ? 1 : KILL_ROUNDS;
-
-	for (int i = 0; i < rounds && tree_signal(p, SIGKILL) > 0; i++) {
-		struct timespec ts = {.tv_nsec = 1000000};
-
-		if (!p->cgroup && orch_proctree_signal(p->pid, p->mark[0] ? p->mark : NULL, 0) <= 0)
-			break;
-		nanosleep(&ts, NULL);
-	}
 }
 
 /* One read of one stream. */

@@ -150,17 +150,15 @@ static void mark_ours(struct table *t, int proc, pid_t root, const char *mark)
 }
 
 /* By pidfd and a second look, so that a number that was reused in between is not hit. */
-static bool signal_one(const struct proc *p, int signal)
+static void signal_one(const struct proc *p, int signal)
 {
 	int fd = (int)syscall(SYS_pidfd_open, p->id.pid, 0);
-	bool sent;
 
 	if (fd < 0)
-		return false;
-	sent = orch_proc_id_alive(&p->id) == 1 &&
-	       (signal == 0 || syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0);
+		return;
+	if (orch_proc_id_alive(&p->id) == 1)
+		(void)!syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 	close(fd);
-	return sent;
 }
 
 int orch_proctree_signal(pid_t root, const char *mark, int signal)
@@ -175,9 +173,13 @@ int orch_proctree_signal(pid_t root, const char *mark, int signal)
 	r = table_fill(&t, proc);
 	if (r == 0)
 		mark_ours(&t, dirfd(proc), root, mark);
-	for (size_t i = 0; r == 0 && i < t.count; i++)
-		if (t.v[i].ours && !t.v[i].dead && t.v[i].id.pid != getpid())
-			count += signal_one(&t.v[i], signal);
+	for (size_t i = 0; r == 0 && i < t.count; i++) {
+		if (!t.v[i].ours || t.v[i].dead || t.v[i].id.pid == getpid())
+			continue;
+		count++;
+		if (signal != 0)
+			signal_one(&t.v[i], signal);
+	}
 	closedir(proc);
 	free(t.v);
 	return r < 0 ? r : count;

@@ -37,6 +37,61 @@ static void no_child(void *priv, int r, const char *failed)
 		fail_msg("%s: a child is left", failed);
 }
 
+#define SLEEPER "61.73" /* seconds; nobody else's */
+
+static bool names_sleeper(const char *pid)
+{
+	char path[300], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	(void)!fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	return strcmp(text, "sleep") == 0 && strcmp(text + sizeof("sleep"), SLEEPER) == 0;
+}
+
+static bool sleeper_lives(void)
+{
+	DIR *d = opendir("/proc");
+	bool found = false;
+
+	assert_non_null(d);
+	for (struct dirent *e; !found && (e = readdir(d));)
+		found = e->d_name[0] >= '0' && e->d_name[0] <= '9' && names_sleeper(e->d_name);
+	closedir(d);
+	return found;
+}
+
+static int run_parent(void *priv)
+{
+	static const char *const argv[] = {"sh", "-c", "sleep " SLEEPER " & echo begun", NULL};
+	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
+
+	(void)priv;
+	return orch_process_run(argv, &out, orch_deadline_in_ms(60000), NULL);
+}
+
+static void nobody_is_left(void *priv, int r, const char *failed)
+{
+	(void)priv;
+	(void)r;
+	for (int i = 0; i < 2000 && sleeper_lives(); i++)
+		usleep(1000);
+	if (sleeper_lives())
+		fail_msg("a child is left after %s: %d", failed, r);
+}
+
+static void test_a_program_with_children(void **state)
+{
+	struct torture t = {.step = run_parent, .check = nobody_is_left};
+
+	(void)state;
+	assert_true(torture(&t) > 5);
+}
+
 static void test_process(void **state)
 {
 	struct torture t = {.step = run_program, .check = no_child};
@@ -126,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_process),
+	    cmocka_unit_test(test_a_program_with_children),
 	    cmocka_unit_test_setup_teardown(test_save, scratch_setup, scratch_teardown),
 	    cmocka_unit_test(test_json),
 	};
