@@ -12,8 +12,10 @@
 #include "fsd/mount/greet.h"
 #include "fsd/mount/notify.h"
 #include "fsd/mount/place.h"
+#include "fsd/mount/place_user.h"
 
-#define HELLO_MS 30000
+#define HELLO_MS      30000
+#define FUSERMOUNT_MS 30000
 
 int mnt_door_new(struct mnt_door **out)
 {
@@ -142,8 +144,21 @@ static int mount_placed(struct mnt_door *d, struct orch_err *err)
 
 static int mount_by_user(struct mnt_door *d, struct orch_err *err)
 {
-	if (fuse_session_mount(d->session, d->mountpoint) != 0)
-		return orch_err_set(err, errno > 0 ? errno : EIO, "fusermount3 can't mount there");
+	struct mnt_place_spec s = {.folder = -1,
+	    .source = d->config.source,
+	    .allow_other = d->config.allow_other,
+	    .read_only = d->config.read_only};
+	char name[32];
+	int fuse_fd, r;
+
+	r = mnt_place_by_user(d->mountpoint, &s, orch_deadline_in_ms(FUSERMOUNT_MS), &fuse_fd, err);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "/dev/fd/%d", fuse_fd);
+	if (fuse_session_mount(d->session, name) != 0) {
+		orch_fd_close(fuse_fd);
+		return orch_err_set(err, EIO, "libfuse does not take an open mount");
+	}
 	d->mounted = true;
 	return 0;
 }

@@ -41,7 +41,7 @@ struct mnt_door {
 	struct mnt_queue *queue;
 	struct mnt_door_config config;
 	char *mountpoint;
-	bool placed;	   /* by mount_id; else by libfuse, at mountpoint */
+	bool placed;	   /* by mount_id; else by fusermount3, at mountpoint */
 	uint64_t mount_id; /* as the kernel names it; valid when placed */
 	int ended_fd;
 

@@ -1,7 +1,7 @@
 /*
  * Where root's mount lies: made on an open folder, so that nobody can put another in its place between
  * a check and the mount, and taken away by its id, wherever the folder was moved to. Knows nothing of
- * FUSE's protocol; an ordinary user's mount is made by libfuse and fusermount3 instead.
+ * FUSE's protocol; an ordinary user's mount is made by fusermount3 instead (place_user.h).
  */
 #ifndef ORCH_FSD_MOUNT_PLACE_H
 #define ORCH_FSD_MOUNT_PLACE_H

@@ -36,6 +36,7 @@ noinst_LIBRARIES += %D%/libmount.a
 	%D%/outside.c %D%/outside.h \
 	%D%/pause.c %D%/pause.h \
 	%D%/place.c %D%/place.h \
+	%D%/place_user.c %D%/place_user.h \
 	%D%/rebase.c \
 	%D%/recover.c \
 	%D%/remover.c %D%/remover.h \

@@ -191,6 +191,7 @@ FEATURES = {
     "no-faults": lambda: "built with --enable-fault-injection" if _config_has("ORCH_FAULT_INJECTION") else None,
     "strace": _tool("strace"),
     "idmap": lambda: None if _kernel_at_least(6, 12) else "Linux < 6.12",
+    "fusermount3": _tool("fusermount3"),
     "docker": lambda: _tool("dockerd")() or _tool("docker")(),
     "git": _tool("git"),
     "systemd-analyze": _tool("systemd-analyze"),

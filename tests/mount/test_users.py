@@ -4,6 +4,7 @@ is swapped in while the daemon works, or by what the daemon leaves in the file s
 """
 from orchtest import *
 import orchtest
+from ordinary import Ordinary
 import socket
 import stat as modes
 
@@ -350,26 +351,13 @@ def nothing_of_the_daemon_lies_open(t):
         t.ok(alice.run("ls" if name.endswith("/") else "cat", path, status=None).status != 0, path)
 
 
-@test(needs="fuse root", timeout=180)
+@test(needs="fuse fusermount3 root", timeout=180)
 def an_ordinary_user_keeps_a_daemon(t):
-    """In a mount name space of its own, where /dev/fuse is everyone's, as distributions have it."""
-    node = t.path("fuse")
-    os.mknod(node, 0o666 | modes.S_IFCHR, os.stat("/dev/fuse").st_rdev)
-    os.chmod(node, 0o666)
-    try:
-        os.close(os.open(node, os.O_RDWR))
-    except OSError:
-        skip("fuse", "no device nodes in the folder of tests")
-    if not shutil.which("fusermount3"):
-        skip("fuse", "no fusermount3")
-    home = t.dir("home")
-    os.chown(home, 1000, 1000)
-    setup = 'mount --bind "$0" /dev/fuse && exec setpriv --reuid 1000 --regid 1000 --clear-groups "$@"'
-    d = t.daemon(wrap=["unshare", "-m", "sh", "-c", setup, node], env={"HOME": home})
-    d.store, d.socket, d.mounts = home + "/store", home + "/run/s", home + "/mnt"
+    o = Ordinary(t)
+    d = o.daemon()
     d.start()
-    inside = ["nsenter", "-t", str(d.process.pid), "-m"]
-    me, bob = User(t, d, 1000), User(t, d, 1001)
+    me, bob = User(t, d, o.uid), User(t, d, 1001)
+    inside = ["nsenter", "-t", str(o.holder.pid), "-m"]
     source = me.folder("source")
     me.write(source + "/a", "one")
     me.done("POST", "/v1/snapshots/import", {"dir": source, "ref": "main"})
@@ -382,7 +370,6 @@ def an_ordinary_user_keeps_a_daemon(t):
     d.process = None
     t.ok(d.pids("orch-mount"), "the mount lives on")
     pid = d.pids("orch-mount")[0]
-    d.wrap = ["nsenter", "-t", str(pid), "-m"] + me.prefix
     d.start()
     t.eq(me.done("GET", "/v1/workspaces/w")["pid"], pid)
     me.done("POST", "/v1/workspaces/w/commit", {"ref": "main"})

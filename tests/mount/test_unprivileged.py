@@ -1,0 +1,142 @@
+"""An ordinary user's daemon, mounts and builds: docs/unprivileged.md."""
+from orchtest import *
+from ordinary import Ordinary
+
+MAKEFILE = "all:\n\tsleep 1; id -u > who; echo built > out.txt\n"
+
+
+def status(o, name):
+    return json.loads(o.shim("workspace", "status", name, "--json").stdout)
+
+
+def states(o):
+    return {w["name"]: w["state"] for w in json.loads(o.shim("workspace", "list", "--json").stdout)["workspaces"]}
+
+
+def begin(o, d=None, files=None):
+    d = (d or o.daemon()).start()
+    o.shim("snapshot", "import", o.tree(files or {"a": "one\n"}), "--ref", "main")
+    return d
+
+
+@test(needs="fuse fusermount3 root sandbox make", timeout=240)
+def builds_at_once(t):
+    """Without a daemon: the first build starts one, which ends by itself."""
+    o = Ordinary(t)
+    source = o.tree({"Makefile": MAKEFILE})
+
+    def build(n):
+        return o.start(["orch-shim", "build", "--source", source, "--output", "out=out.txt,required", "--output-dir",
+                        o.home + "/out%d" % n, "--", "make"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    running = [build(n) for n in range(2)]
+    for p in running:
+        text = p.communicate(timeout=60)[0].decode()
+        t.eq(p.returncode, 0, text)
+        t.match(text, "succeeded")
+    for n in range(2):
+        found = [os.path.join(f, x) for f, _, names in os.walk(o.home + "/out%d" % n) for x in names if x == "out.txt"]
+        t.eq([open(x).read() for x in found], ["built\n"])
+        t.eq([os.stat(x).st_uid for x in found], [o.uid])
+    wait_until(lambda: not o.left(), timeout=60, what="the end of the daemon")
+
+
+@test(needs="fuse fusermount3 root", timeout=120)
+def work_in_a_workspace(t):
+    o = Ordinary(t)
+    d = begin(o)
+    path = o.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    o.run(["sh", "-c", 'cd "$0" && echo two > b && mkdir d && ln b d/c && head -c 5000000 /dev/urandom > big', path])
+    t.eq(status(o, "w")["mount"]["data"], "process")
+    fork = o.shim("workspace", "fork", "w", "f").stdout.strip()
+    o.run(["cmp", path + "/big", fork + "/big"])
+    o.shim("workspace", "commit", "w", "--ref", "main2")
+    o.shim("workspace", "umount", "w")
+    o.shim("workspace", "mount", "w")
+    t.eq(o.run(["stat", "-c", "%h:%u", path + "/d/c"]).stdout, "2:%d\n" % o.uid)
+    o.shim("snapshot", "export", "main2", o.home + "/exported")
+    t.eq(os.stat(o.home + "/exported/d/c").st_uid, o.uid)
+    t.match(o.shim("store", "verify").stderr, ": 0 bad")
+    t.match(o.shim("workspace", "view", "w", status=None).stderr, "for root alone.*rootless")
+    o.shim("workspace", "drop", "f")
+    # In use, then given up.
+    p = o.start(["sh", "-c", 'cd "$0" && echo ready && read x; cat a', path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    t.eq(p.stdout.readline(), b"ready\n")
+    t.match(o.shim("workspace", "umount", "w", status=1).stderr, r"in use by sh \(pid %d\)" % p.pid)
+    o.shim("workspace", "umount", "w", "--lazy")
+    t.eq(o.mounts(), [])
+    t.eq(p.communicate(b"\n", timeout=20)[0], b"one\n")
+    wait_until(lambda: states(o)["w"] == "created", what="the end of the mount process")
+    o.shim("daemon", "stop")
+    d.process.wait(20)
+    d.process = None
+    t.eq(o.left(), [])
+
+
+@test(needs="fuse fusermount3 root", timeout=120)
+def nothing_stays_of_who_was_killed(t):
+    o = Ordinary(t)
+    d = begin(o)
+    path = o.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    for how in ("mount", "keeper", "both", "told"):
+        o.run(["sh", "-c", 'echo "$1" >> "$0/log"', path, how])
+        pid = status(o, "w")["pid"]
+        if how in ("keeper", "both"):
+            d.kill()
+        if how != "keeper":
+            os.kill(pid, signal.SIGTERM if how == "told" else signal.SIGKILL)
+        if how == "both":
+            wait_until(lambda: not d.pids("orch-mount"), what="the end of the mount process")
+            t.eq(o.mounts(), [path])
+        if how in ("keeper", "both"):
+            d.start()
+        if how == "keeper":
+            t.eq(status(o, "w")["pid"], pid)
+        else:
+            wait_until(lambda: states(o)["w"] == "created", what="the watcher after " + how)
+            t.eq(o.mounts(), [], how)
+            o.shim("workspace", "mount", "w")
+    t.eq(o.run(["cat", path + "/log"]).stdout, "mount\nkeeper\nboth\ntold\n")
+    o.shim("daemon", "upgrade")
+    t.eq(o.run(["cat", path + "/a"]).stdout, "one\n")
+    # A user's own fusermount3 -u.
+    o.run(["fusermount3", "-u", path])
+    wait_until(lambda: states(o)["w"] == "created", what="the end of the mount process")
+    o.shim("workspace", "mount", "w")
+    o.shim("daemon", "stop", "--force")
+    wait_until(lambda: not o.left(), what="the end of the daemon")
+    d._wait(20)
+
+
+def closed(mode):
+    return {"setup": 'f=$(command -v fusermount3); cp "$f" "$0/f"; chmod %s "$0/f"; mount --bind "$0/f" "$f"' % mode}
+
+
+# What keeps fusermount3 from mounting: (how the user is made, what the message holds).
+REFUSALS = {
+    "no name": ({"uid": 54321}, "fusermount3 refuses: could not determine username"),
+    "closed device": ({"device_mode": "600"}, "fusermount3 refuses: .*/dev/fuse: Permission denied"),
+    "too many": ({"setup": "echo 'mount_max = 0' > \"$0/conf\"; mount --bind \"$0/conf\" /etc/fuse.conf"},
+                 "fusermount3 refuses: too many FUSE filesystems mounted.*mount_max"),
+    "not set-uid": (closed("755"), "fusermount3 refuses: .*not permitted"),
+    "a group's": (closed("4750"), "fusermount3 may not be run by this user"),
+    "not there": ({}, "fusermount3 is not installed.*apt-get install fuse3"),
+}
+
+
+@test(needs="fuse fusermount3 root", timeout=240)
+def who_is_refused_hears_why(t):
+    for name, (how, text) in REFUSALS.items():
+        o = Ordinary(t, **how)
+        d = o.daemon()
+        if name == "not there":
+            d.wrap += ["env", "PATH=/nonexistent"]
+        begin(o, d)
+        d.allow_errors("fusermount3")
+        r = o.shim("workspace", "create", "w", "--from", "main", status=3)
+        t.match(r.stderr, text, name)
+        t.match(r.stderr, "orch-shim doctor|apt-get install fuse3", name)
+        t.eq((o.mounts(), states(o), d.pids("orch-mount")), ([], {}, []), name)
+        t.eq(d.stop(), 0)
+
+
+main()
