@@ -76,6 +76,7 @@ static int serve(const struct fsd_settings *s, int ready_fd)
 static int run(const struct fsd_settings *s)
 {
 	struct orch_err err = ORCH_ERR_INIT;
+	struct orch_fuse_conf conf;
 	int ready_fd = -1;
 
 	if (s->help) {
@@ -86,6 +87,9 @@ static int run(const struct fsd_settings *s)
 		puts("orch-fsd " ORCH_VERSION);
 		return 0;
 	}
+	orch_fuse_conf_load(ORCH_FUSE_CONF, &conf);
+	if (fsd_settings_check(s, geteuid(), &conf, &err) < 0)
+		return fail(&err);
 	if (s->repair_database)
 		return fsd_repair_database(s, stdout, &err) < 0 ? fail(&err) : 0;
 	if (s->background) {

@@ -80,7 +80,7 @@ static int build_argv(
 		rc = orch_strv_addf(v, "%d", ready_fd);
 	if (rc == 0 && ws->read_only)
 		rc = orch_strv_add(v, "--read-only");
-	if (rc == 0 && geteuid() == 0)
+	if (rc == 0 && m->settings->allow_other)
 		rc = orch_strv_add(v, "--allow-other");
 	if (rc == 0 && !(ws->passthrough && m->settings->passthrough))
 		rc = orch_strv_add(v, "--no-passthrough");

@@ -54,6 +54,9 @@ static const struct setting settings[] = {
 	"never"},
     {"passthrough", KIND_BOOL, AT(passthrough), 0, 0, "yes|no",
 	"let the kernel read and write file contents directly where it can"},
+    {"allow-other", KIND_BOOL, AT(allow_other), 0, 0, "yes|no",
+	"let other users, root too, enter the mounts, as modes say; always for root's daemon, an "
+	"ordinary user's needs user_allow_other in " ORCH_FUSE_CONF},
 };
 
 /* Of the command line only. */
@@ -220,6 +223,7 @@ static int defaults(struct fsd_settings *s, struct orch_err *err)
 	    .client_timeout_s = 60,
 	    .pause_limit_s = 10,
 	    .passthrough = true,
+	    .allow_other = root,
 	};
 	if (data) /* without the slash at its end */
 		data[strlen(data) - 1] = '\0';
@@ -454,6 +458,20 @@ int fsd_settings_load(struct fsd_settings *s, int argc, char *const *argv, struc
 	if (rc == 0)
 		rc = each_flag(s, argc, argv, NULL, err);
 	return rc;
+}
+
+int fsd_settings_check(const struct fsd_settings *s, uid_t uid, const struct orch_fuse_conf *conf,
+    struct orch_err *err)
+{
+	if (uid == 0 && !s->allow_other)
+		return orch_err_set(err, EINVAL,
+		    "allow-other: root's daemon can't do without: its mounts belong to other "
+		    "users");
+	if (uid != 0 && s->allow_other && !conf->user_allow_other)
+		return orch_err_set(err, EINVAL,
+		    "allow-other: fusermount3 would refuse; root allows it with: echo "
+		    "user_allow_other >> " ORCH_FUSE_CONF);
+	return 0;
 }
 
 void fsd_settings_fini(struct fsd_settings *s)

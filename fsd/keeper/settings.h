@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 #include "core/err.h"
+#include "core/fuse_conf.h"
 #include "core/log.h"
 
 struct fsd_settings {
@@ -28,6 +30,7 @@ struct fsd_settings {
 	uint64_t client_timeout_s; /* of silence; for a head, a body, a plain answer */
 	uint64_t pause_limit_s;	   /* jobs stand still for a seal; 0: they don't */
 	bool passthrough;
+	bool allow_other; /* others than this user may enter the mounts, as modes say */
 	bool background;
 	bool help, version, repair_database;
 	char *const *argv; /* what this was read from; borrowed, ends with NULL */
@@ -37,6 +40,9 @@ struct fsd_settings {
  * names come with the nearest match. s must be freed with _fini in either case. */
 int fsd_settings_load(struct fsd_settings *s, int argc, char *const *argv, struct orch_err *err)
     ORCH_NONNULL(1, 3) ORCH_WUR;
+/* What this user can't have of it: -EINVAL with what mends it. `conf` is what root allows to users. */
+int fsd_settings_check(const struct fsd_settings *s, uid_t uid, const struct orch_fuse_conf *conf,
+    struct orch_err *err) ORCH_NONNULL(1, 3) ORCH_WUR;
 void fsd_settings_fini(struct fsd_settings *s) ORCH_NONNULL(1);
 void fsd_settings_help(FILE *to) ORCH_NONNULL(1);
 

@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libcore.a
 	%D%/fault.c %D%/fault.h %D%/fault_calls.c \
 	%D%/fd.c %D%/fd.h %D%/sock.c %D%/tree.c \
 	%D%/freezer.c %D%/freezer.h \
+	%D%/fuse_conf.c %D%/fuse_conf.h \
 	%D%/glob.c %D%/glob.h \
 	%D%/grow.c %D%/grow.h \
 	%D%/guard.c %D%/guard.h \

@@ -139,4 +139,44 @@ def who_is_refused_hears_why(t):
         t.eq(d.stop(), 0)
 
 
+# Who looks at a mount, and whether he sees it without and with allow-other.
+def sees(o, path, uid):
+    return o.run(["cat", path + "/a"], uid=uid, status=None).status == 0
+
+
+@test(needs="fuse fusermount3 root", timeout=120)
+def others_enter_where_it_is_allowed(t):
+    """allow-other: not by default, refused at once where root does not allow it, by modes where he does."""
+    other, conf = 54321, 'echo "%s" > "$0/conf"; mount --bind "$0/conf" /etc/fuse.conf'
+    for allowed in (False, True):
+        o = Ordinary(t, setup=conf % ("user_allow_other" if allowed else "#user_allow_other"))
+        os.chmod(o.runtime, 0o755)
+        store, run = o.home + "/other", o.runtime + "/other"
+        r = o.run(["orch-fsd", "--store", store, "--socket", run + "/s", "--mounts", run + "/m", "--allow-other", "--background"],
+                  status=0 if allowed else 2)
+        if not allowed:
+            t.match(r.stderr, "^orch-fsd: allow-other: fusermount3 would refuse.*echo user_allow_other >> /etc/fuse.conf$")
+            t.eq((os.path.exists(store), os.path.exists(run)), (False, False))
+        else:
+            o.shim("--socket", run + "/s", "daemon", "stop")
+        for args in ([], ["--allow-other"])[:1 + allowed]:
+            d = begin(o, o.daemon(args), {"a": "one\n", "shut": "two\n"})
+            place = o.folder("place%d%d" % (allowed, len(args)))
+            path = o.shim("workspace", "create", "w", "--from", "main", "--at", place).stdout.strip()
+            o.run(["chmod", "600", path + "/shut"])
+            t.eq([sees(o, path, uid) for uid in (o.uid, 0, other)], [True, bool(args), bool(args)])
+            if args:
+                t.eq(o.run(["stat", "-c", "%u", path + "/a"], uid=0).stdout, "%d\n" % o.uid)
+                t.match(o.run(["cat", path + "/shut"], uid=other, status=1).stderr, "Permission denied")
+                t.match(o.run(["touch", path + "/new"], uid=other, status=1).stderr, "Permission denied")
+                o.run(["touch", path + "/roots"], uid=0)
+                t.eq(o.run(["stat", "-c", "%u", path + "/roots"]).stdout, "0\n")
+            o.shim("workspace", "drop", "w")
+            o.shim("ref", "remove", "main")
+            t.eq(d.stop(), 0)
+    r = t.run(["orch-fsd", "--store", t.path("roots"), "--no-allow-other"], status=2)
+    t.match(r.stderr, "root's daemon can't do without")
+    t.ok(not os.path.exists(t.path("roots")))
+
+
 main()
