@@ -25,27 +25,33 @@ static void hint_space(struct shim_build *b, const char *phase)
 	    strcmp(phase, "collect") == 0 ? b->output_dir : "");
 }
 
-static const struct shim_check *find_check(const char *name)
+/* What is needed for a mount, and lacks. */
+static const struct shim_check *find_need(struct shim_build *b, struct shim_finding *out)
 {
+	static const char *const names[] = {"fuse", "user-name", "mount-max"};
+
 	for (const struct shim_check *c = shim_checks; c->name; c++)
-		if (strcmp(c->name, name) == 0)
-			return c;
+		for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++) {
+			*out = (struct shim_finding){.health = SHIM_LACKS};
+			if (strcmp(c->name, names[i]) != 0)
+				continue;
+			c->look(b->cli, out);
+			if (out->health == SHIM_NEEDS)
+				return c;
+		}
 	return NULL;
 }
 
 static void hint_fuse(struct shim_build *b)
 {
-	const struct shim_check *check = find_check("fuse");
-	struct shim_finding found = {.health = SHIM_LACKS};
+	struct shim_finding found;
+	const struct shim_check *check = find_need(b, &found);
 
-	if (!check)
-		return;
-	check->look(b->cli, &found);
-	if (found.health == SHIM_NEEDS)
+	if (check)
 		HINT(b,
 		    "FUSE can't be used here (%s): %s; a container needs --device /dev/fuse and "
 		    "--cap-add SYS_ADMIN",
-		    found.found, check->mend);
+		    found.found, shim_mend_of(check, &found));
 }
 
 static bool is_refusal(int code)

@@ -23,6 +23,9 @@ noinst_LIBRARIES += %D%/libshim.a
 	%D%/daemon.c \
 	%D%/daemon_start.c %D%/daemon_start.h \
 	%D%/doctor.c %D%/doctor.h %D%/doctor_checks.c \
+	%D%/doctor_facts.c %D%/doctor_facts.h \
+	%D%/doctor_store.c %D%/doctor_store.h \
+	%D%/doctor_user.c %D%/doctor_user.h \
 	%D%/github.c \
 	%D%/help.c %D%/help.h %D%/help_pages.c \
 	%D%/init_parse.c %D%/init_parse.h \

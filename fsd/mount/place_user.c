@@ -54,7 +54,8 @@ static int refused(struct said *said, int status, struct orch_err *err)
 
 	if (!*text)
 		return orch_err_set(err, EOPNOTSUPP,
-		    FUSERMOUNT " ended with status %#x and said nothing (orch-shim doctor may know)",
+		    FUSERMOUNT
+		    " ended with status %#x and said nothing (orch-shim doctor may know)",
 		    (unsigned)status);
 	return orch_err_set(err, EOPNOTSUPP,
 	    FUSERMOUNT " refuses: %s (orch-shim doctor tells what is missing)", text);
@@ -75,7 +76,8 @@ static int run(struct orch_process_spec *spec, uint64_t deadline_ns, struct orch
 			       "apt-get install fuse3");
 	if (r == -EACCES)
 		return orch_err_set(err, EOPNOTSUPP,
-		    FUSERMOUNT " may not be run by this user (orch-shim doctor tells what is missing)");
+		    FUSERMOUNT
+		    " may not be run by this user (orch-shim doctor tells what is missing)");
 	if (r < 0)
 		return r;
 	r = orch_process_wait(p, deadline_ns, -1, &status, err);

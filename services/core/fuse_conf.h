@@ -15,8 +15,7 @@ struct orch_fuse_conf {
 };
 
 /* As fusermount3 reads it: what it does not know it skips. Pure. */
-void orch_fuse_conf_parse(const char *text, size_t len, struct orch_fuse_conf *out)
-    ORCH_NONNULL(3);
+void orch_fuse_conf_parse(const char *text, size_t len, struct orch_fuse_conf *out) ORCH_NONNULL(3);
 /* What counts when there is no such file, or it may not be read: the defaults. */
 void orch_fuse_conf_load(const char *path, struct orch_fuse_conf *out) ORCH_NONNULL(1, 2);
 

@@ -179,4 +179,89 @@ def others_enter_where_it_is_allowed(t):
     t.ok(not os.path.exists(t.path("roots")))
 
 
+
+def checks(o, how=(), env=None, **kwargs):
+    r = o.run([*how, program("orch-shim"), "doctor", "--json"], env=env, status=None, **kwargs)
+    found = {c["name"]: c for c in r.json()["checks"]}
+    t = o.t
+    t.eq(r.status, 1 if any(c["needed"] for c in found.values()) else 0)
+    return found
+
+
+# /etc of its own, so that it can be mended.
+ETC = 'cp -a /etc "$0/etc"; mount --bind "$0/etc" /etc; '
+# What doctor finds, and that its line mends it: (how the user is made, the check, what it finds).
+MENDS = {
+    "no name": ({"uid": 54321, "setup": ETC}, "user-name", "uid 54321 has no name"),
+    "closed device": ({"device_mode": "600"}, "fuse", "/dev/fuse: Permission denied"),
+    "too many": ({"setup": ETC + "echo 'mount_max = 0' > /etc/fuse.conf"}, "mount-max", "of 0 mounts"),
+    "not set-uid": (closed("755"), "fuse", "is not root's and set-uid"),
+    "a group's": (closed("4750"), "fuse", "not for this user"),
+    "alone": ({"setup": ETC + "echo > /etc/fuse.conf"}, "allow-other", "no user_allow_other"),
+}
+
+
+@test(needs="fuse fusermount3 root", timeout=240)
+def the_line_of_doctor_mends_it(t):
+    for name, (how, check, found) in MENDS.items():
+        o = Ordinary(t, **how)
+        before = checks(o)[check]
+        t.ok(found in before["found"], str(before))
+        t.eq((before["ok"], before["needed"]), (False, check != "allow-other"), name)
+        o.root("sh", "-ec", before["mend"])
+        t.eq(checks(o)[check]["ok"], True, name)
+        d = begin(o, o.daemon(["--allow-other"] if check == "allow-other" else []))
+        o.shim("workspace", "create", "w", "--from", "main")
+        t.eq(len(o.mounts()), 1)
+        o.shim("workspace", "drop", "w")
+        t.eq(d.stop(), 0)
+
+
+@test(needs="fuse fusermount3 root sandbox userns", timeout=120)
+def doctor_finds_what_lacks(t):
+    o = Ordinary(t)
+
+    def lacks(check, found, mend, needed, how=(), env=None):
+        c = checks(o, how, env)[check]
+        t.eq((c["ok"], c["needed"]), (False, needed), str(c))
+        t.match(c["found"], found)
+        t.match(c["mend"], mend)
+    whole = checks(o)
+    for name in ("fuse", "user-name", "mount-max", "runtime-dir", "open-files", "store", "sandbox", "user-namespaces"):
+        t.eq((name, whole[name]["ok"]), (name, True), str(whole[name]))
+    # What nobody but root's daemon can have is set apart.
+    t.eq([n for n, c in whole.items() if c["roots"]], ["passthrough", "views"] if _kernel(6, 12) else ["passthrough"])
+    text = o.shim("doctor").stdout
+    t.match(text.split("Only a daemon of root's has these. Builds, forks and commits work without them:")[1], r"\npassthrough: ")
+    lacks("fuse", "no_new_privs", "NoNewPrivileges", True, ["setpriv", "--no-new-privs"])
+    lacks("runtime-dir", "not set, /tmp/orch-%d" % o.uid, "export XDG_RUNTIME_DIR=/run/user/%d" % o.uid, False, env={"XDG_RUNTIME_DIR": None})
+    lacks("runtime-dir", "not a folder of yours", "install -d -m 700 -o %d /nonexistent" % o.uid, True, env={"XDG_RUNTIME_DIR": "/nonexistent"})
+    lacks("open-files", "1024 open files", "hard nofile", False, ["prlimit", "--nofile=1024"])
+    lacks("fuse", "no fusermount3", "apt-get install fuse3", True, ["env", "PATH=/nonexistent"])
+    lacks("sandbox", "no bwrap", "apt-get install bubblewrap", False, ["env", "PATH=/nonexistent"])
+    lacks("store", "/proc: ", "--store", True, env={"HOME": "/proc"})
+    # No further user namespaces: in one whose limit is 0.
+    how = ["unshare", "-U", "--map-current-user", "--keep-caps", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "x"]
+    lacks("user-namespaces", "max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=", False, how)
+    lacks("sandbox", "bwrap", "see user-namespaces", False, how)
+    # Who uses root's daemon needs nothing of it.
+    d = t.daemon().start()
+    os.chmod(d.socket, 0o666)
+    member = checks(o, ["env", "PATH=/nonexistent"], {"ORCH_SOCKET": d.socket})
+    t.eq([member[n]["found"] for n in ("fuse", "allow-other")], ["the daemon is root's"] * 2)
+    t.eq((member["store"]["ok"], member["views"]["roots"]), (True, False))
+
+
+def _kernel(major, minor):
+    return tuple(int(x) for x in re.findall(r"\d+", os.uname().release)[:2]) >= (major, minor)
+
+
+@test(needs="fuse fusermount3 root sandbox", timeout=120)
+def a_refused_build_says_the_line(t):
+    o = Ordinary(t, **closed("755"))
+    r = o.shim("build", "--source", o.tree({"a": ""}), "--output-dir", o.home + "/out", "--", "true", status=3)
+    t.match(r.stderr, "next: .*is not root's and set-uid.*chmod 4755")
+    wait_until(lambda: not o.left(), timeout=60, what="the end of the daemon")
+
+
 main()

@@ -25,7 +25,8 @@ static void is_closed_by_default(void **state)
 
 static void reads_what_counts(void **state)
 {
-	struct orch_fuse_conf c = parse("# a comment\n\n  user_allow_other # yes\nmount_max = 50\n");
+	struct orch_fuse_conf c =
+	    parse("# a comment\n\n  user_allow_other # yes\nmount_max = 50\n");
 
 	(void)state;
 	assert_true(c.user_allow_other);
@@ -39,8 +40,8 @@ static void skips_the_rest(void **state)
 {
 	static const char *const closed[] = {"#user_allow_other\n", "user_allow_others\n",
 	    "user_allow_other = yes\n", "user allow_other", "allow_other"};
-	static const char *const usual[] = {"mount_max = \n", "mount_max = x", "mount_max", "mount_max 5",
-	    "mount_max = 99999999999999999999", "# mount_max = 5"};
+	static const char *const usual[] = {"mount_max = \n", "mount_max = x", "mount_max",
+	    "mount_max 5", "mount_max = 99999999999999999999", "# mount_max = 5"};
 
 	(void)state;
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(closed); i++)
