@@ -141,11 +141,14 @@ static void look_files(struct shim_cli *cli, struct shim_finding *f)
 /* Of what the kernel lets a daemon of root's do alone. */
 static void set_roots(struct shim_cli *cli, struct shim_finding *f, const char *text)
 {
-	if (mounting_user(cli) == 0) {
+	struct shim_facts t;
+
+	load_facts(cli, &t);
+	if (t.uid == 0 && t.initial_userns) {
 		set(f, true, text);
 		return;
 	}
-	set(f, false, "the daemon is not root's");
+	set(f, false, t.uid ? "the daemon is not root's" : "root of this user namespace alone");
 	f->roots = true;
 }
 
@@ -208,12 +211,10 @@ static void default_store(struct shim_cli *cli, char out[256])
 		snprintf(out, 256, "%s", env);
 	else if (is_privileged())
 		snprintf(out, 256, "%s", ORCH_LOCALSTATEDIR "/lib/orch");
+	else if (data || home)
+		snprintf(out, 256, "%s%s/orch", data ? data : home, data ? "" : "/.local/share");
 	else
-		snprintf(out, 256, "%s%s/orch",
-		    data   ? data
-		    : home ? home
-			   : "/tmp",
-		    data ? "" : "/.local/share");
+		snprintf(out, 256, "/tmp/orch-%u/store", (unsigned)geteuid());
 }
 
 /* True: a daemon answers, and works on it. */

@@ -63,6 +63,16 @@ static void load_status(const char *root, struct shim_facts *out)
 	out->no_new_privs = status_field(text, "NoNewPrivs")[0] == '1';
 }
 
+/* It maps all ids to themselves. */
+static void load_userns(const char *root, struct shim_facts *out)
+{
+	orch_auto(free) char *text = load(root, "/proc/self/uid_map");
+	unsigned long first = 1, outside = 1, count = 0;
+
+	out->initial_userns = text && sscanf(text, "%lu %lu %lu", &first, &outside, &count) == 3 &&
+			      first == 0 && outside == 0 && count == UINT32_MAX;
+}
+
 /* Lines of /proc/self/mounts: source place type options. */
 static unsigned count_fuse(char *text)
 {
@@ -101,8 +111,8 @@ static void load_fusermount(const char *path, struct shim_facts *out)
 		    stat(out->fusermount.path, &st) == 0 && S_ISREG(st.st_mode)) {
 			out->fusermount.setuid = st.st_uid == 0 && (st.st_mode & S_ISUID);
 			out->fusermount.runs = access(out->fusermount.path, X_OK) == 0;
-			out->fusermount.nosuid = statvfs(out->fusermount.path, &fs) == 0 &&
-						 (fs.f_flag & ST_NOSUID);
+			out->fusermount.nosuid =
+			    statvfs(out->fusermount.path, &fs) == 0 && (fs.f_flag & ST_NOSUID);
 			return;
 		}
 		p += n + (p[n] == ':');
@@ -137,6 +147,7 @@ void shim_facts_load(
 	snprintf(conf, sizeof(conf), "%s%s", root, ORCH_FUSE_CONF);
 	orch_fuse_conf_load(conf, &out->conf);
 	load_status(root, out);
+	load_userns(root, out);
 	load_mounts(root, out);
 	load_device(root, out);
 	load_fusermount(path, out);

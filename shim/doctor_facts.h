@@ -14,12 +14,13 @@
 #define SHIM_NO_SWITCH (-1)
 
 struct shim_facts {
-	uid_t uid;	   /* who mounts: the daemon's user if one answers, else who asks */
-	bool others;	   /* that is another than who asks, who needs nothing of his own then */
-	bool admin;	   /* CAP_SYS_ADMIN */
-	bool no_new_privs; /* set-uid programs get nothing */
-	bool has_name;	   /* in /etc/passwd and the like */
-	int device_errno;  /* of opening /dev/fuse */
+	uid_t uid;	     /* who mounts: the daemon's user if one answers, else who asks */
+	bool others;	     /* that is another than who asks, who needs nothing of his own then */
+	bool admin;	     /* CAP_SYS_ADMIN */
+	bool no_new_privs;   /* set-uid programs get nothing */
+	bool initial_userns; /* root here is root of the machine */
+	bool has_name;	     /* in /etc/passwd and the like */
+	int device_errno;    /* of opening /dev/fuse */
 	struct {
 		char path[160]; /* "": none in PATH */
 		bool runs;	/* this user may execute it */
@@ -29,7 +30,7 @@ struct shim_facts {
 	struct orch_fuse_conf conf;
 	unsigned fuse_mounts; /* of all users, as fusermount3 counts them */
 	int64_t userns_max, userns_clone, userns_apparmor;
-	uint64_t files_max; /* hard limit of open files */
+	uint64_t files_max;  /* hard limit of open files */
 	const char *runtime; /* XDG_RUNTIME_DIR, borrowed; NULL: not set */
 	bool runtime_works;  /* a folder in which this user may make files */
 };

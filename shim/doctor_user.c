@@ -58,7 +58,8 @@ static bool find_fusermount(const struct shim_facts *t, struct shim_finding *out
 		MEND(out, "mount -o remount,suid FILESYSTEM  # as root, the one of %.100s", path);
 	} else if (t->no_new_privs) {
 		FOUND(out, "no_new_privs: %.100s gets no rights", path);
-		MEND(out, "start it without NoNewPrivileges= (systemd), no-new-privileges (Docker)");
+		MEND(
+		    out, "start it without NoNewPrivileges= (systemd), no-new-privileges (Docker)");
 	} else {
 		return true;
 	}
@@ -143,7 +144,10 @@ void shim_find_runtime(const struct shim_facts *t, struct shim_finding *out)
 		MEND(out, "install -d -m 700 -o %u %.180s  # as root", uid, t->runtime);
 	} else {
 		FOUND(out, "not set, /tmp/orch-%u is used", uid);
-		MEND(out, "export XDG_RUNTIME_DIR=/run/user/%u  # made at log-in, or by root: loginctl enable-linger %u", uid, uid);
+		MEND(out,
+		    "export XDG_RUNTIME_DIR=/run/user/%u  # made at log-in, or by root: loginctl "
+		    "enable-linger %u",
+		    uid, uid);
 	}
 }
 
@@ -170,11 +174,11 @@ void shim_find_userns(const struct shim_facts *t, bool works, struct shim_findin
 		MEND(out, "sysctl -w kernel.unprivileged_userns_clone=1  # as root");
 	} else if (t->userns_apparmor > 0) {
 		FOUND(out, "AppArmor allows them to programs with a profile alone");
-		MEND(out,
-		    "printf 'abi <abi/4.0>,\\nprofile bwrap /usr/bin/bwrap flags=(unconfined) {\\n  "
-		    "userns,\\n}\\n' > /etc/apparmor.d/bwrap && apparmor_parser -r "
-		    "/etc/apparmor.d/bwrap  # as root; or for all programs: sysctl -w "
-		    "kernel.apparmor_restrict_unprivileged_userns=0");
+		MEND(out, "printf 'abi <abi/4.0>,\\nprofile bwrap /usr/bin/bwrap "
+			  "flags=(unconfined) {\\n  "
+			  "userns,\\n}\\n' > /etc/apparmor.d/bwrap && apparmor_parser -r "
+			  "/etc/apparmor.d/bwrap  # as root; or for all programs: sysctl -w "
+			  "kernel.apparmor_restrict_unprivileged_userns=0");
 	} else {
 		FOUND(out, "can't be made");
 		MEND(out, "in a container: docker run --security-opt seccomp=unconfined "

@@ -35,12 +35,33 @@ static void default_socket(const char *const *envp, struct orch_buf *b)
 		orch_buf_printf(b, "/tmp/orch-%u/fsd.sock", (unsigned)geteuid());
 }
 
+/* Whoever was there first could answer in our daemon's place. */
+static int check_tmp(const char *given, const char *const *envp, struct orch_err *err)
+{
+	struct stat st;
+	char folder[64];
+
+	if (given || geteuid() == 0 || shim_getenv(envp, "XDG_RUNTIME_DIR"))
+		return 0;
+	snprintf(folder, sizeof(folder), "/tmp/orch-%u", (unsigned)geteuid());
+	if (lstat(folder, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == geteuid()))
+		return 0;
+	return orch_err_set(err, EACCES,
+	    "%s belongs to user %u: set XDG_RUNTIME_DIR, or name a socket with --socket or "
+	    "ORCH_SOCKET",
+	    folder, (unsigned)st.st_uid);
+}
+
 int shim_socket_resolve(
     const char *given, const char *const *envp, char **out, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	orch_auto(free) char *path = NULL;
 
+	int r = check_tmp(given, envp, err);
+
+	if (r < 0)
+		return r;
 	if (given)
 		orch_buf_add_str(&b, given);
 	else

@@ -208,10 +208,29 @@ static char *user_path(const char *env, const char *home_rel, const char *tail)
 	return n < 0 ? NULL : p;
 }
 
+/* user_path() falls back on /tmp. */
+static bool is_homeless(const char *env)
+{
+	const char *base = getenv(env), *home = getenv("HOME");
+
+	return !(base && base[0] == '/') && !(home && home[0] == '/');
+}
+
+/* Without a home it is a folder of its own beside the socket's things: a store lies with nothing else. */
+static char *user_store(void)
+{
+	bool homeless = is_homeless("XDG_DATA_HOME");
+	char *p = user_path("XDG_DATA_HOME", ".local/share", homeless ? "store" : "");
+
+	if (p && !homeless) /* without the slash at its end */
+		p[strlen(p) - 1] = '\0';
+	return p;
+}
+
 static int defaults(struct fsd_settings *s, struct orch_err *err)
 {
 	bool root = geteuid() == 0;
-	char *data = root ? NULL : user_path("XDG_DATA_HOME", ".local/share", "");
+	char *data = root ? NULL : user_store();
 
 	*s = (struct fsd_settings){
 	    .log_level = ORCH_LOG_INFO,
@@ -225,8 +244,6 @@ static int defaults(struct fsd_settings *s, struct orch_err *err)
 	    .passthrough = true,
 	    .allow_other = root,
 	};
-	if (data) /* without the slash at its end */
-		data[strlen(data) - 1] = '\0';
 	s->store = root ? strdup(ORCH_LOCALSTATEDIR "/lib/orch") : data;
 	s->socket = root ? strdup(ORCH_RUNSTATEDIR "/orch/fsd.sock")
 			 : user_path("XDG_RUNTIME_DIR", NULL, "fsd.sock");
@@ -265,6 +282,8 @@ static char *default_config(void)
 {
 	if (geteuid() == 0)
 		return strdup(ORCH_SYSCONFDIR "/orch-fsd.conf");
+	if (is_homeless("XDG_CONFIG_HOME")) /* who made that folder in /tmp has no say */
+		return strdup("");
 	return user_path("XDG_CONFIG_HOME", ".config", "orch-fsd.conf");
 }
 
@@ -452,7 +471,8 @@ int fsd_settings_load(struct fsd_settings *s, int argc, char *const *argv, struc
 	path = given ? orch_take(s->config) : default_config();
 	if (!path)
 		return orch_err_set(err, ENOMEM, "no memory");
-	rc = config_load(s, path, given, err);
+	if (given || *path)
+		rc = config_load(s, path, given, err);
 	if (rc == 0)
 		rc = environment(s, err);
 	if (rc == 0)

@@ -118,8 +118,11 @@ static bool has_ids(const struct worker_ids *u)
 
 static int take_ids(const struct worker_ids *u, struct orch_err *err)
 {
-	if (setgroups(u->group_count, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
-	    setresuid(u->uid, u->uid, u->uid) < 0)
+	/* Root of a user namespace for which groups can't be set has what it needs already. */
+	bool stays = has_ids(u) && u->uid == 0;
+
+	if ((setgroups(u->group_count, u->groups) < 0 && !(stays && errno == EPERM)) ||
+	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
 		return orch_err_sys(
 		    err, errno, "take on the ids %u:%u", (unsigned)u->uid, (unsigned)u->gid);
 	if (!has_ids(u) || (u->uid != 0 && setuid(0) == 0))

@@ -264,4 +264,51 @@ def a_refused_build_says_the_line(t):
     wait_until(lambda: not o.left(), timeout=60, what="the end of the daemon")
 
 
+
+@test(needs="fuse root", timeout=120)
+def without_a_home(t):
+    """Neither HOME nor XDG_*: all lies in /tmp, in a folder that nobody else has made."""
+    o = Ordinary(t, uid=100000 + os.getpid() % 100000)
+    folder, env = "/tmp/orch-%d" % o.uid, {"HOME": None, "XDG_RUNTIME_DIR": None}
+    t.finally_(shutil.rmtree, folder, True)
+    source = o.tree({"a": "one\n"})
+    o.run(["orch-fsd", "--background"], env=env)
+    o.shim("snapshot", "import", source, "--ref", "main", env=env)
+    t.eq(json.loads(o.shim("daemon", "status", "--json", env=env).stdout)["store"], folder + "/store")
+    t.eq(checks(o, env=env)["runtime-dir"]["found"], "not set, %s is used" % folder)
+    o.shim("daemon", "stop", env=env)
+    t.ok(os.path.exists(folder + "/store/FORMAT"))
+    # Somebody was there before: neither his daemon is asked, nor is one started there.
+    with open(folder + "/orch-fsd.conf", "w") as f:
+        f.write("log-level = strange\n")
+    os.chown(folder, 1, 1)
+    os.chmod(folder, 0o755)
+    t.match(o.shim("ref", "list", env=env, status=2).stderr, folder + " belongs to user 1: set XDG_RUNTIME_DIR")
+    t.match(o.run(["orch-fsd", "--store", o.home + "/store", "--background"], env=env, status=1).stderr, folder + ": belongs to user 1")
+
+
+@test(needs="fuse root userns", timeout=120)
+def root_of_a_user_namespace(t):
+    """A daemon in a rootless container: it mounts by itself, and groups can't be set."""
+    o = Ordinary(t)
+    source = o.tree({"a": "one\n"})
+    script = r"""
+set -e
+"$0" --store "$HOME/s" --socket "$HOME/k/s" --mounts "$HOME/m" --background
+export ORCH_SOCKET="$HOME/k/s"
+"$1" snapshot import "$2" --ref main
+path=$("$1" workspace create w --from main)
+echo two >> "$path/a"
+stat -c %u "$path/a"
+"$1" workspace commit w --ref main
+"$1" doctor --json > "$HOME/doctor" || true
+"$1" workspace drop w
+"$1" daemon stop
+"""
+    out = o.run(["unshare", "-Urm", "sh", "-c", script, program("orch-fsd"), program("orch-shim"), source]).stdout.splitlines()
+    t.eq(out[1], "0")
+    found = {c["name"]: c for c in json.loads(open(o.home + "/doctor").read())["checks"]}
+    t.eq([(found[n]["found"], found[n]["roots"]) for n in ("passthrough",)], [("root of this user namespace alone", True)])
+
+
 main()

@@ -80,9 +80,11 @@ static void fuse_needs_fusermount(void **state)
 	t.fusermount.nosuid = true;
 	expect(shim_find_fuse, &t, SHIM_NEEDS, "nosuid", "remount,suid");
 	t.fusermount.setuid = false;
-	expect(shim_find_fuse, &t, SHIM_NEEDS, "not root's and set-uid", "chmod 4755 /usr/bin/fusermount3");
+	expect(shim_find_fuse, &t, SHIM_NEEDS, "not root's and set-uid",
+	    "chmod 4755 /usr/bin/fusermount3");
 	t.fusermount.runs = false;
-	expect(shim_find_fuse, &t, SHIM_NEEDS, "not for this user", "chmod 4755 /usr/bin/fusermount3");
+	expect(
+	    shim_find_fuse, &t, SHIM_NEEDS, "not for this user", "chmod 4755 /usr/bin/fusermount3");
 	t.fusermount.path[0] = '\0';
 	expect(shim_find_fuse, &t, SHIM_NEEDS, "no fusermount3", "apt-get install fuse3");
 	/* root mounts by itself */
@@ -103,7 +105,8 @@ static void what_root_has_not_allowed(void **state)
 	t.fuse_mounts = 899;
 	expect(shim_find_mount_max, &t, SHIM_HAS, "899 of 1000", NULL);
 	t.fuse_mounts = 950;
-	expect(shim_find_mount_max, &t, SHIM_LACKS, "950 of 1000", "echo 'mount_max = 10000' >> /etc/fuse.conf");
+	expect(shim_find_mount_max, &t, SHIM_LACKS, "950 of 1000",
+	    "echo 'mount_max = 10000' >> /etc/fuse.conf");
 	t.fuse_mounts = 1000;
 	expect(shim_find_mount_max, &t, SHIM_NEEDS, "1000 of 1000", "mount_max = 10000");
 	t.conf.mount_max = 0;
@@ -121,7 +124,8 @@ static void what_the_user_s_session_lacks(void **state)
 	expect(shim_find_runtime, &t, SHIM_NEEDS, "/run/user/1234: not a folder of yours",
 	    "install -d -m 700 -o 1234 /run/user/1234");
 	t.runtime = NULL;
-	expect(shim_find_runtime, &t, SHIM_LACKS, "/tmp/orch-1234", "XDG_RUNTIME_DIR=/run/user/1234");
+	expect(
+	    shim_find_runtime, &t, SHIM_LACKS, "/tmp/orch-1234", "XDG_RUNTIME_DIR=/run/user/1234");
 	t.files_max = 1024;
 	expect(shim_find_files, &t, SHIM_LACKS, "1024 open files", "");
 	t.files_max = (uint64_t)-1;
@@ -147,13 +151,16 @@ static void what_keeps_user_namespaces_away(void **state)
 	t.userns_apparmor = 1;
 	expect_userns(&t, true, SHIM_HAS, "can be made", "");
 	expect_userns(&t, false, SHIM_LACKS, "AppArmor", "profile bwrap /usr/bin/bwrap");
-	expect_userns(&t, false, SHIM_LACKS, "AppArmor", "kernel.apparmor_restrict_unprivileged_userns=0");
+	expect_userns(
+	    &t, false, SHIM_LACKS, "AppArmor", "kernel.apparmor_restrict_unprivileged_userns=0");
 	t.userns_apparmor = 0;
 	expect_userns(&t, false, SHIM_LACKS, "can't be made", "seccomp=unconfined");
 	t.userns_clone = 0;
-	expect_userns(&t, false, SHIM_LACKS, "unprivileged_userns_clone is 0", "sysctl -w kernel.unprivileged_userns_clone=1");
+	expect_userns(&t, false, SHIM_LACKS, "unprivileged_userns_clone is 0",
+	    "sysctl -w kernel.unprivileged_userns_clone=1");
 	t.userns_max = 0;
-	expect_userns(&t, false, SHIM_LACKS, "max_user_namespaces is 0", "sysctl -w user.max_user_namespaces=");
+	expect_userns(&t, false, SHIM_LACKS, "max_user_namespaces is 0",
+	    "sysctl -w user.max_user_namespaces=");
 }
 
 /* ---- what is read, from a folder that stands for / */
@@ -190,9 +197,11 @@ static void reads_what_is_there(void **state)
 
 	(void)state;
 	put("/etc/fuse.conf", "user_allow_other\nmount_max = 7\n");
-	put("/proc/self/mounts", "a /a fuse.orch rw 0 0\nb /b ext4 rw 0 0\nfuse /fuse tmpfs rw 0 0\nc /c fuse rw 0 0\n"
-				 "d /d fuseblk rw 0 0\nshort\n");
+	put("/proc/self/mounts",
+	    "a /a fuse.orch rw 0 0\nb /b ext4 rw 0 0\nfuse /fuse tmpfs rw 0 0\nc /c fuse rw 0 0\n"
+	    "d /d fuseblk rw 0 0\nshort\n");
 	put("/proc/self/status", "Name:\tx\nCapEff:\t0000000000200000\nNoNewPrivs:\t1\n");
+	put("/proc/self/uid_map", "         0          0 4294967295\n");
 	put("/proc/sys/user/max_user_namespaces", "0\n");
 	put("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");
 	put("/bin/fusermount3", "x");
@@ -203,7 +212,7 @@ static void reads_what_is_there(void **state)
 	assert_true(t.conf.user_allow_other);
 	assert_int_equal(t.conf.mount_max, 7);
 	assert_int_equal(t.fuse_mounts, 2);
-	assert_true(t.admin && t.no_new_privs);
+	assert_true(t.admin && t.no_new_privs && t.initial_userns);
 	assert_int_equal(t.device_errno, ENOENT);
 	assert_int_equal(t.userns_max, 0);
 	assert_int_equal(t.userns_clone, SHIM_NO_SWITCH);
@@ -211,9 +220,10 @@ static void reads_what_is_there(void **state)
 	assert_string_equal(t.fusermount.path, tool);
 	assert_false(t.fusermount.runs || t.fusermount.setuid);
 	assert_true(t.runtime_works);
+	put("/proc/self/uid_map", "         0       1000          1\n");
 	assert_int_equal(chmod(tool, 04755), 0);
 	shim_facts_load(root, path, NULL, &t);
-	assert_true(t.fusermount.runs);
+	assert_true(t.fusermount.runs && !t.initial_userns);
 	assert_int_equal(t.fusermount.setuid, getuid() == 0);
 	assert_false(t.runtime_works);
 }
