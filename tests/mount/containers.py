@@ -20,10 +20,10 @@ HOME = {"HOME": "/tmp", "PATH": "/usr/bin:/usr/sbin", "LC_ALL": "C"}
 
 
 class ByHand:
-    """A root folder; each run is a container of its own."""
+    """A root folder; each run is a container of its own. within: what puts a command into another mount namespace."""
 
-    def __init__(self, t):
-        self.t = t
+    def __init__(self, t, within=()):
+        self.t, self.within = t, list(within)
         self.root = t.dir("container")
         for name in FOLDERS:
             os.mkdir(self.root + "/" + name)
@@ -35,11 +35,12 @@ class ByHand:
                  'mount --bind /dev "$1/dev"; cd "$1"; pivot_root . tmp; mount -t proc proc /proc; umount -l /tmp; shift 2; exec "$@"')
         drop = ["setpriv", "--bounding-set", "-all," + ",".join("+" + x for x in CAPABILITIES), "--no-new-privs",
                 "--reuid", str(user), "--regid", str(user), "--clear-groups"]
-        return ["unshare", "-m", "-p", "-f", "--propagation", "private", "sh", "-ec", setup, "sh", self.root, path, "env", "-i",
+        return [*self.within, "unshare", "-m", "-p", "-f", "--propagation", "private", "sh", "-ec", setup, "sh", self.root, path, "env", "-i",
                 *["%s=%s" % x for x in HOME.items()], *drop, "sh", "-c", "cd /workspace; " + script]
 
-    def run(self, path, user, script):
-        return self.t.run(self.argv(path, user, script)).stdout
+    def run(self, path, user, script, status=0):
+        r = self.t.run(self.argv(path, user, script), status=status)
+        return r.stdout if status == 0 else r.stderr
 
     def start(self, path, user, script, **kwargs):
         return self.t.start(self.argv(path, user, script), **kwargs)
@@ -48,7 +49,7 @@ class ByHand:
 class Docker:
     """A dockerd of the test's own; its image is nothing but links to what is bound there."""
 
-    def __init__(self, t):
+    def __init__(self, t, within=()):
         self.t = t
         self.socket = t.path("docker.sock")
         self.group = "orch-test-docker.%d" % os.getpid()
@@ -57,7 +58,7 @@ class Docker:
             f.write("{}")
         with open(folder + "/log", "wb") as log:
             self.daemon = t.start(
-                ["dockerd", "--host", "unix://" + self.socket, "--data-root", folder + "/data", "--exec-root", folder + "/exec",
+                [*within, "dockerd", "--host", "unix://" + self.socket, "--data-root", folder + "/data", "--exec-root", folder + "/exec",
                  "--pidfile", folder + "/pid", "--cgroup-parent", "/" + self.group, "--bridge", "none", "--iptables=false", "--ip6tables=false", "--config-file",
                  folder + "/none.json"], stdout=log, stderr=log)
         t.finally_(self.end)
@@ -80,8 +81,9 @@ class Docker:
         return ["docker", "--host", "unix://" + self.socket, "run", "--rm", "--network", "none", *environment, "-u", "%d:%d" % (user, user),
                 "-v", "/usr:/usr:ro", "-v", path + ":/workspace", "-w", "/workspace", "host", "sh", "-c", script]
 
-    def run(self, path, user, script):
-        return self.t.run(self.argv(path, user, script)).stdout
+    def run(self, path, user, script, status=0):
+        r = self.t.run(self.argv(path, user, script), status=status)
+        return r.stdout if status == 0 else r.stderr
 
     def start(self, path, user, script, **kwargs):
         return self.t.start(self.argv(path, user, script), **kwargs)

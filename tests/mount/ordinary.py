@@ -4,6 +4,8 @@ import pwd
 import stat
 import subprocess
 
+import orchtest
+
 SETUP = r"""
 set -e
 mount -t tmpfs -o mode=755 none "$0"
@@ -14,6 +16,10 @@ mount --bind "$0/fuse" /dev/fuse
 echo ready
 exec sleep 100000
 """
+
+
+# /etc of its own, to be changed: for `setup`.
+ETC = 'cp -a /etc "$0/etc"; mount --bind "$0/etc" /etc; '
 
 
 def named():
@@ -54,8 +60,12 @@ class Ordinary:
     def shim(self, *args, **kwargs):
         return self.run(["orch-shim", *args], **kwargs)
 
+    def within(self):
+        """Before a command of root's: it runs where this user's mounts are seen."""
+        return ["nsenter", "-t", str(self.holder.pid), "--mount"]
+
     def root(self, *argv, **kwargs):
-        return self.t.run(["nsenter", "-t", str(self.holder.pid), "--mount", *argv], **kwargs)
+        return self.t.run([*self.within(), *argv], **kwargs)
 
     def daemon(self, args=(), **kwargs):
         """Of this user, where orch-shim looks for it; not yet started."""
@@ -84,11 +94,10 @@ class Ordinary:
 
     def left(self):
         """Mounts, programs and sockets that are still there."""
-        programs = [p for x in ("orch-fsd", "orch-mount", "orch-worker", "fusermount3") for p in self.t_pids(x)]
-        sockets = []
+        left = self.mounts()
+        for pid in orchtest._tagged_pids(self.t.tag):
+            argv = orchtest._read("/proc/%d/cmdline" % pid).split("\0")
+            left += [pid] if os.path.basename(argv[0]) in ("orch-fsd", "orch-mount", "orch-worker", "fusermount3") else []
         for folder, _, names in os.walk(self.runtime):
-            sockets += [n for n in names if stat.S_ISSOCK(os.lstat(os.path.join(folder, n)).st_mode)]
-        return self.mounts() + programs + sockets
-
-    def t_pids(self, name):
-        return self.t.daemon().pids(name)
+            left += [n for n in names if stat.S_ISSOCK(os.lstat(os.path.join(folder, n)).st_mode)]
+        return left

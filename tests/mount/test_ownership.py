@@ -8,6 +8,7 @@ import http.client
 from orchtest import *
 from containers import ByHand, Docker
 from faults import Faults
+from ordinary import ETC, Ordinary
 from keeper_api import ask, create, drop, read, show, stream
 
 OWNER = 1234
@@ -186,6 +187,72 @@ def in_the_sandbox(t):
     said = parse(d.shim("workspace", "exec", "w", "--", "sh", "-c", SCRIPT).stdout)
     table(t, "root in the sandbox", (said, owners(w["path"])), (dict(want, give=FORBIDDEN, take=FORBIDDEN), MADE))
     nothing_of_roots(t, w["path"])
+
+
+# An ordinary user's own daemon; who: (--allow-other, where, who runs there, what is said, whose things are left); no more
+# said: he doesn't come in. Root without a view is root on the host: what it makes is root's, until the daemon's user
+# removes it.
+OWN_DAEMON = {
+    "its user": (False, "host", OWNER, dict(ALL_OK, sees="%d:%d" % (OWNER, OWNER), made="%d:%d" % (OWNER, OWNER), give=FORBIDDEN, take=FORBIDDEN,
+                                            mode="ok", git=""), MADE),
+    "its user in the sandbox": (False, "sandbox", OWNER, dict(ALL_OK, me=str(OWNER), sees="%d:%d" % (OWNER, OWNER), made="%d:%d" % (OWNER, OWNER),
+                                                              git="", mode="ok", give="Invalid argument", take="Invalid argument"), MADE),
+    "another": (False, "host", OTHER, None, UNTOUCHED),
+    "root": (False, "host", 0, None, UNTOUCHED),
+    "root in a container": (False, "container", 0, None, UNTOUCHED),
+    "another, allow-other": (True, "host", OTHER, dict(STRANGER, sees="%d:%d" % (OWNER, OWNER), public_seen="%d:%d" % (OTHER, OTHER)),
+                             dict(UNTOUCHED, **{"public/p": OTHER})),
+    "root in a container, allow-other": (True, "container", 0, dict(
+        ALL_OK, sees="%d:%d" % (OWNER, OWNER), made="0:0", give="ok", take="ok", mode="ok", git="dubious"),
+        {"made": 0, "folder": 0, "link": 0, "public/p": 0, "given": OTHER, "taken": 0}),
+    "its number in a container, allow-other": (True, "container", OWNER, dict(
+        ALL_OK, sees="%d:%d" % (OWNER, OWNER), made="%d:%d" % (OWNER, OWNER), give=FORBIDDEN, take=FORBIDDEN, mode="ok", git=""), MADE),
+}
+
+
+def of_an_ordinary_user(t, box_of):
+    """Whoever is not there can't enter, so what is left is told by the daemon's user."""
+    source = repository(t)
+    o = Ordinary(t, uid=OWNER, setup=ETC + "echo user_allow_other > /etc/fuse.conf; echo 'ordinary:x:%d:%d::/:/bin/sh' >> /etc/passwd" % (OWNER, OWNER))
+    os.chmod(o.runtime, 0o755)
+    box = box_of(t, o.within())
+    t.run(["chown", "-R", "%d:%d" % (OWNER, OWNER), source])
+    for who, (allow, where, uid, said, left) in OWN_DAEMON.items():
+        d = o.daemon(["--allow-other"] if allow else []).start()
+        o.shim("snapshot", "import", source, "--ref", "main")
+        path = o.shim("workspace", "create", "w", "--from", "main", "--at", o.folder(who)).stdout.strip()
+        status = 0 if said else None
+        if where == "sandbox":
+            out = o.shim("workspace", "exec", "w", "--", "sh", "-c", SCRIPT).stdout
+        elif where == "container":
+            out = box.run(path, uid, SCRIPT, status=status)
+        else:
+            out = o.run(["sh", "-c", 'ls "$0" && cd "$0" || exit 1; ' + SCRIPT, path], uid=uid, env=HOME, status=status)
+            out = out.stdout if said else out.stderr
+        look = "for x in made folder link public/p given taken; do [ -e $x ] && stat -c '%n=%u %g' $x; done; :"
+        owned = {k: int(v.split()[0]) for k, v in parse(o.run(["sh", "-c", 'cd "$0" && ' + look, path]).stdout).items()}
+        if said:
+            table(t, who, (parse(out), owned), (said, left))
+        else:
+            t.match(out, "[Pp]ermission denied|can't cd to /workspace|creating mount source path.*file exists", who)
+            t.eq(owned, left, who)
+        # In the store everything is the daemon's user's; it commits and removes what root has made, too.
+        o.shim("workspace", "commit", "w", "--ref", "main2")
+        o.run(["sh", "-c", 'cd "$0" && rm -rf made folder link public && ls', path])
+        o.shim("workspace", "drop", "w")
+        nothing_of_roots(t, d.store)
+        t.eq(d.stop(), 0)
+        t.eq(o.left(), [])
+
+
+@test(needs="fuse fusermount3 root sandbox git", timeout=300)
+def with_an_ordinary_users_daemon(t):
+    of_an_ordinary_user(t, ByHand)
+
+
+@test(needs="fuse fusermount3 root sandbox git docker", timeout=600)
+def with_an_ordinary_users_daemon_in_docker(t):
+    of_an_ordinary_user(t, Docker)
 
 
 @test(needs="fuse root idmap", timeout=300)

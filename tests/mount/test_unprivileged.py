@@ -1,6 +1,6 @@
 """An ordinary user's daemon, mounts and builds: docs/unprivileged.md."""
 from orchtest import *
-from ordinary import Ordinary
+from ordinary import ETC, Ordinary
 
 MAKEFILE = "all:\n\tsleep 1; id -u > who; echo built > out.txt\n"
 
@@ -188,8 +188,6 @@ def checks(o, how=(), env=None, **kwargs):
     return found
 
 
-# /etc of its own, so that it can be mended.
-ETC = 'cp -a /etc "$0/etc"; mount --bind "$0/etc" /etc; '
 # What doctor finds, and that its line mends it: (how the user is made, the check, what it finds).
 MENDS = {
     "no name": ({"uid": 54321, "setup": ETC}, "user-name", "uid 54321 has no name"),
