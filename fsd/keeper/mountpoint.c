@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "core/clock.h"
 #include "core/fd.h"
@@ -81,18 +82,33 @@ static int touch(void *arg, char *out, size_t cap)
 	return stat(arg, &st) < 0 ? -errno : 0;
 }
 
-int fsd_mountpoint_look(const char *path)
+/* The same. What the kernel knows of a dead mount it goes on telling, attributes too; this it knows of none. */
+static int ask(void *arg, char *out, size_t cap)
+{
+	struct statfs s;
+
+	(void)out;
+	(void)cap;
+	return statfs(arg, &s) < 0 ? -errno : 0;
+}
+
+static int run_child(int (*fn)(void *, char *, size_t), const char *path)
 {
 	struct fsd_peer self = {.uid = geteuid(), .gid = getegid()};
 	char copy[sizeof(((struct orch_mount *)0)->path)], out;
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	return fsd_peer_run(&self, touch, copy, &out, 1, NULL);
+	return fsd_peer_run(&self, fn, copy, &out, 1, NULL);
+}
+
+int fsd_mountpoint_look(const char *path)
+{
+	return run_child(touch, path);
 }
 
 static bool is_dead(const char *path)
 {
-	return fsd_mountpoint_look(path) == -ENOTCONN;
+	return run_child(ask, path) == -ENOTCONN;
 }
 
 /* Another daemon may use the same folder of mounts: what lives is left alone. */

@@ -159,11 +159,23 @@ static void reap(struct fsd_ws *ws, int *out_status)
 		*out_status = status;
 }
 
-static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
+/* Of a process that has ended. What keeps the mount there is logged, and added to what is shown of the workspace. */
+static void detach_dead(const struct fsd_ws_record *rec, char *why, size_t cap)
+{
+	struct orch_err err = ORCH_ERR_INIT;
+	size_t n = strlen(why);
+
+	if (fsd_ws_detach(rec, &err) >= 0)
+		return;
+	orch_log_err(MODULE, "detach", &err);
+	snprintf(
+	    why + n, cap - n, "%sits mount stays, without a process: %s", n ? "; " : "", err.msg);
+}
+
+static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec, char *why, size_t cap)
 {
 	/* A child is known also when it could not be identified. */
 	int pidfd = ws->process ? orch_process_pidfd(ws->process) : ws->pidfd;
-	struct orch_err err = ORCH_ERR_INIT;
 
 	/* It knows best where its mount is, and takes it away. */
 	if (pidfd >= 0)
@@ -171,8 +183,7 @@ static void end_process(struct fsd_ws *ws, const struct fsd_ws_record *rec)
 	if (pidfd >= 0 && !fsd_pidfd_wait(pidfd, orch_deadline_in_ms(END_MS / 5)))
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	reap(ws, NULL);
-	if (fsd_ws_detach(rec, &err) < 0)
-		orch_log_err(MODULE, "detach", &err);
+	detach_dead(rec, why, cap);
 }
 
 static int identify(struct fsd_ws *ws, struct fsd_ws_record *rec, pid_t pid, struct orch_err *err)
@@ -257,6 +268,7 @@ int fsd_ws_find_stray(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *
 int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *rec,
     struct fsd_request *r, struct orch_err *err)
 {
+	char why[sizeof(rec->error)] = "";
 	uint64_t begin = orch_clock_ns();
 	int rc = fsd_ending_check(&d->ending, err);
 
@@ -286,7 +298,7 @@ int fsd_ws_mount(struct fsd_daemon *d, struct fsd_ws *ws, struct fsd_ws_record *
 	if (rc == 0)
 		rc = fsd_ws_save(d->registry, ws, rec, err);
 	if (rc < 0) {
-		end_process(ws, rec);
+		end_process(ws, rec, why, sizeof(why));
 		return rc;
 	}
 	if (ws->place_fd >= 0)
@@ -453,13 +465,14 @@ static int let_go(
 
 static int force(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 {
+	char why[sizeof(ws->record.error)] = "";
 	struct orch_err ignored = ORCH_ERR_INIT;
 
 	/* Asked first, so that it can bring its log to an end. */
 	(void)!ask(d, ws, true, &ignored);
-	end_process(ws, &ws->record);
+	end_process(ws, &ws->record, why, sizeof(why));
 	orch_log(ORCH_LOG_INFO, MODULE, "unmounted", "workspace=%s how=force", ws->record.name);
-	return set_unmounted(d, ws, "", err);
+	return set_unmounted(d, ws, why, err);
 }
 
 /* What runs in a sandbox may have nothing open just now. */
@@ -514,15 +527,13 @@ int fsd_ws_bury(struct fsd_daemon *d, struct fsd_ws *ws, struct orch_err *err)
 {
 	bool child = ws->process != NULL;
 	char why[sizeof(ws->record.error)] = "";
-	int status, rc;
+	int status;
 
 	reap(ws, &status);
 	if (strcmp(ws->record.error, FSD_WS_DETACHED) != 0)
 		tell_end(&ws->record, child, status, why, sizeof(why));
 	orch_log(*why ? ORCH_LOG_WARN : ORCH_LOG_INFO, MODULE, "mount-ended",
 	    "workspace=%s reason=%s", ws->record.name, *why ? why : "last user left");
-	rc = fsd_ws_detach(&ws->record, err);
-	if (rc < 0)
-		orch_log_err(MODULE, "detach", err);
+	detach_dead(&ws->record, why, sizeof(why));
 	return set_unmounted(d, ws, why, err);
 }

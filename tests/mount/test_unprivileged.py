@@ -309,4 +309,41 @@ stat -c %u "$path/a"
     t.eq([(found[n]["found"], found[n]["roots"]) for n in ("passthrough",)], [("root of this user namespace alone", True)])
 
 
+
+@test(needs="fuse fusermount3 root", timeout=120)
+def a_mount_that_can_not_be_taken_away_is_told(t):
+    """Nobody but fusermount3 can; it has its reasons."""
+    o = Ordinary(t, uid=54321, setup=ETC + "echo 'ordinary:x:54321:54321::/:/bin/sh' >> /etc/passwd")
+    d = begin(o)
+    d.allow_errors("fusermount3")
+    path = o.shim("workspace", "create", "w", "--from", "main").stdout.strip()
+    for how in ("stop", "killed", "drop"):
+        o.root("sed", "-i", "/^ordinary:/d", "/etc/passwd")
+        pid = status(o, "w")["pid"]
+        if how == "killed":
+            os.kill(pid, signal.SIGKILL)
+        elif how == "drop":
+            o.shim("workspace", "drop", "w", "--force")
+        else:
+            p = o.start(["sh", "-c", 'cd "$0" && echo ready && read x', path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            t.eq(p.stdout.readline(), b"ready\n")
+            o.shim("daemon", "stop", "--force")
+            p.communicate(b"\n", timeout=20)
+            d._wait(20)
+            d.start()
+        if how != "drop":
+            wait_until(lambda: states(o)["w"] == "created", what="the end of the mount process")
+            t.match(status(o, "w")["error"], "its mount stays, without a process: .*could not determine username")
+        t.eq(o.mounts(), [path], how)
+        o.root("sh", "-c", "echo 'ordinary:x:54321:54321::/:/bin/sh' >> /etc/passwd")
+        # Whoever is mounted there next takes it away.
+        if how == "drop":
+            o.shim("workspace", "create", "w", "--from", "main")
+        else:
+            o.shim("workspace", "mount", "w")
+        t.eq(("error" in status(o, "w"), o.run(["cat", path + "/a"]).stdout, o.mounts()), (False, "one\n", [path]))
+    o.shim("workspace", "drop", "w")
+    t.eq(d.stop(), 0)
+
+
 main()
