@@ -116,7 +116,10 @@ static void become_owner(const struct init *in)
 	for (size_t i = 0; i < o->own_count; i++)
 		if (chown(o->own[i], (uid_t)o->uid, (gid_t)o->gid) < 0)
 			fail_setup(in, PRV_INIT_STEP_OWNER, o->own[i]);
-	if (setgroups(0, NULL) < 0 || setresgid((gid_t)o->gid, (gid_t)o->gid, (gid_t)o->gid) < 0 ||
+	/* Root of a user namespace for which groups can't be set is the owner already. */
+	if ((setgroups(0, NULL) < 0 &&
+		!(errno == EPERM && geteuid() == (uid_t)o->uid && getegid() == (gid_t)o->gid)) ||
+	    setresgid((gid_t)o->gid, (gid_t)o->gid, (gid_t)o->gid) < 0 ||
 	    setresuid((uid_t)o->uid, (uid_t)o->uid, (uid_t)o->uid) < 0)
 		fail_setup(in, PRV_INIT_STEP_OWNER, "cannot become the owner of the workspace");
 }

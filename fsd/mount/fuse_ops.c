@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "core/log.h"
@@ -17,6 +18,9 @@ struct backing_map {
 };
 #define BACKING_OPEN  _IOW(229, 1, struct backing_map)
 #define BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+/* PROC_USER_INIT_INO of the kernel, which does not change */
+#define INITIAL_USERNS_INO 0xEFFFFFFDU
 
 static uint64_t capable(const struct fuse_conn_info *conn)
 {
@@ -61,13 +65,21 @@ static void backing_close(void *priv, int backing)
 	(void)ioctl(fuse_session_fd(d->session), BACKING_CLOSE, &id);
 }
 
-/* Registering a file takes CAP_SYS_ADMIN, which the kernel's offer does not mean that we have. */
+/* Not one that some user has made for himself. */
+static bool is_initial_userns(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == INITIAL_USERNS_INO;
+}
+
+/* Registering a file takes CAP_SYS_ADMIN on the whole machine, which the kernel's offer does not mean that we have. */
 static bool may_register(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
-	return syscall(SYS_capget, &head, data) == 0 &&
+	return is_initial_userns() && syscall(SYS_capget, &head, data) == 0 &&
 	       (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
 }
 #endif

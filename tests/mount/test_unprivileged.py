@@ -285,7 +285,7 @@ def without_a_home(t):
     t.match(o.run(["orch-fsd", "--store", o.home + "/store", "--background"], env=env, status=1).stderr, folder + ": belongs to user 1")
 
 
-@test(needs="fuse root userns", timeout=120)
+@test(needs="fuse root userns sandbox", timeout=120)
 def root_of_a_user_namespace(t):
     """A daemon in a rootless container: it mounts by itself, and groups can't be set."""
     o = Ordinary(t)
@@ -298,13 +298,16 @@ export ORCH_SOCKET="$HOME/k/s"
 path=$("$1" workspace create w --from main)
 echo two >> "$path/a"
 stat -c %u "$path/a"
+"$1" workspace status w --json | grep '"data"'
+"$1" workspace exec w -- sh -c 'id -u; echo three >> a'
+tail -n 1 "$path/a"
 "$1" workspace commit w --ref main
 "$1" doctor --json > "$HOME/doctor" || true
 "$1" workspace drop w
 "$1" daemon stop
 """
     out = o.run(["unshare", "-Urm", "sh", "-c", script, program("orch-fsd"), program("orch-shim"), source]).stdout.splitlines()
-    t.eq(out[1], "0")
+    t.eq([x.strip() for x in out[1:5]], ["0", '"data": "process",', "0", "three"])
     found = {c["name"]: c for c in json.loads(open(o.home + "/doctor").read())["checks"]}
     t.eq([(found[n]["found"], found[n]["roots"]) for n in ("passthrough",)], [("root of this user namespace alone", True)])
 
