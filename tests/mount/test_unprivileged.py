@@ -259,6 +259,7 @@ def a_refused_build_says_the_line(t):
     o = Ordinary(t, **closed("755"))
     r = o.shim("build", "--source", o.tree({"a": ""}), "--output-dir", o.home + "/out", "--", "true", status=3)
     t.match(r.stderr, "next: .*is not root's and set-uid.*chmod 4755")
+    o.shim("daemon", "stop")
     wait_until(lambda: not o.left(), timeout=60, what="the end of the daemon")
 
 
@@ -346,6 +347,46 @@ def a_mount_that_can_not_be_taken_away_is_told(t):
             o.shim("workspace", "mount", "w")
         t.eq(("error" in status(o, "w"), o.run(["cat", path + "/a"]).stdout, o.mounts()), (False, "one\n", [path]))
     o.shim("workspace", "drop", "w")
+    t.eq(d.stop(), 0)
+
+
+
+def delegate(t, uid):
+    """Control groups that can be frozen, given to a user as systemd does with Delegate=yes."""
+    made = []
+    for place in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer"):
+        group = "%s/orch-test-user.%d" % (place, os.getpid())
+        with contextlib.suppress(OSError):
+            os.mkdir(group)
+            if not any(os.path.exists(group + "/" + x) for x in ("cgroup.freeze", "freezer.state")):
+                os.rmdir(group)
+                continue
+            t.finally_(wait_until, lambda g=group: subprocess.run(["rmdir", g], stderr=subprocess.DEVNULL).returncode == 0, 20, "an empty group")
+            for name in ["", *os.listdir(group)]:
+                os.chown(os.path.join(group, name), uid, uid)
+            made.append(group)
+    return made
+
+
+@test(needs="fuse fusermount3 root sandbox freezer", timeout=120)
+def a_fork_pauses_what_runs_in_delegated_groups(t):
+    """Without them it does not; in either case it names what was open, since nobody looks into the processes of others."""
+    o = Ordinary(t)
+    d = begin(o)
+    join = 'for g in $GROUPS_OF_TEST; do echo $$ > "$g/cgroup.procs"; done; exec "$@"'
+    for groups in ([], delegate(t, o.uid)):
+        o.shim("workspace", "create", "w", "--from", "main")
+        command = o.argv(["orch-shim", "workspace", "exec", "w", "--", "sh", "-c", "exec 3>>log; echo 1 >&3; echo ready; read x"])
+        p = t.start(["sh", "-ec", join, "x", *command], env={**o.env, "GROUPS_OF_TEST": " ".join(groups)}, stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE)
+        t.eq(p.stdout.readline(), b"ready\n")
+        t.eq(len(status(o, "w")["jobs"]), len(groups) and 1)
+        r = o.run(["curl", "-sS", "--unix-socket", d.socket, "http://orch/v1/workspaces/w/fork", "-d", '{"name":"f"}']).json()
+        t.eq((r.get("paused"), r.get("last_write_seen")), (bool(groups), ["log"]), str(r))
+        p.communicate(b"\n", timeout=20)
+        t.eq(p.returncode, 0)
+        for name in ("f", "w"):
+            o.shim("workspace", "drop", name)
     t.eq(d.stop(), 0)
 
 
