@@ -25,27 +25,38 @@ static void hint_space(struct shim_build *b, const char *phase)
 	    strcmp(phase, "collect") == 0 ? b->output_dir : "");
 }
 
-/* What is needed for a mount, and lacks. */
-static const struct shim_check *find_need(struct shim_build *b, struct shim_finding *out)
+/* The first of these checks (a list that NULL ends) that finds less than `least`. */
+static const struct shim_check *find_lack(struct shim_build *b, const char *const *names,
+    enum shim_health least, struct shim_finding *out)
 {
-	static const char *const names[] = {"fuse", "user-name", "mount-max"};
-
-	for (const struct shim_check *c = shim_checks; c->name; c++)
-		for (size_t i = 0; i < ORCH_ARRAY_LEN(names); i++) {
-			*out = (struct shim_finding){.health = SHIM_LACKS};
-			if (strcmp(c->name, names[i]) != 0)
+	for (; *names; names++)
+		for (const struct shim_check *c = shim_checks; c->name; c++) {
+			if (strcmp(c->name, *names) != 0)
 				continue;
+			*out = (struct shim_finding){.health = SHIM_LACKS};
 			c->look(b->cli, out);
-			if (out->health == SHIM_NEEDS)
+			if (out->health >= least)
 				return c;
 		}
 	return NULL;
 }
 
+static void hint_sandbox(struct shim_build *b)
+{
+	static const char *const names[] = {"user-namespaces", NULL};
+	struct shim_finding found;
+	const struct shim_check *check = find_lack(b, names, SHIM_LACKS, &found);
+
+	if (check)
+		HINT(b, "The sandbox needs user namespaces (%s): %s", found.found,
+		    shim_mend_of(check, &found));
+}
+
 static void hint_fuse(struct shim_build *b)
 {
+	static const char *const names[] = {"fuse", "user-name", "mount-max", NULL};
 	struct shim_finding found;
-	const struct shim_check *check = find_need(b, &found);
+	const struct shim_check *check = find_lack(b, names, SHIM_NEEDS, &found);
 
 	if (check)
 		HINT(b,
@@ -74,4 +85,6 @@ void shim_build_hint(struct shim_build *b, const char *phase, const struct orch_
 	else if (is_refusal(err->code) || strstr(err->msg, "can't mount") ||
 		 strcasestr(err->msg, "fuse"))
 		hint_fuse(b);
+	else if (strstr(err->msg, "bwrap"))
+		hint_sandbox(b);
 }

@@ -1,10 +1,12 @@
 /* Phases: make the run's folder and journal; run the command; clean up behind it. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "core/path.h"
 #include "shim/build.h"
 #include "shim/build_folder.h"
+#include "shim/build_hint.h"
 #include "shim/cancel.h"
 #include "shim/say.h"
 #include "shim/socket.h"
@@ -71,6 +73,15 @@ static int add_workspace_env(struct shim_build *b, const char *inside)
 	return r == 0 ? orch_strv_set_env(&b->env, "ORCH_WORKSPACE_PATH", inside) : r;
 }
 
+/* The task was not to blame: what may help. */
+static void hint(struct shim_build *b, const char *reason)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+
+	(void)!orch_err_set(&why, EIO, "%s", reason);
+	shim_build_hint(b, "run", &why);
+}
+
 static void take_end(struct shim_build *b, const struct shim_task_end *end)
 {
 	b->ran = end->started;
@@ -81,6 +92,8 @@ static void take_end(struct shim_build *b, const struct shim_task_end *end)
 		shim_build_end(b, OUT_CANCELLED, "cancelled by signal %d", shim_cancel_signal());
 	else if (end->state != OUT_SUCCEEDED)
 		shim_build_end(b, end->state, "%s", end->reason);
+	if (b->state == OUT_INFRASTRUCTURE_ERROR)
+		hint(b, end->reason);
 }
 
 /* However the command ended: without its mount that says nothing. */
