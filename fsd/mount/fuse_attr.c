@@ -87,7 +87,7 @@ void mnt_fuse_setattr(
 	if (to_set & (FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		s->set.set |= mnt_fuse_ids_lost(req, ino);
 	else if (s->set.set == 0) /* chown(-1, -1): all that comes through of it */
-		s->set.set = MNT_SET_DROP_IDS;
+		s->set.set = MNT_SET_DROP_IDS | MNT_SET_CTIME;
 	set(s);
 }
 

@@ -78,6 +78,7 @@ enum mnt_set { /* fields of mnt_setattr that count */
 	MNT_SET_DROP_IDS =
 	    64, /* set-id bits, as mnt_ns_drop_set_ids; a change of owner does it too */
 	MNT_SET_DROP_SGID = 128, /* and that of the group also where it may not execute */
+	MNT_SET_CTIME = 256,	 /* to now, which every other change of attributes does too */
 };
 struct mnt_setattr {
 	unsigned set;

@@ -126,6 +126,10 @@ def times_and_link_counts_of_folders(t):
     st2 = os.stat(m.mnt + "/a")
     t.eq(st2.st_mtime_ns, st.st_mtime_ns)
     t.ok(st2.st_ctime_ns > st.st_ctime_ns)
+    for path in (m.mnt + "/a", d):  # of nothing: a change on ext4 too
+        st = os.stat(path)
+        os.chown(path, -1, -1)
+        t.ok(os.stat(path).st_ctime_ns > st.st_ctime_ns, "chown(-1, -1)")
     for f in (d, m.mnt + "/a"):
         os.utime(f, ns=(-5 * 10**9 + 1, -86400 * 10**9 + 123456789))
         t.eq((os.stat(f).st_atime_ns, os.stat(f).st_mtime_ns), (-5 * 10**9 + 1, -86400 * 10**9 + 123456789))
