@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,11 +47,12 @@ static const char *status_word(
 	}
 }
 
-static bool has_capability(int process, unsigned number)
+/* Of a line that is one number in hexadecimal digits. */
+static bool has_bit(int process, const char *key, unsigned number)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 	size_t len;
-	const char *hex = status_word(process, "\nCapEff:", 0, &b, &len);
+	const char *hex = status_word(process, key, 0, &b, &len);
 	char digit;
 
 	if (!hex || number / 4 >= len)
@@ -73,7 +75,16 @@ bool mnt_caller_keeps_set_ids(pid_t tid)
 {
 	orch_auto(fd) int process = open_process(tid);
 
-	return process >= 0 && has_capability(process, CAP_FSETID) && is_in_our_userns(process);
+	return process >= 0 && has_bit(process, "\nCapEff:", CAP_FSETID) &&
+	       is_in_our_userns(process);
+}
+
+bool mnt_caller_is_killed(pid_t tid)
+{
+	orch_auto(fd) int process = open_process(tid);
+
+	/* whatever it is that ends it, the kernel makes it a SIGKILL for each of its threads */
+	return process >= 0 && has_bit(process, "\nSigPnd:", SIGKILL - 1);
 }
 
 int mnt_caller_group(pid_t tid, gid_t *out)

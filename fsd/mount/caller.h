@@ -13,6 +13,8 @@
  * It waits for the answer to its request, so it is the one that asked. tid 0 (of a pid namespace that ours
  * does not see), and one that can't be looked at: false. */
 bool mnt_caller_keeps_set_ids(pid_t tid);
+/* It has been sent what ends it, and ends when its request is answered. False as above. */
+bool mnt_caller_is_killed(pid_t tid);
 /* The group by which it reaches files, in our user namespace. -errno: it can't be looked at. */
 int mnt_caller_group(pid_t tid, gid_t *out) ORCH_NONNULL(2) ORCH_WUR;
 

@@ -10,11 +10,13 @@
 #include "core/fd.h"
 #include "fsd/mount/ns_priv.h"
 
-#define TRIES 4 /* each lost to a seal, or to another change of the same file */
+#define LARGE_BYTES (16 << 20) /* of a smaller one the sync is not long either */
+#define TRIES	    4	       /* each lost to a seal, or to another change of the same file */
 
 struct waiter {
 	struct waiter *next;
 	mnt_done_fn *done;
+	mnt_gone_fn *gone;
 	void *arg;
 };
 
@@ -24,22 +26,56 @@ struct mnt_copy {
 	struct waiter *waiters; /* ns->lock */
 };
 
+/* Who was killed does not wait any more. False: nobody does. */
+static bool somebody_waits(void *arg)
+{
+	struct mnt_copy *copy = arg;
+	struct waiter *list, **last;
+	bool some;
+
+	mnt_ns_lock(copy->ns);
+	list = copy->waiters;
+	copy->waiters = NULL;
+	mnt_ns_unlock(copy->ns);
+	for (last = &list; *last;) {
+		struct waiter *w = *last;
+
+		if (!w->gone(w->arg)) {
+			last = &w->next;
+			continue;
+		}
+		*last = w->next;
+		w->done(w->arg, -EINTR);
+		free(w);
+	}
+	mnt_ns_lock(copy->ns);
+	*last = copy->waiters; /* who came meanwhile */
+	copy->waiters = list;
+	some = list != NULL;
+	mnt_ns_unlock(copy->ns);
+	return some;
+}
+
 /* The size is the node's, not the file's: an object may only have what its entry says. Synced, since the record
  * may reach the disk before the bytes, which have been durable so far: a power cut would take a file that somebody
  * has only opened for writing. */
-static int fill(
-    struct mnt_content *from, struct mnt_content *to, int64_t mtime_ns, uint64_t *out_size)
+static int fill(struct mnt_copy *copy, struct mnt_content *from, struct mnt_content *to,
+    int64_t mtime_ns, uint64_t *out_size)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, orch_ns_timespec(mtime_ns)};
 	struct orch_err err = ORCH_ERR_INIT;
 	struct stat st;
-	int r = orch_fd_clone_or_copy(from->fd, to->fd, NULL, NULL, &err);
+	int r = orch_fd_clone_or_copy_while(from->fd, to->fd, somebody_waits, copy, &err);
 
-	if (r < 0) {
+	if (r < 0 && r != -ECANCELED)
 		orch_log_err("mount", "copy-up", &err);
+	if (r < 0)
 		return r;
-	}
-	if (futimens(to->fd, times) < 0 || fstat(to->fd, &st) < 0 || fsync(to->fd) < 0)
+	if (futimens(to->fd, times) < 0 || fstat(to->fd, &st) < 0)
+		return -errno;
+	if (st.st_size > LARGE_BYTES && !somebody_waits(copy))
+		return -ECANCELED;
+	if (fsync(to->fd) < 0)
 		return -errno;
 	*out_size = (uint64_t)st.st_size;
 	return 0;
@@ -83,8 +119,10 @@ static int install(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_conte
 	return r;
 }
 
-static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
+static int copy_once(struct mnt_copy *copy)
 {
+	struct mnt_ns *ns = copy->ns;
+	struct mnt_node *n = copy->node;
 	struct mnt_content *from, *to;
 	struct mnt_content_key then;
 	uint64_t size = 0;
@@ -104,7 +142,7 @@ static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
 		mnt_content_put(ns->config.contents, from);
 		return r;
 	}
-	r = fill(from, to, mtime, &size);
+	r = fill(copy, from, to, mtime, &size);
 	if (r == 0)
 		r = install(ns, n, &then, to, size, &used);
 	mnt_content_put(ns->config.contents, from);
@@ -115,11 +153,9 @@ static int copy_once(struct mnt_ns *ns, struct mnt_node *n)
 	return r;
 }
 
-static void copy_run(void *arg)
+static int copy_tries(struct mnt_copy *copy)
 {
-	struct mnt_copy *copy = arg;
 	struct mnt_ns *ns = copy->ns;
-	struct waiter *list;
 	int r = MNT_AGAIN;
 
 	for (int i = 0; i < TRIES && r == MNT_AGAIN; i++) {
@@ -129,9 +165,24 @@ static void copy_run(void *arg)
 		done =
 		    !copy->node->shared && mnt_state_is_private(ns, mnt_ns_state(ns, copy->node));
 		mnt_ns_unlock(ns);
-		r = done ? 0 : copy_once(ns, copy->node);
+		r = done ? 0 : copy_once(copy);
 	}
+	return r;
+}
+
+static void copy_run(void *arg)
+{
+	struct mnt_copy *copy = arg;
+	struct mnt_ns *ns = copy->ns;
+	struct waiter *list;
+	int r = copy_tries(copy);
+
 	mnt_ns_lock(ns);
+	while (r == -ECANCELED && copy->waiters) { /* given up, and somebody came before it ended */
+		mnt_ns_unlock(ns);
+		r = copy_tries(copy);
+		mnt_ns_lock(ns);
+	}
 	list = copy->waiters;
 	copy->node->copy = NULL;
 	copy->node->pins--;
@@ -174,14 +225,15 @@ static int enlist(struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_c
 	return 1;
 }
 
-void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *arg)
+void mnt_ns_privatise(
+    struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, mnt_gone_fn *gone, void *arg)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
 	struct mnt_copy *copy = NULL;
 	int r = -ENOMEM;
 
 	if (w) {
-		*w = (struct waiter){.done = done, .arg = arg};
+		*w = (struct waiter){.done = done, .gone = gone, .arg = arg};
 		mnt_ns_lock(ns);
 		r = mnt_ns_may_change(ns);
 		if (r == 0)

@@ -99,12 +99,20 @@ static void waited(void *arg, int r)
 	w->again(w, r);
 }
 
+/* The kernel lets a killed process end only when it is answered. */
+static bool gone(void *arg)
+{
+	const struct mnt_fuse_wait *w = arg;
+
+	return mnt_caller_is_killed(fuse_req_ctx(w->req)->pid);
+}
+
 void mnt_fuse_wait_private(struct mnt_fuse_wait *w)
 {
 	if (++w->tries > WAIT_TRIES)
 		w->again(w, -EBUSY);
 	else
-		mnt_ns_privatise(mnt_fuse_door(w->req)->ns, w->ino, waited, w);
+		mnt_ns_privatise(mnt_fuse_door(w->req)->ns, w->ino, waited, gone, w);
 }
 
 void mnt_fuse_in_pool(fuse_req_t req, void (*run)(void *), const struct mnt_fuse_task *task)

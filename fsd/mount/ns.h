@@ -138,10 +138,13 @@ int mnt_ns_fsync(struct mnt_ns *ns, const struct mnt_handle *h, bool data_only)
     ORCH_NONNULL(1) ORCH_WUR; /* h NULL: names only. Blocks */
 
 /* Gives the node private content, on this thread when that is little work, else in the pool; then
- * calls done(arg, 0 or -errno), from any thread. */
+ * calls done(arg, 0 or -errno), from any thread. gone(arg): nobody waits for it any more; asked now and
+ * then, without locks, from any thread. Its done is called with -EINTR then; a copy that nobody waits for
+ * is given up. */
 typedef void mnt_done_fn(void *arg, int result);
-void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, void *arg)
-    ORCH_NONNULL(1, 3);
+typedef bool mnt_gone_fn(void *arg);
+void mnt_ns_privatise(struct mnt_ns *ns, uint64_t id, mnt_done_fn *done, mnt_gone_fn *gone,
+    void *arg) ORCH_NONNULL(1, 3, 4);
 
 /* One directory entry. attr is NULL for plain readdir and for "." and "..". false: no room left. */
 typedef bool mnt_emit_fn(void *arg, const char *name, uint64_t ino, enum fmt_type type,

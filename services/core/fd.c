@@ -23,7 +23,7 @@
 
 #define SLURP_BYTES	 ((size_t)64 << 10)
 #define COPY_BLOCK_BYTES ((size_t)1 << 20)
-#define COPY_STEP_BYTES	 ((off_t)16 << 20) /* between two looks at `cancel` */
+#define COPY_STEP_BYTES	 ((off_t)16 << 20) /* between two looks at whether to go on */
 
 void orch_fd_close(int fd)
 {
@@ -282,6 +282,8 @@ int orch_file_save(
 struct copy_job {
 	int from, to;
 	const atomic_bool *cancel;
+	orch_go_on_fn *go_on;
+	void *arg;
 	uint8_t *block;
 };
 
@@ -332,7 +334,7 @@ static int copy_range(struct copy_job *j, off_t at, off_t end)
 		off_t step = end - at < COPY_STEP_BYTES ? end - at : COPY_STEP_BYTES;
 		ssize_t n;
 
-		if (j->cancel && *j->cancel)
+		if ((j->cancel && *j->cancel) || (j->go_on && !j->go_on(j->arg)))
 			return -ECANCELED;
 		n = copy_some(j, at, (size_t)step);
 		if (n <= 0)
@@ -382,29 +384,43 @@ static int try_clone(int from, int to)
 	return ioctl(to, FICLONE, from) < 0 ? -errno : 0;
 }
 
-int orch_fd_clone_or_copy(
-    int from, int to, const atomic_bool *cancel, enum orch_copy_how *out_how, struct orch_err *err)
+static int clone_or_copy(struct copy_job *j, enum orch_copy_how *out_how, struct orch_err *err)
 {
-	struct copy_job job = {.from = from, .to = to, .cancel = cancel};
 	enum orch_copy_how how = ORCH_COPY_REFLINKED;
 	struct stat st;
 	int r;
 
-	if (fstat(from, &st) < 0)
+	if (fstat(j->from, &st) < 0)
 		return orch_err_sys(err, errno, "cannot copy a file");
 	if (!S_ISREG(st.st_mode))
 		return orch_err_sys(err, EINVAL, "cannot copy what is no regular file");
-	r = try_clone(from, to);
+	r = try_clone(j->from, j->to);
 	if (r < 0) {
 		how = ORCH_COPY_COPIED;
-		r = copy_keeping_holes(&job, st.st_size);
-		free(job.block);
+		r = copy_keeping_holes(j, st.st_size);
+		free(j->block);
 	}
 	if (r < 0)
 		return orch_err_sys(err, -r, "cannot copy a file");
 	if (out_how)
 		*out_how = how;
 	return 0;
+}
+
+int orch_fd_clone_or_copy(
+    int from, int to, const atomic_bool *cancel, enum orch_copy_how *out_how, struct orch_err *err)
+{
+	struct copy_job job = {.from = from, .to = to, .cancel = cancel};
+
+	return clone_or_copy(&job, out_how, err);
+}
+
+int orch_fd_clone_or_copy_while(
+    int from, int to, orch_go_on_fn *go_on, void *arg, struct orch_err *err)
+{
+	struct copy_job job = {.from = from, .to = to, .go_on = go_on, .arg = arg};
+
+	return clone_or_copy(&job, NULL, err);
 }
 
 int orch_map_fd(int fd, struct orch_map *out)

@@ -46,9 +46,14 @@ int orch_rename(int fromdir, const char *from, int todir, const char *to,
 
 enum orch_copy_how { ORCH_COPY_REFLINKED, ORCH_COPY_COPIED };
 /* Makes `to` (empty, writable) hold what `from` holds: FICLONE, else copy that keeps holes.
- * *out_how may be NULL. Checks `cancel` (may be NULL; any thread may set it) between blocks. */
+ * *out_how may be NULL. Checks `cancel` (may be NULL; any thread may set it) between blocks: -ECANCELED. */
 int orch_fd_clone_or_copy(int from, int to, const atomic_bool *cancel, enum orch_copy_how *out_how,
     struct orch_err *err) ORCH_WUR;
+
+/* The same; between blocks it asks, on this thread, whether to go on. */
+typedef bool orch_go_on_fn(void *arg);
+int orch_fd_clone_or_copy_while(int from, int to, orch_go_on_fn *go_on, void *arg,
+    struct orch_err *err) ORCH_NONNULL(3) ORCH_WUR;
 
 /* mkdir -p below dirfd, each new folder with mode. */
 int orch_mkdirs(int dirfd, const char *path, mode_t mode, struct orch_err *err)

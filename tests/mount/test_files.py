@@ -433,6 +433,41 @@ def a_large_copy_holds_nobody_up(t, m):
 
 
 @both
+def who_waits_for_a_large_copy_can_be_killed(t, m):
+    src = t.path("large")
+    os.mkdir(src)
+    block = os.urandom(1 << 20)
+    with open(src + "/large", "wb") as f:
+        for _ in range(300):
+            f.write(block)
+    h = Mount(t, src, args=m.args)
+    h.start()
+    spool = h.store + "/layers/1/spool/"
+
+    def begun():
+        return [x for x in os.listdir(spool) if os.stat(spool + x).st_size]
+    for how in ("exec 3>>%s/large", "exec truncate -s 1 %s/large"):
+        p = t.start(["sh", "-c", how % h.mnt])
+        wait_until(begun, what="the copy to begin")
+        p.kill()
+        t.eq(p.wait(20), -signal.SIGKILL)
+        wait_until(lambda: os.listdir(spool) == [], what="the copy to be given up")
+        t.eq(os.stat(h.mnt + "/large").st_size, 300 << 20)
+    killed = t.start(["sh", "-c", "exec 3>>%s/large" % h.mnt])
+    wait_until(begun, what="the copy to begin")
+    other = t.start(["sh", "-c", "trap : USR1; echo x >> %s/large" % h.mnt])
+    wait_until(lambda: waits(other.pid), what="the second one to wait")
+    other.send_signal(signal.SIGUSR1)  # ends nobody: open(2) of a file is not interrupted by it, as on ext4
+    killed.kill()
+    t.eq((killed.wait(20), other.wait(60)), (-signal.SIGKILL, 0))
+    t.eq(os.stat(h.mnt + "/large").st_size, (300 << 20) + 2)
+
+
+def waits(pid):
+    return b"request_wait_answer" in get("/proc/%d/wchan" % pid)
+
+
+@both
 def direct_io_reads_and_writes(t, m):
     buf = mmap.mmap(-1, 8192)
     buf.write(b"d" * 8192)

@@ -206,6 +206,11 @@ static void done(void *arg, int r)
 	*(int *)arg = r;
 }
 
+static bool patient(void *arg)
+{
+	return false;
+}
+
 static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 {
 	struct world *w = *state;
@@ -223,7 +228,7 @@ static void test_a_sealed_file_is_copied_before_it_is_written(void **state)
 	id = look(w, ROOT, "f");
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDONLY, true, &r), 0);
 	assert_int_equal(mnt_ns_open(w->ns, id, O_RDWR, true, &h), MNT_AGAIN);
-	mnt_ns_privatise(w->ns, id, done, &result);
+	mnt_ns_privatise(w->ns, id, done, patient, &result);
 	orch_pool_drain(w->config.pool);
 	assert_int_equal(result, 0);
 	old = mnt_ns_handle_content(w->ns, r);
