@@ -61,7 +61,8 @@ static int fill_private(
 		out->st_ctim = recorded;
 	n->told_mtime_ns = orch_timespec_ns(&st.st_mtim);
 	n->told_size = (uint64_t)st.st_size;
-	if (n->outlived) /* he goes on, and the kernel does not see it */
+	/* stores through a mapping, and what an earlier process' writers do: the kernel does not see it */
+	if (n->outlived || (n->bypass && n->writers > 0))
 		ns->config.notify.recheck(ns->config.notify.priv, n->id);
 	return 0;
 }

@@ -322,6 +322,21 @@ static int record_written(struct mnt_ns *ns, struct mnt_node *n)
 	return mnt_txn_commit(ns);
 }
 
+/* Stores through a mapping move the file's mtime behind the kernel's back. */
+static void tell_times(struct mnt_ns *ns, struct mnt_node *n)
+{
+	struct stat st;
+
+	if (n->superseded || fstat(n->content->fd, &st) < 0)
+		return;
+	if (orch_timespec_ns(&st.st_mtim) == n->told_mtime_ns &&
+	    (uint64_t)st.st_size == n->told_size)
+		return;
+	n->told_mtime_ns = orch_timespec_ns(&st.st_mtim);
+	n->told_size = (uint64_t)st.st_size;
+	ns->config.notify.attr(ns->config.notify.priv, n->id);
+}
+
 /* The node has c now for this handle too; the reference of c is consumed when 0 is returned.
  * MNT_AGAIN: things changed while it was opened. */
 static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c)
@@ -346,6 +361,8 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 		n->bypass = c->backing > 0;
 	}
 	h->backing = n->bypass ? n->content->backing : 0;
+	if (n->bypass && n->was_written)
+		tell_times(ns, n); /* a mapping may be left of who closed it */
 	n->opens++;
 	n->writers += h->writer;
 	n->was_written |= h->writer;
@@ -465,21 +482,6 @@ int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struc
 	else
 		*out = h;
 	return r;
-}
-
-/* Stores through a mapping move the file's mtime behind the kernel's back. */
-static void tell_times(struct mnt_ns *ns, struct mnt_node *n)
-{
-	struct stat st;
-
-	if (n->superseded || fstat(n->content->fd, &st) < 0)
-		return;
-	if (orch_timespec_ns(&st.st_mtim) == n->told_mtime_ns &&
-	    (uint64_t)st.st_size == n->told_size)
-		return;
-	n->told_mtime_ns = orch_timespec_ns(&st.st_mtim);
-	n->told_size = (uint64_t)st.st_size;
-	ns->config.notify.attr(ns->config.notify.priv, n->id);
 }
 
 void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h)

@@ -280,6 +280,31 @@ def mappings_see_writes_and_files_see_mappings(t, m):
 
 
 @both
+def times_move_by_stores_through_a_mapping(t, m):
+    """While its descriptor is open; after it is closed, at the next open."""
+    put(m.mnt + "/map", b"\0" * 8192)
+    LIBC.mmap.restype = ctypes.c_void_p
+    LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    fd = os.open(m.mnt + "/map", os.O_RDWR)
+    at = LIBC.mmap(None, 8192, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)  # Python's own keeps a descriptor
+
+    def moved(before, then):
+        ctypes.memset(at, 1, 10)
+        LIBC.msync(ctypes.c_void_p(at), 8192, 4)  # written back: the next store is one that the file system sees
+        wait_until(lambda: then() > before, what="the mtime to move")
+    moved(os.fstat(fd).st_mtime_ns, lambda: os.stat(m.mnt + "/map").st_mtime_ns)
+    moved(os.fstat(fd).st_mtime_ns, lambda: os.fstat(fd).st_mtime_ns)
+    os.close(fd)
+
+    def opened():
+        with open(m.mnt + "/map", "rb") as f:
+            return os.fstat(f.fileno()).st_mtime_ns
+    for _ in range(2):
+        moved(os.stat(m.mnt + "/map").st_mtime_ns, opened)
+    LIBC.munmap(ctypes.c_void_p(at), 8192)
+
+
+@both
 def a_file_without_a_name_gets_one(t, m):
     try:
         fd = os.open(m.mnt, os.O_TMPFILE | os.O_RDWR, 0o640)
