@@ -109,6 +109,30 @@ uint32_t mnt_ns_id_in(uint32_t id, uint32_t owner)
 	return id == FMT_ID_OWNER ? owner : id;
 }
 
+/* MNT_PASSING for one whose names another one has: the file's attributes, but as long as somebody reads the
+ * old content its size and time. */
+static int fill_any(struct mnt_ns *ns, struct mnt_node *n, struct stat *out)
+{
+	struct mnt_node *now = mnt_ns_current(ns, n);
+	struct stat old;
+	int r = mnt_attr_fill(ns, now ? now : n, out);
+
+	if (!n->superseded || r < 0)
+		return r;
+	if (!now)
+		out->st_nlink = 0;
+	if (now && n->opens > 0)
+		r = mnt_attr_fill(ns, n, &old);
+	if (now && n->opens > 0 && r == 0) {
+		out->st_size = old.st_size;
+		out->st_blocks = old.st_blocks;
+		out->st_mtim = old.st_mtim;
+	}
+	if (now)
+		mnt_ns_settle(ns, now); /* it may have been made for this question */
+	return r < 0 ? r : MNT_PASSING;
+}
+
 int mnt_ns_getattr(struct mnt_ns *ns, uint64_t id, struct stat *out)
 {
 	struct mnt_node *n;
@@ -116,7 +140,7 @@ int mnt_ns_getattr(struct mnt_ns *ns, uint64_t id, struct stat *out)
 
 	mnt_ns_lock(ns);
 	n = mnt_ns_node(ns, id);
-	r = n ? mnt_attr_fill(ns, n, out) : -ESTALE;
+	r = n ? fill_any(ns, n, out) : -ESTALE;
 	mnt_ns_unlock(ns);
 	return r;
 }
@@ -259,7 +283,7 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, 
 	mnt_ns_lock(ns);
 	r = mnt_ns_may_change(ns);
 	n = mnt_ns_node(ns, id);
-	if (r == 0 && (!n || (n->superseded && (a->set & MNT_SET_SIZE))))
+	if (r == 0 && (!n || (n->superseded && n->opens > 0 && (a->set & MNT_SET_SIZE))))
 		r = -ESTALE;
 	if (r == 0) {
 		n = mnt_ns_current(ns, n);
@@ -267,6 +291,9 @@ int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *a, 
 	}
 	if (r == 0)
 		r = set_locked(ns, n, a, out);
+	n = mnt_ns_node(ns, id);
+	if (r == 0 && n && n->superseded)
+		r = fill_any(ns, n, out);
 	mnt_ns_unlock(ns);
 	if (r == MNT_AGAIN && (a->set & MNT_SET_SIZE) && a->size == 0) {
 		r = mnt_file_make_empty(ns, id);

@@ -204,7 +204,8 @@ static int enlist(struct mnt_ns *ns, uint64_t id, struct waiter *w, struct mnt_c
 	struct mnt_node *n = mnt_ns_node(ns, id);
 	const struct fmt_node *s;
 
-	if (!n || n->superseded)
+	n = n ? mnt_ns_current(ns, n) : NULL;
+	if (!n)
 		return -ESTALE;
 	s = mnt_ns_state(ns, n);
 	if (s->type != FMT_REG)

@@ -209,6 +209,10 @@ static void supersede(struct mnt_ns *ns, struct mnt_node *n)
 	const struct mnt_notify *notify = &ns->config.notify;
 
 	mnt_nodes_supersede(&ns->nodes, n);
+	notify->attr(notify->priv, n->id); /* which it was told for ever */
+	n->successor = mnt_ns_current(ns, n);
+	if (n->successor)
+		n->successor->pins++;
 	if (n->outlived) { /* its names have other bytes now; it is open, so it stays */
 		n->outlived = false;
 		n->pins--;
@@ -275,6 +279,8 @@ int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id)
 		return r;
 	mnt_ns_lock(ns);
 	n = mnt_ns_node(ns, id);
+	if (n && n->opens == 0)
+		n = mnt_ns_current(ns, n);
 	if (!n || n->superseded)
 		r = -ENOENT;
 	else if (c->key.layer != mnt_chain_top_layer(&ns->chain))
@@ -291,6 +297,20 @@ int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id)
 
 /* ---- open and release */
 
+/* Who opens a superseded node by a name is to look again, and finds the new one. Who comes a second time has
+ * its old one by a descriptor (/proc/self/fd): the old content while that is open, for nobody but readers,
+ * and then the file. NULL: it can't be opened. */
+static struct mnt_node *by_descriptor(struct mnt_ns *ns, struct mnt_node *n, bool writer)
+{
+	if (!n->refused) {
+		n->refused = true;
+		return NULL;
+	}
+	if (n->opens == 0)
+		return mnt_ns_current(ns, n);
+	return writer ? NULL : n;
+}
+
 static int open_check(struct mnt_ns *ns, uint64_t id, bool writer, struct mnt_node **out)
 {
 	struct mnt_node *n;
@@ -299,8 +319,11 @@ static int open_check(struct mnt_ns *ns, uint64_t id, bool writer, struct mnt_no
 
 	if (r < 0)
 		return r;
-	n = *out = mnt_ns_node(ns, id);
-	if (!n || n->superseded)
+	n = mnt_ns_node(ns, id);
+	if (n && n->superseded)
+		n = by_descriptor(ns, n, writer);
+	*out = n;
+	if (!n)
 		return -ESTALE;
 	s = mnt_ns_state(ns, n);
 	if (s->type != FMT_REG)
@@ -345,7 +368,7 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 	struct mnt_content_key key = mnt_state_key(mnt_ns_state(ns, n));
 	int r;
 
-	if (n->superseded)
+	if (n->superseded && (h->writer || !n->content))
 		return -ESTALE;
 	if (n->content ? n->content != c : !key_is(&key, &c->key))
 		return MNT_AGAIN;

@@ -11,7 +11,7 @@ void mnt_fuse_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (r < 0)
 		mnt_fuse_reply(req, r);
 	else
-		fuse_reply_attr(req, &st, MNT_FUSE_FOREVER_S);
+		fuse_reply_attr(req, &st, r == MNT_PASSING ? 0 : MNT_FUSE_FOREVER_S);
 }
 
 struct setting {
@@ -32,7 +32,7 @@ static void set(struct setting *s)
 	if (r < 0)
 		mnt_fuse_reply(w->req, r);
 	else
-		fuse_reply_attr(w->req, &st, MNT_FUSE_FOREVER_S);
+		fuse_reply_attr(w->req, &st, r == MNT_PASSING ? 0 : MNT_FUSE_FOREVER_S);
 	free(s);
 }
 

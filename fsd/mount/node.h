@@ -46,6 +46,7 @@ struct mnt_node {
 	uint32_t opens;	   /* handles */
 	uint32_t writers;  /* handles that may write */
 	bool superseded;   /* another node has its names now; it serves the old handles only */
+	bool refused;	   /* superseded: somebody who opened it was told to look again */
 	bool bypass;	   /* its handles are in passthrough (all of them or none) */
 	bool moved;	   /* a seal is giving the sealed layer a copy of its private file */
 	bool shared;	   /* its private file has another name, in a sealed layer */
@@ -55,6 +56,8 @@ struct mnt_node {
 	struct fmt_node own;  /* its state while no layer records it; strings borrowed from packs */
 	void *own_memory;     /* what own borrows from when it is superseded; freed with the node */
 	struct mnt_dir dir;
+	struct mnt_node *
+	    successor; /* of a superseded one, pinned: the file is known as long as somebody has this */
 	struct mnt_content *content; /* while opens > 0 */
 	struct mnt_copy *copy;	     /* a copy-up in progress */
 	struct mnt_name *names;

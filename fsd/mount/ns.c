@@ -247,12 +247,16 @@ static void bury(struct mnt_ns *ns, struct mnt_node *n)
 void mnt_ns_settle(struct mnt_ns *ns, struct mnt_node *n)
 {
 	while (n && mnt_node_idle(n)) {
-		struct mnt_node *parent;
+		struct mnt_node *parent, *successor = n->successor;
 
 		bury(ns, n);
 		while ((parent = mnt_node_name_pop(n)) && n->names)
 			mnt_ns_settle(ns, parent);
 		mnt_nodes_remove(&ns->nodes, n);
+		if (successor) { /* n had no name, and parent is NULL */
+			successor->pins--;
+			mnt_ns_settle(ns, successor);
+		}
 		n = parent;
 	}
 }

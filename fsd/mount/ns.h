@@ -66,6 +66,9 @@ int mnt_ns_lookup(struct mnt_ns *ns, uint64_t parent, const char *name, struct m
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 void mnt_ns_forget(struct mnt_ns *ns, uint64_t id, uint64_t count) ORCH_NONNULL(1);
 
+/* MNT_PASSING: right now. The node's names lead to another one (a descriptor led here), whose changes are not
+ * told for this one. */
+#define MNT_PASSING 3
 int mnt_ns_getattr(struct mnt_ns *ns, uint64_t id, struct stat *out) ORCH_NONNULL(1, 3) ORCH_WUR;
 
 enum mnt_set { /* fields of mnt_setattr that count */
@@ -86,7 +89,7 @@ struct mnt_setattr {
 	uint64_t size;
 	int64_t atime_ns, mtime_ns;
 };
-/* MNT_AGAIN. -ESTALE: the name has another node now, look it up again. */
+/* MNT_AGAIN, MNT_PASSING. -ESTALE: the name has another node now, look it up again. */
 int mnt_ns_setattr(struct mnt_ns *ns, uint64_t id, const struct mnt_setattr *s, struct stat *out)
     ORCH_NONNULL(1, 3, 4) ORCH_WUR;
 
@@ -123,7 +126,8 @@ int mnt_ns_link(struct mnt_ns *ns, uint64_t id, uint64_t parent, const char *nam
 int mnt_ns_rename(struct mnt_ns *ns, uint64_t from, const char *from_name, uint64_t to,
     const char *to_name, unsigned flags) ORCH_NONNULL(1, 3, 5) ORCH_WUR;
 
-/* flags as of open(2). MNT_AGAIN, -ESTALE as for setattr. MNT_SLOW unless may_block: the object has
+/* flags as of open(2). MNT_AGAIN, -ESTALE as for setattr; the latter only once for a reader: one who comes
+ * again has no name, but a descriptor. MNT_SLOW unless may_block: the object has
  * to be read whole first, do it on another thread. */
 #define MNT_SLOW 2
 int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struct mnt_handle **out)

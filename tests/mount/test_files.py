@@ -220,6 +220,37 @@ def a_reader_and_a_writer_of_a_base_file(t, m):
 
 
 @both
+def a_descriptor_opened_before_somebody_wrote(t, m):
+    """With passthrough it goes on with what was there; what it says of the file's attributes is so now."""
+    a = m.mnt + "/a"
+    path, reader = os.open(a, os.O_PATH), os.open(a, os.O_RDONLY)
+    put(a, b"longer than it was")
+    os.chmod(a, 0o640)
+    os.link(a, m.mnt + "/link")
+    for fd in (path, reader):
+        wait_until(lambda fd=fd: stat.S_IMODE(os.fstat(fd).st_mode) == 0o640, what="the mode")
+        t.eq(os.fstat(fd).st_nlink, 2)
+        content = get("/proc/self/fd/%d" % fd)
+        t.ok(content in (b"base a", b"longer than it was"), content)
+    t.eq(os.fstat(reader).st_size, len(get("/proc/self/fd/%d" % reader)))
+    os.close(reader)
+    t.eq(get("/proc/self/fd/%d" % path), b"longer than it was")
+    put("/proc/self/fd/%d" % path, b"!", "ab")
+    t.eq((get(a), os.fstat(path).st_size), (b"longer than it was!", 19))
+    m.ok("seal", layer=2)
+    put("/proc/self/fd/%d" % path, b"?", "ab")
+    t.eq(get(a), b"longer than it was!?")
+    os.truncate("/proc/self/fd/%d" % path, 2)
+    os.utime("/proc/self/fd/%d" % path, (5, 5))
+    os.unlink(a)
+    os.unlink(m.mnt + "/link")
+    t.eq((os.fstat(path).st_size, os.fstat(path).st_mtime, os.fstat(path).st_nlink), (2, 5, 0))
+    os.close(path)
+    m.remount(kill=True)
+    t.ok(not os.path.exists(a))
+
+
+@both
 def truncation_of_a_base_file_that_is_read(t, m):
     r = open(m.mnt + "/dir/b", "rb", buffering=0)
     os.truncate(m.mnt + "/dir/b", 0)
