@@ -332,7 +332,7 @@ bool mnt_ns_group_bit(struct mnt_ns *ns, uint64_t id, uint32_t *out_gid)
 	n = mnt_ns_node(ns, id);
 	if (n) {
 		s = mnt_ns_state(ns, n);
-		is = s->type == FMT_REG && (s->mode & (S_ISGID | S_IXGRP)) == S_ISGID;
+		is = s->type != FMT_DIR && (s->mode & (S_ISGID | S_IXGRP)) == S_ISGID;
 		*out_gid = mnt_ns_id_in(s->gid, ns->chain.head.gid);
 	}
 	mnt_ns_unlock(ns);

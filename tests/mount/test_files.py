@@ -108,6 +108,21 @@ def check_set_ids(t, m):
     t.eq(oct(os.stat(m.mnt + "/dir").st_mode & 0o7777), oct(0o6755), "chown of a folder")
 
 
+@test(needs="fuse root")
+def a_change_of_group_takes_the_bit_of_other_files_too(t):
+    m = Mount(t, t.tree(SOURCE), args=["--allow-other"])
+    m.start()
+    for root in (m.mnt, t.tmp):
+        os.chmod(root, 0o755)
+        for gid, after in ((0, 0o666), (4, 0o2666)):  # 4 is one of nobody's groups
+            os.mkfifo(root + "/fifo")
+            os.chown(root + "/fifo", 65534, gid)
+            os.chmod(root + "/fifo", 0o2666)
+            t.ok(as_nobody(lambda root=root: os.chown(root + "/fifo", -1, 3)))
+            t.eq(oct(os.stat(root + "/fifo").st_mode & 0o7777), oct(after), root)
+            os.unlink(root + "/fifo")
+
+
 # Who is asked for is told by no number: the kernel asks for CAP_FSETID in its first user namespace.
 WRITERS = {"root": [], "root without CAP_FSETID": ["setpriv", "--bounding-set", "-fsetid"],
            "a user": ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"],
