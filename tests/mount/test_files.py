@@ -539,6 +539,144 @@ def waits(pid):
 
 
 @both
+def files_of_more_than_4_gib(t, m):
+    """Sparse: what is behind 4 GiB is reached by every way, also in a base file (ORCH_LARGE_FILE_GIB: its size)."""
+    far = 5 << 30
+    with open(m.mnt + "/far", "w+b", buffering=0) as f:
+        os.pwrite(f.fileno(), b"far away", far)
+        t.eq(os.stat(m.mnt + "/far").st_size, far + 8)
+        t.eq(os.lseek(f.fileno(), 0, os.SEEK_DATA), far)
+        t.eq(os.lseek(f.fileno(), 1 << 32, os.SEEK_HOLE), 1 << 32)
+        view = mmap.mmap(f.fileno(), 8, offset=far)
+        t.eq(view[:], b"far away")
+        view[:3] = b"FAR"
+        view.close()
+        t.eq(os.pread(f.fileno(), 10, far), b"FAR away")
+        os.copy_file_range(f.fileno(), f.fileno(), 8, offset_src=far, offset_dst=(1 << 32) - 4)
+        t.eq(os.pread(f.fileno(), 8, (1 << 32) - 4), b"FAR away")
+        libc_punch(t, f.fileno(), 0, 1 << 32)
+        t.eq(os.pread(f.fileno(), 8, (1 << 32) - 4), b"\0\0\0\0away")
+        fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, far)
+    put(m.mnt + "/far", b"!", "ab")
+    os.truncate(m.mnt + "/far", far + 9)
+    src = t.path("far")
+    os.mkdir(src)
+    size = (int(os.environ.get("ORCH_LARGE_FILE_GIB", "0")) << 30) or (1 << 32) + 4096
+    with open(src + "/base", "wb") as f:
+        f.truncate(size)
+        f.seek(size - 4)
+        f.write(b"last")
+    h = Mount(t, src, args=m.args)
+    h.start()
+    with open(h.mnt + "/base", "rb") as f:
+        t.eq(os.pread(f.fileno(), 10, size - 4), b"last")
+    put(h.mnt + "/base", b"!", "ab")
+    for x in (m, h):
+        x.remount(kill=True)
+    with open(h.mnt + "/base", "rb") as f:
+        t.eq((os.pread(f.fileno(), 10, size - 4), os.fstat(f.fileno()).st_size), (b"last!", size + 1))
+    with open(m.mnt + "/far", "rb") as f:
+        t.eq((os.pread(f.fileno(), 20, far), os.fstat(f.fileno()).st_size), (b"FAR away!", far + 9))
+
+
+def blocks_shared(t, kind, options):
+    """A large file of the base costs no blocks when it is opened for writing: its private file has those of the object."""
+    image, disk = t.path("image"), t.dir("disk")
+    t.run(["truncate", "-s", "1G", image])
+    t.run(["mkfs." + kind, "-q"] + options + [image])
+    t.run(["mount", "-o", "loop", image, disk])
+    src = t.path("src")
+    os.mkdir(src)
+    put(src + "/large", os.urandom(64 << 20))
+    for args in ([], ["--no-passthrough"]):
+        m = Mount(t, args=args, store=disk + "/store" + "".join(args))
+        m.snapshot = m.tool("store", m.store, src).strip()
+        m.new_layer(1, 0)
+        m.start()
+        os.sync()
+        before = os.statvfs(disk)
+        put(m.mnt + "/large", b"!", "r+b")  # appending, XFS would make room for more
+        os.sync()
+        after = os.statvfs(disk)
+        took = (before.f_bfree - after.f_bfree) * after.f_frsize
+        t.ok(took < 16 << 20, "%d bytes were used on %s" % (took, kind))
+        t.eq(get(m.mnt + "/large"), b"!" + get(src + "/large")[1:])
+        m.umount()
+    t.run(["umount", disk])
+
+
+@test(needs="fuse root loop mkfs.xfs", timeout=120)
+def a_copy_shares_its_blocks_on_xfs(t):
+    blocks_shared(t, "xfs", ["-m", "reflink=1"])
+
+
+@test(needs="fuse root loop mkfs.btrfs", timeout=120)
+def a_copy_shares_its_blocks_on_btrfs(t):
+    blocks_shared(t, "btrfs", [])
+
+
+class Watch:
+    """inotify, which Python has not."""
+    NAMES = {1: "access", 2: "modify", 4: "attrib", 8: "close_write", 16: "close", 32: "open", 64: "from", 128: "to",
+             256: "create", 512: "delete", 1024: "delete_self", 2048: "move_self"}
+
+    def __init__(self, t, *paths):
+        self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.paths = {LIBC.inotify_add_watch(self.fd, os.fsencode(p), 0xfff): os.path.basename(p) for p in paths}
+        t.ok(self.fd >= 0 and -1 not in self.paths, "inotify")
+
+    def read(self):
+        """[(watched, event, name)] since the last time."""
+        out = []
+        try:
+            data = os.read(self.fd, 1 << 16)
+        except BlockingIOError:
+            return out
+        while data:
+            wd, mask, _, length = struct.unpack_from("iIII", data)
+            name = data[16:16 + length].rstrip(b"\0").decode()
+            out += [(self.paths[wd], self.NAMES[b], name) for b in self.NAMES if mask & b]
+            data = data[16 + length:]
+        return out
+
+
+@both
+def watchers_hear_what_is_done_through_the_mount(t, m):
+    native = t.tree(SOURCE)
+    watches = [Watch(t, root, root + "/a", root + "/dir") for root in (m.mnt, native)]
+    roots = {os.path.basename(m.mnt): "root", os.path.basename(native): "root"}
+
+    def same(what):
+        got = [[(roots.get(w, w), e, n) for w, e, n in x.read()] for x in watches]
+        t.eq(got[0], got[1], what)
+        t.ok(got[0], "no event of " + what)
+        return got[0]
+
+    def each(what, change):
+        for root in (m.mnt, native):
+            change(root)
+        return same(what)
+    t.ok(("a", "modify", "") in each("a base file is written", lambda r: put(r + "/a", b"1", "ab")))
+    each("and again", lambda r: put(r + "/a", b"2", "ab"))
+    each("truncated", lambda r: os.truncate(r + "/a", 1))
+    each("made", lambda r: put(r + "/new", b"3"))
+    each("its mode", lambda r: os.chmod(r + "/a", 0o600))
+    each("its time", lambda r: os.utime(r + "/a", (1, 1)))
+    each("a link", lambda r: os.link(r + "/a", r + "/link"))
+    each("moved", lambda r: os.rename(r + "/a", r + "/dir/a"))
+    each("a folder", lambda r: os.mkdir(r + "/dir/sub"))
+    each("over another", lambda r: os.rename(r + "/new", r + "/link"))
+    each("unlinked", lambda r: os.unlink(r + "/link"))
+    each("a folder goes", lambda r: os.rmdir(r + "/dir/sub"))
+    each("a program writes", lambda r: subprocess.run(["sh", "-c", "echo x > %s/out" % r], check=True))
+    m.ok("seal", layer=2)
+    t.eq(watches[0].read(), [], "a seal is no event")
+    each("written after a seal", lambda r: put(r + "/dir/a", b"4", "ab"))
+    for w in watches:
+        os.close(w.fd)
+
+
+@both
 def direct_io_reads_and_writes(t, m):
     buf = mmap.mmap(-1, 8192)
     buf.write(b"d" * 8192)

@@ -11,22 +11,27 @@ def put(path, data=b""):
         f.write(data)
 
 
-@test(needs="fuse root", timeout=300)
+# 1,000,000 by hand
+ENTRIES = int(os.environ.get("ORCH_FOLDER_ENTRIES", "100000"))
+
+
+@test(needs="fuse root", timeout=300 + ENTRIES // 1000)
 def a_folder_of_100_000_entries(t):
+    half = ENTRIES // 2
     src = t.path("big")
     os.mkdir(src)
-    for i in range(50000):
+    for i in range(half):
         put("%s/base%d" % (src, i))
     m = Mount(t, src)
     m.start()
-    for i in range(50000):
+    for i in range(half):
         os.mkdir("%s/new%d" % (m.mnt, i)) if i % 100 == 0 else os.mknod("%s/new%d" % (m.mnt, i), 0o600 | stat.S_IFIFO)
-    for i in range(0, 50000, 10):
+    for i in range(0, half, 10):
         os.unlink("%s/base%d" % (m.mnt, i))
-    want = {"base%d" % i for i in range(50000) if i % 10} | {"new%d" % i for i in range(50000)}
+    want = {"base%d" % i for i in range(half) if i % 10} | {"new%d" % i for i in range(half)}
     names = os.listdir(m.mnt)
     t.eq((len(names), set(names)), (len(want), want))
-    t.eq(os.stat(m.mnt).st_nlink, 2 + 500)
+    t.eq(os.stat(m.mnt).st_nlink, 2 + half // 100 if ENTRIES <= 200000 else 1)  # docs/posix.md: unknown
     m.remount(kill=True)
     names = os.listdir(m.mnt)
     t.eq((len(names), set(names)), (len(want), want))
