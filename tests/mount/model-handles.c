@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -34,6 +36,8 @@ static void do_open(struct model *m, int side, struct args *a, struct result *r)
 		a->at2 = (off_t)r->st.st_ino;
 	if (r->has_stat)
 		r->st.st_mtim.tv_sec = OLD_S; /* O_TRUNC changes it, or nothing does */
+	if (side == 1 && r->has_stat && m->uid != 0 && a->flags & O_ACCMODE)
+		model_mark(m->table->set_ids, r->st.st_ino);
 }
 
 static struct handle *free_handle(struct model *m)
@@ -49,6 +53,12 @@ static struct handle *free_handle(struct model *m)
 
 void model_handle_close(struct model *m, struct handle *h)
 {
+	struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	/* docs/posix.md: a mapping does not keep a lock as ext4's does; nor does our own copy of a descriptor */
+	for (int side = 0; h->locked && side < 2; side++)
+		if (flock(h->fd[side], LOCK_UN) < 0 || fcntl(h->fd[side], F_OFD_SETLK, &all) < 0)
+			model_fail(m, "unlock of side %d: %s", side, strerror(errno));
 	for (int side = 0; side < 2; side++)
 		if (close(h->fd[side]) < 0)
 			model_fail(m, "close of side %d: %s", side, strerror(errno));
@@ -88,7 +98,8 @@ static void step_open(struct model *m, struct args *a)
 {
 	static const int flags[] = {O_RDONLY, O_RDWR, O_RDWR | O_CREAT, O_RDWR | O_APPEND,
 	    O_RDWR | O_TRUNC, O_WRONLY, O_WRONLY | O_APPEND | O_CREAT, O_RDWR | O_CREAT | O_EXCL,
-	    O_PATH, O_RDONLY | O_DIRECTORY, O_PATH | O_DIRECTORY, O_RDWR | O_CREAT | O_NOFOLLOW};
+	    O_PATH, O_RDONLY | O_DIRECTORY, O_PATH | O_DIRECTORY, O_RDWR | O_CREAT | O_NOFOLLOW,
+	    O_RDWR | O_CREAT | O_SYNC, O_RDWR | O_DSYNC | O_APPEND};
 	struct handle *h = free_handle(m);
 	struct result r;
 	int guard = -1;
@@ -98,7 +109,7 @@ static void step_open(struct model *m, struct args *a)
 	model_pick(m, &a->a, 85);
 	if (model_chance(m, 20))
 		model_pick_folder(m, &a->a);
-	a->flags = flags[model_below(m, 12)] | O_NONBLOCK | O_CLOEXEC;
+	a->flags = flags[model_below(m, 14)] | O_NONBLOCK | O_CLOEXEC;
 	a->mode = 0666;
 	if (!(a->flags & (O_ACCMODE | O_PATH | O_DIRECTORY)))
 		guard_open(m, a, &guard);
@@ -141,6 +152,16 @@ static void step_close(struct model *m, struct args *a)
 
 /* ---- data */
 
+/* Before whoever opened it as a user changes it: docs/posix.md, set-id bits are the opener's affair. */
+static void become_opener(struct model *m, const struct handle *h)
+{
+	struct stat st;
+
+	model_become(m, h->uid);
+	if (h->uid != 0 && fstat(h->fd[1], &st) == 0)
+		model_mark(m->table->set_ids, st.st_ino);
+}
+
 static void do_pread(struct model *m, int side, struct args *a, struct result *r)
 {
 	static uint8_t buf[DATA_MAX];
@@ -174,7 +195,7 @@ static void do_pwritev(struct model *m, int side, struct args *a, struct result 
 	struct iovec v[2] = {{(void *)(uintptr_t)a->data, a->n / 2},
 	    {(void *)(uintptr_t)(a->data + a->n / 2), a->n - a->n / 2}};
 
-	done(r, pwritev(a->h->fd[side], v, 2, a->at));
+	done(r, pwritev2(a->h->fd[side], v, 2, a->at, a->flags));
 }
 
 static void do_fstat(struct model *m, int side, struct args *a, struct result *r)
@@ -193,12 +214,18 @@ static void do_ftruncate(struct model *m, int side, struct args *a, struct resul
 
 static void do_fsync(struct model *m, int side, struct args *a, struct result *r)
 {
-	done(r, a->flags ? fdatasync(a->h->fd[side]) : fsync(a->h->fd[side]));
+	int fd = a->h->fd[side];
+
+	done(r, a->flags == 0 ? fsync(fd) : a->flags == 1 ? fdatasync(fd) : syncfs(fd));
 }
 
 static void do_fchmod(struct model *m, int side, struct args *a, struct result *r)
 {
+	struct stat st;
+
 	done(r, fchmod(a->h->fd[side], a->mode));
+	if (side == 1 && r->error == 0 && fstat(a->h->fd[1], &st) == 0)
+		model_unmark(m->table->set_ids, st.st_ino);
 }
 
 static void do_fchown(struct model *m, int side, struct args *a, struct result *r)
@@ -289,6 +316,18 @@ static void do_copy(struct model *m, int side, struct args *a, struct result *r)
 	done(r, n < 0 ? -1 : (long)(a->n - left));
 }
 
+static void do_sendfile(struct model *m, int side, struct args *a, struct result *r)
+{
+	off_t from = a->at;
+	size_t left = a->n;
+	ssize_t n = 0;
+
+	(void)m;
+	while (left > 0 && (n = sendfile(a->h2->fd[side], a->h->fd[side], &from, left)) > 0)
+		left -= (size_t)n;
+	done(r, n < 0 ? -1 : (long)(a->n - left));
+}
+
 static void do_link(struct model *m, int side, struct args *a, struct result *r)
 {
 	char path[40];
@@ -347,9 +386,10 @@ static void step_data(struct model *m, struct args *a)
 		model_both(m, "preadv", do_preadv, a);
 		return;
 	default:
-		model_become(m, a->h->uid); /* docs/posix.md: set-id bits are the opener's affair */
+		become_opener(m, a->h);
 		a->data = model_data(m, a->n);
 		a->at = model_chance(m, 25) ? -1 : a->at;
+		a->flags = (int[]){0, 0, RWF_DSYNC, RWF_APPEND}[model_below(m, 4)];
 		if (a->at >= 0 && model_chance(m, 30))
 			model_both(m, "pwritev", do_pwritev, a);
 		else
@@ -364,7 +404,7 @@ static void step_space(struct model *m, struct args *a)
 	    FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
 	    FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE};
 
-	model_become(m, a->h->uid);
+	become_opener(m, a->h);
 	a->at = (off_t[]){0, 100, 4096, 8192, 500000}[model_below(m, 5)];
 	if (model_chance(m, 40)) {
 		model_both(m, "ftruncate", do_ftruncate, a);
@@ -379,7 +419,7 @@ static void step_attributes(struct model *m, struct args *a)
 {
 	switch (model_below(m, 5)) {
 	case 0:
-		a->mode = (unsigned[]){0600, 0644, 0666, 0755, 01777}[model_below(m, 5)];
+		a->mode = (unsigned[]){0600, 0644, 0666, 0755, 01777, 06755}[model_below(m, 6)];
 		model_both(m, "fchmod", do_fchmod, a);
 		return;
 	case 1:
@@ -423,11 +463,14 @@ static void step_copy(struct model *m, struct args *a)
 	a->h2 = model_handle(m, false);
 	if (!a->h2)
 		return;
-	model_become(m, a->h2->uid);
+	become_opener(m, a->h2);
 	a->at = (off_t[]){0, 100, 70000}[model_below(m, 3)];
 	a->at2 = (off_t[]){0, 4096, 300000}[model_below(m, 3)];
 	a->n = (size_t[]){0, 1, 5000, 300000}[model_below(m, 4)];
-	model_both(m, "copy", do_copy, a);
+	if (model_chance(m, 70))
+		model_both(m, "copy", do_copy, a);
+	else
+		model_both(m, "sendfile", do_sendfile, a);
 }
 
 static void step_file(struct model *m, struct args *a)
@@ -450,7 +493,7 @@ static void step_file(struct model *m, struct args *a)
 	else if (n < 90)
 		step_copy(m, a);
 	else if (n < 92) {
-		a->flags = model_chance(m, 50);
+		a->flags = (int)model_below(m, 3);
 		model_both(m, "fsync", do_fsync, a);
 	} else if (m->uid == 0) { /* /proc/self/fd is root's here */
 		model_pick(m, &a->b, 10);
@@ -570,6 +613,21 @@ static void do_msync(struct model *m, int side, struct args *a, struct result *r
 	done(r, msync(a->m->p[side], a->m->bytes, a->flags));
 }
 
+/* May a mapping for reading become one for writing? It does not stay one. */
+static void do_mprotect(struct model *m, int side, struct args *a, struct result *r)
+{
+	(void)m;
+	done(r, mprotect(a->m->p[side], a->m->bytes, PROT_READ | PROT_WRITE));
+	if (!a->m->writes)
+		(void)mprotect(a->m->p[side], a->m->bytes, PROT_READ);
+}
+
+static void do_drop(struct model *m, int side, struct args *a, struct result *r)
+{
+	(void)m;
+	done(r, madvise(a->m->p[side], a->m->bytes, MADV_DONTNEED));
+}
+
 static void step_mapping(struct model *m, struct args *a)
 {
 	struct mapping *x = &m->mappings[model_below(m, MAPPINGS)];
@@ -590,6 +648,10 @@ static void step_mapping(struct model *m, struct args *a)
 		model_both(m, "store", do_store, a);
 	} else if (model_chance(m, 60)) {
 		model_both(m, "load", do_load, a);
+	} else if (model_chance(m, 15)) {
+		model_both(m, "mprotect", do_mprotect, a);
+	} else if (model_chance(m, 15)) {
+		model_both(m, "madvise", do_drop, a);
 	} else if (model_chance(m, 70)) {
 		a->flags = model_chance(m, 70) ? MS_SYNC : MS_ASYNC;
 		model_both(m, "msync", do_msync, a);

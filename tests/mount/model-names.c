@@ -82,7 +82,11 @@ static void do_rename(struct model *m, int side, struct args *a, struct result *
 
 static void do_chmod(struct model *m, int side, struct args *a, struct result *r)
 {
+	struct stat st;
+
 	done(r, fchmodat(model_at(m, side, &a->a), a->a.path, a->mode, 0));
+	if (side == 1 && r->error == 0 && fstatat(model_at(m, 1, &a->a), a->a.path, &st, 0) == 0)
+		model_unmark(m->table->set_ids, st.st_ino);
 }
 
 static void do_chown(struct model *m, int side, struct args *a, struct result *r)
@@ -111,42 +115,48 @@ static void do_utimens(struct model *m, int side, struct args *a, struct result 
 
 static void do_truncate(struct model *m, int side, struct args *a, struct result *r)
 {
-	char path[PATH_BYTES];
+	long e = model_enter(m, side, &a->a);
 
-	done(r, truncate(model_absolute(m, side, &a->a, path), a->at));
+	done(r, e < 0 ? e : truncate(a->a.path, a->at));
+	model_leave(m);
 }
 
 static void do_setxattr(struct model *m, int side, struct args *a, struct result *r)
 {
-	char path[PATH_BYTES];
+	long e = model_enter(m, side, &a->a);
 
-	done(r, lsetxattr(model_absolute(m, side, &a->a, path), a->name, a->data, a->n, a->flags));
+	done(r, e < 0 ? e : lsetxattr(a->a.path, a->name, a->data, a->n, a->flags));
+	model_leave(m);
 }
 
 static void do_getxattr(struct model *m, int side, struct args *a, struct result *r)
 {
-	char path[PATH_BYTES], value[4096];
-	ssize_t n = lgetxattr(model_absolute(m, side, &a->a, path), a->name, value, a->n);
+	char value[4096];
+	ssize_t n = model_enter(m, side, &a->a);
 
+	n = n < 0 ? n : lgetxattr(a->a.path, a->name, value, a->n);
 	done(r, n);
+	model_leave(m);
 	r->hash = n > 0 && a->n ? model_hash(1, value, (size_t)n) : 0;
 }
 
 static void do_removexattr(struct model *m, int side, struct args *a, struct result *r)
 {
-	char path[PATH_BYTES];
+	long e = model_enter(m, side, &a->a);
 
-	done(r, lremovexattr(model_absolute(m, side, &a->a, path), a->name));
+	done(r, e < 0 ? e : lremovexattr(a->a.path, a->name));
+	model_leave(m);
 }
 
 /* The names together, in any order: only those that both may have. */
 static void do_listxattr(struct model *m, int side, struct args *a, struct result *r)
 {
-	char path[PATH_BYTES], list[8192];
-	ssize_t n =
-	    llistxattr(model_absolute(m, side, &a->a, path), list, a->n ? a->n : sizeof(list));
+	char list[8192];
+	ssize_t n = model_enter(m, side, &a->a);
 
+	n = n < 0 ? n : llistxattr(a->a.path, list, a->n ? a->n : sizeof(list));
 	done(r, n);
+	model_leave(m);
 	for (char *p = list; n > 0 && p < list + n; p += strlen(p) + 1)
 		if (strncmp(p, "user.", 5) == 0)
 			r->hash += model_hash(1, p, strlen(p));
@@ -181,6 +191,8 @@ static void do_read(struct model *m, int side, struct args *a, struct result *r)
 	if (fd < 0)
 		return;
 	r->has_stat = fstat(fd, &r->st) == 0;
+	if (side == 1 && m->uid != 0 && a->flags & O_ACCMODE)
+		model_mark(m->table->set_ids, r->st.st_ino);
 	while (S_ISREG(r->st.st_mode) && (n = read(fd, buf, sizeof(buf))) > 0) {
 		r->hash = model_hash(r->hash, buf, (size_t)n);
 		r->value += n;
@@ -202,8 +214,76 @@ static void do_write(struct model *m, int side, struct args *a, struct result *r
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		done(r, a->at < 0 ? write(fd, a->data, a->n) : pwrite(fd, a->data, a->n, a->at));
 		r->has_stat = fstat(fd, &r->st) == 0;
+		if (side == 1 && m->uid != 0 && a->n == 0)
+			model_mark(m->table->set_ids, st.st_ino);
 	}
 	close(fd);
+}
+
+/* ---- times that an operation moves */
+
+static bool parent_stat(struct model *m, int side, const struct place *p, struct stat *out)
+{
+	char path[PATH_BYTES];
+	char *slash;
+
+	snprintf(path, sizeof(path), "%s", p->path);
+	slash = strrchr(path, '/');
+	if (!slash)
+		return fstatat(model_at(m, side, p), "", out, AT_EMPTY_PATH) == 0;
+	if (slash[1] == 0 || strcmp(slash, "/.") == 0)
+		return false;
+	*slash = 0;
+	return fstatat(model_at(m, side, p), path, out, 0) == 0;
+}
+
+struct watched {
+	struct stat st[3]; /* a's folder, b's folder, a */
+	bool is[3];
+};
+
+static void watch(struct model *m, int side, const struct args *a, struct watched *out)
+{
+	out->is[0] = parent_stat(m, side, &a->a, &out->st[0]);
+	out->is[1] = a->b.path[0] && parent_stat(m, side, &a->b, &out->st[1]);
+	out->is[2] =
+	    fstatat(model_at(m, side, &a->a), a->a.path, &out->st[2], AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool time_moved(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec || a->tv_nsec != b->tv_nsec;
+}
+
+/* What moves on ext4 moves on the mount: modification times of folders no more than that, change times
+ * perhaps (docs/posix.md: a commit moves them). As root, who may ask for all of them. */
+static void do_watched(struct model *m, int side, struct args *a, struct result *r)
+{
+	struct watched before, after;
+	unsigned moved = 0, wrong;
+
+	watch(m, side, a, &before);
+	a->inner(m, side, a, r);
+	watch(m, side, a, &after);
+	for (unsigned i = 0; i < 3; i++) {
+		if (!before.is[i] || !after.is[i] || before.st[i].st_ino != after.st[i].st_ino)
+			continue;
+		if (i < 2 && time_moved(&before.st[i].st_mtim, &after.st[i].st_mtim))
+			moved |= 1u << i;
+		if (time_moved(&before.st[i].st_ctim, &after.st[i].st_ctim))
+			moved |= 8u << i;
+	}
+	if (side == 0)
+		a->moved = moved;
+	wrong = side == 0 ? 0 : (moved & ~a->moved) | ((moved ^ a->moved) & 7);
+	if (wrong)
+		model_fail(m, "times that moved: %#x on the mount, %#x natively", a->moved, moved);
+}
+
+static struct result both(struct model *m, const char *what, op_fn *fn, struct args *a)
+{
+	a->inner = fn;
+	return model_both(m, what, m->uid == 0 ? do_watched : fn, a);
 }
 
 /* ---- choices */
@@ -254,7 +334,7 @@ static void step_mkdir(struct model *m, struct args *a)
 	if (depth(a->a.path) > 7)
 		return;
 	a->mode = (unsigned[]){0755, 0777, 0700, 01777, 02775, 0}[model_below(m, 6)];
-	model_both(m, "mkdir", do_mkdir, a);
+	both(m, "mkdir", do_mkdir, a);
 }
 
 static void step_remove(struct model *m, struct args *a)
@@ -266,7 +346,7 @@ static void step_remove(struct model *m, struct args *a)
 		model_pick(m, &a->a, 92);
 	if (a->a.at < 0 && !strchr(a->a.path, '/'))
 		return; /* a part itself */
-	model_both(m, a->flags ? "rmdir" : "unlink", do_unlink, a);
+	both(m, a->flags ? "rmdir" : "unlink", do_unlink, a);
 }
 
 static void step_link(struct model *m, struct args *a)
@@ -274,7 +354,7 @@ static void step_link(struct model *m, struct args *a)
 	model_pick(m, &a->a, 92);
 	model_pick(m, &a->b, 15);
 	a->flags = model_chance(m, 25) ? AT_SYMLINK_FOLLOW : 0;
-	model_both(m, "link", do_link, a);
+	both(m, "link", do_link, a);
 }
 
 static void step_symlink(struct model *m, struct args *a)
@@ -293,7 +373,7 @@ static void step_symlink(struct model *m, struct args *a)
 	}
 	a->name = target;
 	model_pick(m, &a->a, 5);
-	model_both(m, "symlink", do_symlink, a);
+	both(m, "symlink", do_symlink, a);
 }
 
 static void step_readlink(struct model *m, struct args *a)
@@ -311,7 +391,7 @@ static void step_mknod(struct model *m, struct args *a)
 	a->at = S_ISCHR(a->mode) || S_ISBLK(a->mode)
 		    ? (off_t)makedev(240 + model_below(m, 3), model_below(m, 300))
 		    : 0;
-	model_both(m, "mknod", do_mknod, a);
+	both(m, "mknod", do_mknod, a);
 }
 
 static void step_rename(struct model *m, struct args *a)
@@ -327,7 +407,7 @@ static void step_rename(struct model *m, struct args *a)
 		return;
 	a->flags = (int[]){0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE,
 	    RENAME_NOREPLACE | RENAME_EXCHANGE, 8}[model_below(m, 8)];
-	model_both(m, "rename", do_rename, a);
+	both(m, "rename", do_rename, a);
 }
 
 static void step_chmod(struct model *m, struct args *a)
@@ -335,9 +415,9 @@ static void step_chmod(struct model *m, struct args *a)
 	model_pick(m, &a->a, 92);
 	if (a->a.at < 0 && !strchr(a->a.path, '/'))
 		return;
-	a->mode =
-	    (unsigned[]){0600, 0644, 0755, 0777, 04755, 02755, 01777, 0, 02777}[model_below(m, 9)];
-	model_both(m, "chmod", do_chmod, a);
+	a->mode = (unsigned[]){0600, 0644, 0755, 0777, 04755, 02755, 01777, 0, 02777, 06777,
+	    02666}[model_below(m, 11)];
+	both(m, "chmod", do_chmod, a);
 }
 
 static void step_chown(struct model *m, struct args *a)
@@ -348,7 +428,7 @@ static void step_chown(struct model *m, struct args *a)
 	a->flags = model_chance(m, 60) ? AT_SYMLINK_NOFOLLOW : 0;
 	if (m->uid != 0 && a->uid < 0 && a->gid < 0)
 		return; /* docs/posix.md: set-id bits */
-	model_both(m, "chown", do_chown, a);
+	both(m, "chown", do_chown, a);
 }
 
 static void step_utimens(struct model *m, struct args *a)
@@ -367,8 +447,6 @@ static void step_utimens(struct model *m, struct args *a)
 static void step_truncate(struct model *m, struct args *a)
 {
 	model_pick(m, &a->a, 92);
-	if (a->a.at >= 0)
-		return;
 	a->at = (off_t[]){0, 0, 1, 100, 4096, 100000, 2000000, -1}[model_below(m, 8)];
 	model_both(m, "truncate", do_truncate, a);
 }
@@ -379,8 +457,6 @@ static void step_xattr(struct model *m, struct args *a)
 	    "user.a", "user.b", "user.c", "user.longer-name", "user.", "nonsense", ""};
 
 	model_pick(m, &a->a, 94);
-	if (a->a.at >= 0)
-		return;
 	a->name = names[model_below(m, 7)];
 	switch (model_below(m, 5)) {
 	case 0:
@@ -388,14 +464,14 @@ static void step_xattr(struct model *m, struct args *a)
 		a->n = (size_t[]){0, 5, 300, 700}[model_below(m, 4)];
 		a->data = model_data(m, a->n);
 		a->flags = (int[]){0, 0, XATTR_CREATE, XATTR_REPLACE}[model_below(m, 4)];
-		model_both(m, "setxattr", do_setxattr, a);
+		both(m, "setxattr", do_setxattr, a);
 		break;
 	case 2:
 		a->n = (size_t[]){0, 4, 1000}[model_below(m, 3)];
 		model_both(m, "getxattr", do_getxattr, a);
 		break;
 	case 3:
-		model_both(m, "removexattr", do_removexattr, a);
+		both(m, "removexattr", do_removexattr, a);
 		break;
 	default:
 		a->n = model_chance(m, 20) ? 3 : 0;

@@ -1,10 +1,11 @@
 /*
  * A worker of the model test, and its comparison of whole trees.
  *
- *   model-tool table FILE                          makes what the workers of one model share
+ *   model-tool table FILE passthrough|process      makes what the workers of one model share
  *   model-tool compare|plain TABLE MOUNT NATIVE    exit 1 and a line when they differ; plain: but for what
  *                                                  snapshots do not hold
- *   model-tool settle|forget TABLE MOUNT NATIVE    times that stores through mappings moved are made new;
+ *   model-tool settle|forget TABLE MOUNT NATIVE    times that stores through mappings moved are made new,
+ *                                                  doubtful set-id bits taken away;
  *                                                  forget: and may be compared from now on
  *   model-tool work TABLE MOUNT NATIVE PART SEED   does what its standard input says, a line each:
  *       run N      N steps; each is one or more operations on both sides
@@ -22,6 +23,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +38,6 @@
 #define SHARED_PERCENT 35
 #define RESCAN_STEPS   48
 #define DEPTH_MAX      9
-#define DEEP	       1000
 
 uint64_t model_random(struct model *m)
 {
@@ -94,32 +95,71 @@ void model_fail(struct model *m, const char *format, ...)
 
 /* ---- one operation on both sides */
 
+void model_say(struct result *r, const char *format, ...)
+{
+	size_t len = strlen(r->steps);
+	va_list args;
+
+	if (len + 2 >= sizeof(r->steps))
+		return;
+	r->steps[len++] = ' ';
+	va_start(args, format);
+	vsnprintf(r->steps + len, sizeof(r->steps) - len, format, args);
+	va_end(args);
+}
+
+long model_step(struct result *r, long value)
+{
+	int e = value < 0 ? errno : 0;
+
+	r->hash = model_hash(r->hash, &e, sizeof(e));
+	model_say(r, "%s", e ? strerrorname_np(e) : "ok");
+	return value;
+}
+
+/* FUSE's number of the node behind a descriptor: two of one file should be one node. */
+static unsigned long node_of(const struct handle *h)
+{
+	struct {
+		struct file_handle head;
+		uint32_t words[32];
+	} x = {.head = {.handle_bytes = sizeof(x.words)}};
+	int mount_id;
+
+	if (!h || name_to_handle_at(h->fd[0], "", &x.head, &mount_id, AT_EMPTY_PATH) < 0)
+		return 0;
+	return (unsigned long)x.words[0] << 32 | x.words[1];
+}
+
 static void trace(struct model *m, const char *what, const struct args *a)
 {
 	char *t = m->trace[++m->steps % TRACE];
 
 	snprintf(t, sizeof(m->trace[0]),
-	    "%llu %s%s [%d]%.90s [%d]%.60s h%d fd %d,%d h%d flags %#x mode %o ids %d:%d at %ld,%ld "
+	    "%d:%llu %s%s [%d]%.90s [%d]%.60s h%d fd %d,%d ino %lu/%lu h%d flags %#x mode %o ids "
+	    "%d:%d "
+	    "at %ld,%ld "
 	    "n %zu %.20s uid %u",
-	    (unsigned long long)m->steps, m->shared ? "shared " : "", what, a->a.at, a->a.path,
-	    a->b.at, a->b.path, a->h ? (int)(a->h - m->handles) : -1, a->h ? a->h->fd[0] : -1,
-	    a->h ? a->h->fd[1] : -1, a->h2 ? (int)(a->h2 - m->handles) : -1, (unsigned)a->flags,
-	    a->mode, a->uid, a->gid, (long)a->at, (long)a->at2, a->n, a->name ? a->name : "",
-	    m->uid);
+	    m->part, (unsigned long long)m->steps, m->shared ? "shared " : "", what, a->a.at,
+	    a->a.path, a->b.at, a->b.path, a->h ? (int)(a->h - m->handles) : -1,
+	    a->h ? a->h->fd[0] : -1, a->h ? a->h->fd[1] : -1, a->h ? (unsigned long)a->h->ino : 0,
+	    node_of(a->h), a->h2 ? (int)(a->h2 - m->handles) : -1, (unsigned)a->flags, a->mode,
+	    a->uid, a->gid, (long)a->at, (long)a->at2, a->n, a->name ? a->name : "", m->uid);
 	if (m->log)
 		fprintf(m->log, "%s\n", t);
 }
 
 static const char *differ(struct model *m, const struct result r[2])
 {
-	static char text[400];
+	static char text[2000];
 	const char *bad = NULL;
 
 	if (r[0].value != r[1].value || r[0].error != r[1].error || r[0].hash != r[1].hash) {
-		snprintf(text, sizeof(text), "mount: %ld %s %016llx; native: %ld %s %016llx",
+		snprintf(text, sizeof(text), "mount: %ld %s %016llx%s; native: %ld %s %016llx%s",
 		    r[0].value, r[0].error ? strerrorname_np(r[0].error) : "ok",
-		    (unsigned long long)r[0].hash, r[1].value,
-		    r[1].error ? strerrorname_np(r[1].error) : "ok", (unsigned long long)r[1].hash);
+		    (unsigned long long)r[0].hash, r[0].steps, r[1].value,
+		    r[1].error ? strerrorname_np(r[1].error) : "ok", (unsigned long long)r[1].hash,
+		    r[1].steps);
 		return text;
 	}
 	if (r[0].has_stat && r[1].has_stat)
@@ -265,6 +305,16 @@ static bool pick_by_handle(struct model *m, struct place *out)
 	return true;
 }
 
+/* The same place by a path of about that many bytes: about as long as one may be. */
+static void stretch(char *path, size_t bytes)
+{
+	size_t len = strlen(path), more = len < bytes ? (bytes - len) & ~(size_t)1 : 0;
+
+	memmove(path + more, path, len + 1);
+	for (size_t i = 0; i < more; i += 2)
+		memcpy(path + i, "./", 2);
+}
+
 void model_pick(struct model *m, struct place *out, unsigned exists)
 {
 	struct known *k = &m->known[m->shared];
@@ -286,6 +336,8 @@ void model_pick(struct model *m, struct place *out, unsigned exists)
 	else if (model_below(m, 400) == 0) /* longer than any path may be */
 		for (len = strlen(out->path); len < PATH_BYTES - 3; len += 2)
 			memcpy(out->path + len, "/x", 3);
+	else if (model_below(m, 200) == 0)
+		stretch(out->path, PATH_MAX - 6 + model_below(m, 8));
 }
 
 int model_at(struct model *m, int side, const struct place *p)
@@ -293,10 +345,28 @@ int model_at(struct model *m, int side, const struct place *p)
 	return p->at >= 0 ? m->handles[p->at].fd[side] : m->root_fd[side];
 }
 
-const char *model_absolute(struct model *m, int side, const struct place *p, char out[PATH_BYTES])
+int model_enter(struct model *m, int side, const struct place *p)
 {
-	snprintf(out, PATH_BYTES, "%.300s/%.4600s", m->root[side], p->path);
-	return out;
+	return fchdir(model_at(m, side, p));
+}
+
+void model_leave(struct model *m)
+{
+	int e = errno;
+
+	if (chdir("/") < 0)
+		model_fail(m, "chdir");
+	errno = e;
+}
+
+void model_mark(uint8_t marks[FUZZY], ino_t native)
+{
+	marks[native % FUZZY] = 1;
+}
+
+void model_unmark(uint8_t marks[FUZZY], ino_t native)
+{
+	marks[native % FUZZY] = 0;
 }
 
 struct handle *model_handle(struct model *m, bool folder)
@@ -368,16 +438,23 @@ static void open_roots(struct model *m)
 
 static void step(struct model *m)
 {
+	unsigned kind;
+
 	m->shared = model_chance(m, SHARED_PERCENT);
 	if (m->shared && pthread_mutex_lock(&m->table->shared_lock) != 0)
 		_exit(3); /* its owner failed and has told why */
 	if (model_below(m, RESCAN_STEPS) == 0 || m->known[m->shared].count == 0)
 		model_rescan(m, m->shared);
 	model_become(m, model_chance(m, USER_PERCENT) ? USER : 0);
-	if (model_chance(m, 55))
+	kind = model_below(m, 100);
+	if (kind < 46)
 		model_names_step(m);
-	else
+	else if (kind < 82)
 		model_handles_step(m);
+	else if (kind < 90)
+		model_attributes_step(m);
+	else
+		model_several_step(m);
 	model_become(m, 0);
 	if (m->shared)
 		pthread_mutex_unlock(&m->table->shared_lock);
@@ -442,7 +519,7 @@ static struct model_table *table_map(const char *path)
 	return t;
 }
 
-static int table_make(const char *path)
+static int table_make(const char *path, bool passthrough)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	pthread_mutexattr_t attr;
@@ -454,6 +531,7 @@ static int table_make(const char *path)
 	}
 	close(fd);
 	t = table_map(path);
+	t->passthrough = passthrough;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
@@ -496,8 +574,8 @@ int main(int argc, char **argv)
 	struct model_table *table;
 	const char *bad;
 
-	if (argc == 3 && strcmp(argv[1], "table") == 0)
-		return table_make(argv[2]);
+	if (argc == 4 && strcmp(argv[1], "table") == 0)
+		return table_make(argv[2], strcmp(argv[3], "passthrough") == 0);
 	if (argc == 7 && strcmp(argv[1], "work") == 0)
 		return work(argv);
 	if (argc != 5)

@@ -63,8 +63,8 @@ const char *model_stat_compare(
     struct model_table *table, const struct stat *a, const struct stat *b)
 {
 	static char text[300];
-	mode_t mask =
-	    S_ISREG(a->st_mode) ? ~(mode_t)06000 : ~(mode_t)0; /* docs/posix.md: set-id bits */
+	bool open_to_users = !table || table->set_ids[b->st_ino % FUZZY];
+	mode_t mask = S_ISREG(a->st_mode) && open_to_users ? ~(mode_t)06000 : ~(mode_t)0;
 	bool sized = S_ISREG(a->st_mode) || S_ISLNK(a->st_mode);
 	bool device = S_ISCHR(a->st_mode) || S_ISBLK(a->st_mode);
 	bool timed = (a->st_mtim.tv_sec < OLD_S || b->st_mtim.tv_sec < OLD_S) &&
@@ -279,7 +279,7 @@ const char *model_tree_compare(struct model_table *table, bool plain, const char
 	return bad;
 }
 
-/* ---- times that are nobody's */
+/* ---- times and set-id bits that are nobody's */
 
 static void settle_folder(struct model_table *table, int mount, int native)
 {
@@ -288,7 +288,7 @@ static void settle_folder(struct model_table *table, int mount, int native)
 	static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
 
 	for (size_t i = 0; i < n; i++) {
-		struct stat st;
+		struct stat st = {0};
 		int below[2];
 
 		if (fstatat(native, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -303,6 +303,10 @@ static void settle_folder(struct model_table *table, int mount, int native)
 			    utimensat(native, names[i], now, 0) < 0)
 				perror(names[i]);
 		}
+		if (S_ISREG(st.st_mode) && table->set_ids[st.st_ino % FUZZY] &&
+		    (fchmodat(mount, names[i], st.st_mode & 01777, 0) < 0 ||
+			fchmodat(native, names[i], st.st_mode & 01777, 0) < 0))
+			perror(names[i]);
 		free(names[i]);
 	}
 	free(names);

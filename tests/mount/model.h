@@ -1,7 +1,7 @@
 /*
  * The model test: the same random operations on a mount (side 0) and on ext4 (side 1), compared after
  * each. One process is one worker, see model-tool.c. Files: model-tool.c (commands, table, choice),
- * model-names.c, model-handles.c (operations), model-tree.c (whole trees).
+ * model-names.c, model-attributes.c, model-handles.c, model-several.c (operations), model-tree.c (whole trees).
  */
 #ifndef ORCH_TESTS_MODEL_H
 #define ORCH_TESTS_MODEL_H
@@ -29,7 +29,9 @@
 /* In a file that all workers map. */
 struct model_table {
 	pthread_mutex_t shared_lock; /* held over each operation on the part that all share */
-	uint8_t fuzzy[FUZZY]; /* by inode number: mapped for writing, so its mtime is nobody's */
+	bool passthrough;	     /* of the mount */
+	uint8_t fuzzy[FUZZY];	/* by inode number: mapped for writing, so its mtime is nobody's */
+	uint8_t set_ids[FUZZY]; /* a user had it open for writing: docs/posix.md, set-id bits */
 	struct {
 		uint64_t key, ino;
 	} inos[INOS]; /* ext4's file => its inode number on the mount */
@@ -42,7 +44,7 @@ struct place { /* relative to a folder handle (at >= 0) or to the root */
 };
 
 struct handle {
-	bool used, shared, folder, tmpfile, is_path;
+	bool used, shared, folder, tmpfile, is_path, locked;
 	int fd[2];
 	int guard; /* on the mount: keeps what a reader reads private, see docs/posix.md; -1: none */
 	int flags;
@@ -59,6 +61,11 @@ struct mapping {
 	int native; /* the native file, to know its size */
 };
 
+struct model;
+struct args;
+struct result;
+typedef void op_fn(struct model *m, int side, struct args *a, struct result *r);
+
 struct args {
 	struct place a, b;
 	struct handle *h, *h2;
@@ -71,7 +78,9 @@ struct args {
 	const char *name;
 	const uint8_t *data;
 	struct timespec times[2];
-	int fds[2]; /* opened by the operation */
+	int fds[2];   /* opened by the operation */
+	op_fn *inner; /* of one that is watched, see model-names.c */
+	unsigned moved;
 };
 
 struct result {
@@ -80,6 +89,7 @@ struct result {
 	uint64_t hash;
 	bool has_stat;
 	struct stat st;
+	char steps[800]; /* how each step of a larger operation ended */
 };
 
 struct known {
@@ -106,7 +116,10 @@ struct model {
 	FILE *log; /* or NULL */
 };
 
-typedef void op_fn(struct model *m, int side, struct args *a, struct result *r);
+/* One step of an operation: how it ended is a part of the result. Returns value (-1: with errno). */
+long model_step(struct result *r, long value);
+/* For whoever reads of a difference. */
+void model_say(struct result *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 uint64_t model_random(struct model *m);
 unsigned model_below(struct model *m, unsigned n);
@@ -121,7 +134,11 @@ struct result model_both(struct model *m, const char *what, op_fn *fn, struct ar
 void model_pick(struct model *m, struct place *out, unsigned exists);
 void model_pick_folder(struct model *m, struct place *out);
 int model_at(struct model *m, int side, const struct place *p);
-const char *model_absolute(struct model *m, int side, const struct place *p, char out[PATH_BYTES]);
+/* What p's path is relative to becomes the working directory, for calls that have no *at; -1 with errno: it may not. */
+int model_enter(struct model *m, int side, const struct place *p);
+void model_leave(struct model *m);
+void model_mark(uint8_t marks[FUZZY], ino_t native);
+void model_unmark(uint8_t marks[FUZZY], ino_t native);
 struct handle *model_handle(struct model *m, bool folder);
 const uint8_t *model_data(struct model *m, size_t n);
 void model_rescan(struct model *m, bool shared);
@@ -134,10 +151,13 @@ void model_flush(struct model *m);
 
 void model_names_step(struct model *m);
 void model_handles_step(struct model *m);
+void model_attributes_step(struct model *m);
+void model_several_step(struct model *m);
 
 /* NULL: equal; else what differs (static). plain: a was made from a snapshot, which has no fifos, sockets, devices. */
 const char *model_tree_compare(struct model_table *table, bool plain, const char *a, const char *b);
-/* Files whose times are fuzzy get the time that it is now, on both sides. */
+/* Files whose times are fuzzy get the time that it is now, those that a user may have written no set-id bits, on
+ * both sides. */
 void model_tree_settle(struct model_table *table, const char *mount, const char *native);
 /* Attributes of one file; NULL: equal. */
 const char *model_stat_compare(

@@ -66,7 +66,8 @@ class Run:
         src = source(t, self.r)
         self.stream("/v1/snapshots/import", {"dir": src, "ref": "main"})
         w = self.ask("POST", "/v1/workspaces", {"name": "w", "from": "main", "passthrough": passthrough})
-        self.models = {"w": Model(t, w["path"], twin(t, src, "native"), seed, WORKERS)}
+        self.passthrough = passthrough
+        self.models = {"w": Model(t, w["path"], twin(t, src, "native"), seed, WORKERS, passthrough)}
         self.finished = 0
 
     def ask(self, method, path, body=None):
@@ -127,7 +128,7 @@ class Run:
         f = self.fork(name, new)
         m.same_as(f["path"], "a fork")
         self.models[new] = Model(self.t, f["path"], twin(self.t, m.native, "native.%d" % self.forks),
-                                 self.seed + self.forks, WORKERS)
+                                 self.seed + self.forks, WORKERS, self.passthrough)
 
     def commit_is_the_twin(self, name):
         m = self.models[name]

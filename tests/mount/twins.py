@@ -25,10 +25,10 @@ def twin(t, source, name):
 
 
 class Model:
-    def __init__(self, t, mnt, native, seed, workers=4):
+    def __init__(self, t, mnt, native, seed, workers=4, passthrough=True):
         self.t, self.mnt, self.native, self.seed = t, mnt, native, seed
         self.table = native + ".table"
-        t.run([TOOL, "table", self.table])
+        t.run([TOOL, "table", self.table, "passthrough" if passthrough else "process"])
         self.steps = [0] * workers
         self.busy = False
         self.workers = [t.start([TOOL, "work", self.table, mnt, native, str(i), str(seed * 100 + i)],
