@@ -383,6 +383,21 @@ def programs_run_and_can_not_be_written_meanwhile(t, m):
     p.kill()
     p.wait()
     put(m.mnt + "/sleep", b"", "r+b")
+    src = t.dir("programs")
+    shutil.copy("/bin/sleep", src)
+    h = Mount(t, src, args=m.args)  # a program of the base
+    h.start()
+    sleep = h.mnt + "/sleep"
+    p = t.start([sleep, "30"])
+    wait_until(lambda: os.readlink("/proc/%d/exe" % p.pid).startswith(h.mnt), what="exec")
+    t.raises(errno.ETXTBSY, open, sleep, "r+b")
+    t.raises(errno.ETXTBSY, os.truncate, sleep, 0)
+    put(h.mnt + "/new", b"another")
+    os.rename(h.mnt + "/new", sleep)  # which is how a running program is replaced
+    put(sleep, b"!", "ab")
+    p.kill()
+    p.wait()
+    t.eq(get(sleep), b"another!")
 
 
 @both
@@ -601,6 +616,11 @@ def blocks_shared(t, kind, options):
         took = (before.f_bfree - after.f_bfree) * after.f_frsize
         t.ok(took < 16 << 20, "%d bytes were used on %s" % (took, kind))
         t.eq(get(m.mnt + "/large"), b"!" + get(src + "/large")[1:])
+        t.run(["cp", m.mnt + "/large", m.mnt + "/copy"])  # by copy_file_range
+        os.sync()
+        took = (after.f_bfree - os.statvfs(disk).f_bfree) * after.f_frsize
+        t.ok(took < 16 << 20, "%d bytes were used by a copy on %s" % (took, kind))
+        t.run(["cmp", m.mnt + "/large", m.mnt + "/copy"])
         m.umount()
     t.run(["umount", disk])
 
