@@ -360,6 +360,18 @@ static void tell_times(struct mnt_ns *ns, struct mnt_node *n)
 	ns->config.notify.attr(ns->config.notify.priv, n->id);
 }
 
+/* An empty file of the base: a lock, or one that somebody waits for. Through this process whoever comes to write
+ * it has the same node, so he meets the lock and is seen; and of nothing there is nothing to copy. */
+static bool awaits_content(struct mnt_ns *ns, struct mnt_node *n, const struct mnt_content *c)
+{
+	const struct fmt_node *s = mnt_ns_state(ns, n);
+	struct stat st;
+
+	if (mnt_state_is_private(ns, s) || (s->content != FMT_CONTENT_SPOOL && s->size > 0))
+		return false;
+	return fstat(c->fd, &st) == 0 && st.st_size == 0;
+}
+
 /* The node has c now for this handle too; the reference of c is consumed when 0 is returned.
  * MNT_AGAIN: things changed while it was opened. */
 static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c)
@@ -381,7 +393,7 @@ static int attach(struct mnt_ns *ns, struct mnt_handle *h, struct mnt_content *c
 		mnt_content_put(ns->config.contents, c);
 	} else {
 		n->content = c;
-		n->bypass = c->backing > 0;
+		n->bypass = c->backing > 0 && (h->writer || !awaits_content(ns, n, c));
 	}
 	h->backing = n->bypass ? n->content->backing : 0;
 	if (n->bypass && n->was_written)

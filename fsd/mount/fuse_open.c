@@ -17,8 +17,9 @@ static void fill_open(struct mnt_door *d, const struct mnt_handle *h, struct fus
 
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->noflush = 1;
-	/* nobody but the kernel's own users changes contents, unless somebody damaged the store */
-	fi->keep_cache = backing == 0 && !mnt_contents_damage_seen(d->contents);
+	/* nobody but the kernel's own users changes contents, unless somebody damaged the store; what they do in
+	 * passthrough is not in the kernel's cache of the node */
+	fi->keep_cache = backing == 0 && !d->passthrough && !mnt_contents_damage_seen(d->contents);
 #if MNT_FUSE_MODERN
 	fi->backing_id = backing;
 #endif

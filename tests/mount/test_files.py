@@ -454,6 +454,32 @@ def locks_are_between_processes(t, m):
 
 
 @both
+def an_empty_file_of_the_base_is_a_lock(t, m):
+    h = Mount(t, t.tree({"lock": b""}), args=m.args)
+    h.start()
+    lock = h.mnt + "/lock"
+    for i in range(2):  # of the base, then of a sealed layer
+        a = os.open(lock, os.O_RDONLY)  # as flock(1) does
+        fcntl.flock(a, fcntl.LOCK_EX)
+        watch = Watch(t, lock)
+        b = os.open(lock, os.O_RDWR)
+        t.raises(errno.EAGAIN, fcntl.flock, b, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(b, b"pid %d" % i)
+        t.eq(([e for _, e, _ in watch.read()], os.read(a, 20)), (["open", "modify"], b"pid %d" % i))
+        view = mmap.mmap(b, 5)
+        view[:3] = b"PID"
+        t.eq((os.pread(a, 20, 0), get(lock)), (b"PID %d" % i,) * 2)
+        view.close()
+        for fd in (a, b, watch.fd):
+            os.close(fd)
+        t.eq(get(lock), b"PID %d" % i)
+        put(lock, b"other", "ab")
+        t.eq(get(lock), b"PID %dother" % i)
+        os.truncate(lock, 0)
+        h.ok("seal", layer=2 + i)
+
+
+@both
 def fsync_says_when_it_is_there(t, m):
     with open(m.mnt + "/f", "wb") as f:
         f.write(b"1")
