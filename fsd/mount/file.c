@@ -543,6 +543,16 @@ void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h)
 	mnt_ns_unlock(ns);
 }
 
+bool mnt_ns_hides_stores(struct mnt_ns *ns, const struct mnt_handle *h)
+{
+	bool may;
+
+	mnt_ns_lock(ns);
+	may = !h->node->bypass && (h->node->writers > 0 || h->node->was_written);
+	mnt_ns_unlock(ns);
+	return may;
+}
+
 struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)
 {
 	struct mnt_content *c;

@@ -69,10 +69,10 @@ void mnt_fuse_fallocate(
 	fuse_reply_err(req, r);
 }
 
-void mnt_fuse_lseek(fuse_req_t req, fuse_ino_t ino, off_t at, int whence, struct fuse_file_info *fi)
+static void seek(fuse_req_t req, const struct mnt_handle *h, off_t at, int whence)
 {
 	struct mnt_door *d = mnt_fuse_door(req);
-	struct mnt_content *c = mnt_ns_handle_content(d->ns, mnt_fuse_handle(fi));
+	struct mnt_content *c = mnt_ns_handle_content(d->ns, h);
 	off_t r = lseek(c->fd, at, whence);
 	int e = errno;
 
@@ -84,6 +84,27 @@ void mnt_fuse_lseek(fuse_req_t req, fuse_ino_t ino, off_t at, int whence, struct
 }
 
 /* ---- in the pool */
+
+/* The kernel asks us where data is without having written what it has. */
+static void run_seek(void *arg)
+{
+	struct mnt_fuse_task *t = arg;
+
+	mnt_fuse_flush(mnt_fuse_door(t->req), t->ino);
+	seek(t->req, t->from, t->from_at, t->whence);
+	free(t);
+}
+
+void mnt_fuse_lseek(fuse_req_t req, fuse_ino_t ino, off_t at, int whence, struct fuse_file_info *fi)
+{
+	struct mnt_fuse_task t = {
+	    .req = req, .ino = ino, .from = mnt_fuse_handle(fi), .from_at = at, .whence = whence};
+
+	if (mnt_ns_hides_stores(mnt_fuse_door(req)->ns, t.from))
+		mnt_fuse_in_pool(req, run_seek, &t);
+	else
+		seek(req, t.from, at, whence);
+}
 
 static void run_fsync(void *arg)
 {

@@ -58,11 +58,14 @@ static void note_entry(void *priv, uint64_t parent, const char *name, size_t len
 }
 
 /* From an offset on: the kernel writes dirty pages before it drops them. */
+void mnt_fuse_flush(struct mnt_door *d, fuse_ino_t ino)
+{
+	(void)fuse_lowlevel_notify_inval_inode(d->session, ino, 0, 0);
+}
+
 static void flush(void *priv, uint64_t id)
 {
-	struct mnt_door *d = priv;
-
-	(void)fuse_lowlevel_notify_inval_inode(d->session, id, 0, 0);
+	mnt_fuse_flush(priv, id);
 }
 
 struct mnt_notify mnt_door_notify(struct mnt_door *d)

@@ -85,13 +85,19 @@ struct mnt_fuse_wait {
 /* Has the file copied. -EBUSY when that was of no use too often. w is again()'s from here on. */
 void mnt_fuse_wait_private(struct mnt_fuse_wait *w);
 
+/* What was stored through mappings of the node comes as writes before this returns: not for a thread that serves
+ * requests. */
+void mnt_fuse_flush(struct mnt_door *d, fuse_ino_t ino);
+
 /* A request that the pool does. */
 struct mnt_fuse_task {
 	fuse_req_t req;
+	fuse_ino_t ino;
 	struct mnt_handle *from, *to; /* the kernel keeps them open until the reply */
 	off_t from_at, to_at;
 	size_t len;
 	bool data_only;
+	int whence;
 };
 /* run() gets a copy of the task, to be freed by it, and replies. */
 void mnt_fuse_in_pool(fuse_req_t req, void (*run)(void *), const struct mnt_fuse_task *task);

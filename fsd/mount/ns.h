@@ -135,6 +135,8 @@ int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struc
 void mnt_ns_release(struct mnt_ns *ns, struct mnt_handle *h) ORCH_NONNULL(1, 2);
 /* The kernel's number of the file behind it; 0: this process reads and writes. */
 int mnt_handle_backing(const struct mnt_handle *h) ORCH_NONNULL(1);
+/* Stores through a mapping may be in pages that only the kernel has. */
+bool mnt_ns_hides_stores(struct mnt_ns *ns, const struct mnt_handle *h) ORCH_NONNULL(1, 2);
 /* The content that the handle reads and writes now; give it back with mnt_content_put. */
 struct mnt_content *mnt_ns_handle_content(struct mnt_ns *ns, const struct mnt_handle *h)
     ORCH_NONNULL(1, 2);

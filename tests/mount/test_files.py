@@ -414,6 +414,22 @@ def holes_and_allocations(t, m):
         t.eq(os.pread(f.fileno(), 4, 10 << 20), b"\0" * 4)
 
 
+@both
+def what_a_mapping_stored_is_data(t, m):
+    with open(m.mnt + "/sparse", "w+b", buffering=0) as f:
+        f.truncate(1 << 20)
+        view = mmap.mmap(f.fileno(), 1 << 20)
+        for at in (0, 500000, 700000):
+            view[at:at + 3] = b"new"
+            t.eq(os.lseek(f.fileno(), at, os.SEEK_DATA), at)
+            t.eq(os.lseek(f.fileno(), at + 10000, os.SEEK_HOLE), at + 10000)
+        with open(m.mnt + "/sparse", "rb") as g:
+            t.eq(os.lseek(g.fileno(), 400000, os.SEEK_DATA) // 4096, 500000 // 4096)
+        t.run(["cp", "--sparse=auto", m.mnt + "/sparse", m.mnt + "/copy"])
+        t.eq(get(m.mnt + "/copy"), view[:])
+        view.close()
+
+
 def libc_punch(t, fd, at, length):
     r = LIBC.fallocate(fd, 3, ctypes.c_long(at), ctypes.c_long(length))
     t.eq(r, 0, "fallocate PUNCH_HOLE")
