@@ -40,6 +40,17 @@ static void do_open(struct model *m, int side, struct args *a, struct result *r)
 		model_mark(m->table->set_ids, r->st.st_ino);
 }
 
+/* One more, or one less. */
+static void hold(struct model *m, ino_t ino, int more)
+{
+	__atomic_fetch_add(&m->table->held[ino % FUZZY], (uint16_t)more, __ATOMIC_SEQ_CST);
+}
+
+bool model_is_held(struct model *m, ino_t ino)
+{
+	return __atomic_load_n(&m->table->held[ino % FUZZY], __ATOMIC_SEQ_CST) != 0;
+}
+
 static struct handle *free_handle(struct model *m)
 {
 	struct handle *h = &m->handles[model_below(m, HANDLES)];
@@ -62,8 +73,10 @@ void model_handle_close(struct model *m, struct handle *h)
 	for (int side = 0; side < 2; side++)
 		if (close(h->fd[side]) < 0)
 			model_fail(m, "close of side %d: %s", side, strerror(errno));
-	if (h->guard >= 0)
+	if (h->guard >= 0) {
+		hold(m, h->ino, -1);
 		close(h->guard);
+	}
 	*h = (struct handle){.guard = -1};
 }
 
@@ -92,6 +105,8 @@ static void keep(
 	    .flags = a->flags,
 	    .uid = m->uid,
 	    .ino = (ino_t)a->at2};
+	if (guard >= 0)
+		hold(m, h->ino, 1);
 }
 
 static void step_open(struct model *m, struct args *a)
@@ -563,6 +578,8 @@ static void step_map(struct model *m, struct args *a)
 	    .native = dup(a->h->fd[1])};
 	if (!(x->writes && x->keeps) || model_chance(m, 50))
 		x->guard = dup(a->h->guard >= 0 ? a->h->guard : a->h->fd[0]);
+	x->ino = a->h->ino;
+	hold(m, x->ino, 1);
 	if (x->writes && x->keeps && fstat(a->h->fd[1], &st) == 0)
 		m->table->fuzzy[st.st_ino % FUZZY] = 1;
 }
@@ -574,6 +591,7 @@ void model_unmap(struct model *m, struct mapping *x)
 			model_fail(m, "munmap: %s", strerror(errno));
 	if (x->guard >= 0)
 		close(x->guard);
+	hold(m, x->ino, -1);
 	close(x->native);
 	*x = (struct mapping){.guard = -1};
 }

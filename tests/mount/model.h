@@ -30,7 +30,9 @@
 struct model_table {
 	pthread_mutex_t shared_lock; /* held over each operation on the part that all share */
 	bool passthrough;	     /* of the mount */
-	uint8_t fuzzy[FUZZY];	/* by inode number: mapped for writing, so its mtime is nobody's */
+	uint8_t fuzzy[FUZZY]; /* by inode number: mapped for writing, so its mtime is nobody's */
+	uint16_t held
+	    [FUZZY]; /* by the mount's inode number: guards and mappings, which may count as writers on one side only */
 	uint8_t set_ids[FUZZY]; /* a user had it open for writing: docs/posix.md, set-id bits */
 	struct {
 		uint64_t key, ino;
@@ -58,6 +60,7 @@ struct mapping {
 	size_t bytes;
 	off_t at; /* in the file */
 	int guard;
+	ino_t ino;  /* of the mount */
 	int native; /* the native file, to know its size */
 };
 
@@ -146,6 +149,8 @@ void model_become(struct model *m, uid_t uid);
 
 void model_handle_close(struct model *m, struct handle *h);
 void model_unmap(struct model *m, struct mapping *x);
+/* A guard or a mapping of that file of the mount is there. */
+bool model_is_held(struct model *m, ino_t ino);
 /* What was stored through mappings reaches the files. */
 void model_flush(struct model *m);
 
