@@ -220,7 +220,7 @@ static void supersede(struct mnt_ns *ns, struct mnt_node *n)
 	while (n->names) {
 		struct mnt_name *name = n->names;
 
-		notify->entry(notify->priv, name->parent->id, name->name, name->len);
+		n->last_note = notify->entry(notify->priv, name->parent->id, name->name, name->len);
 		mnt_ns_settle(ns, mnt_node_name_pop(n));
 	}
 }
@@ -297,11 +297,16 @@ int mnt_file_make_empty(struct mnt_ns *ns, uint64_t id)
 
 /* ---- open and release */
 
-/* Who opens a superseded node by a name is to look again, and finds the new one. Who comes a second time has
- * its old one by a descriptor (/proc/self/fd): the old content while that is open, for nobody but readers,
- * and then the file. NULL: it can't be opened. */
+/* Who opens a superseded node by a name that the kernel has not forgotten yet is to look again, and finds the new
+ * one. Who comes later, and a second time (the first may have been under way), has it by a descriptor
+ * (/proc/self/fd): the old content while that is open, for nobody but readers, and then the file. NULL: it can't be
+ * opened. */
 static struct mnt_node *by_descriptor(struct mnt_ns *ns, struct mnt_node *n, bool writer)
 {
+	const struct mnt_notify *notify = &ns->config.notify;
+
+	if (!notify->is_sent(notify->priv, n->last_note))
+		return NULL;
 	if (!n->refused) {
 		n->refused = true;
 		return NULL;

@@ -50,11 +50,18 @@ static void note_recheck(void *priv, uint64_t id)
 	mnt_queue_recheck(d->queue, id);
 }
 
-static void note_entry(void *priv, uint64_t parent, const char *name, size_t len)
+static uint64_t note_entry(void *priv, uint64_t parent, const char *name, size_t len)
 {
 	struct mnt_door *d = priv;
 
-	mnt_queue_entry(d->queue, parent, name, len);
+	return mnt_queue_entry(d->queue, parent, name, len);
+}
+
+static bool is_sent(void *priv, uint64_t number)
+{
+	struct mnt_door *d = priv;
+
+	return mnt_queue_is_sent(d->queue, number);
 }
 
 /* From an offset on: the kernel writes dirty pages before it drops them. */
@@ -73,6 +80,7 @@ struct mnt_notify mnt_door_notify(struct mnt_door *d)
 	return (struct mnt_notify){.attr = note_attr,
 	    .recheck = note_recheck,
 	    .entry = note_entry,
+	    .is_sent = is_sent,
 	    .flush = flush,
 	    .priv = d};
 }

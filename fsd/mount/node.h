@@ -64,7 +64,10 @@ struct mnt_node {
 	uint32_t listings;     /* folders: how many listings have begun and not ended; or more */
 	uint64_t listed_ns;    /* the last time that somebody went on with one */
 	struct mnt_kept *kept; /* names for those that began before a commit (listing.h) */
-	uint64_t told_ns;      /* folders: when the kernel was last told the attributes */
+	union {
+		uint64_t told_ns;   /* folders: when the kernel was last told the attributes */
+		uint64_t last_note; /* superseded files: the number of the note on the last name */
+	};
 	int64_t told_mtime_ns; /* what the kernel was last told, private files only */
 	uint64_t told_size;
 	struct mnt_node *next_id, *next_ino; /* chains of the tables */

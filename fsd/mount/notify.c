@@ -17,6 +17,7 @@ struct mnt_queue {
 	pthread_cond_t filled;
 	struct list now,
 	    later; /* later: in the order of due_ns, since the delay is always the same */
+	uint64_t names_queued, names_taken, names_sent; /* counted */
 	bool stopped;
 };
 
@@ -62,13 +63,13 @@ void mnt_queue_free(struct mnt_queue *q)
 	free(q);
 }
 
-static void push(
+static bool push(
     struct mnt_queue *q, struct list *l, uint64_t id, const char *name, size_t len, uint64_t due_ns)
 {
 	struct mnt_note *n = malloc(sizeof(*n) + len + 1);
 
 	if (!n)
-		return;
+		return false;
 	*n = (struct mnt_note){.id = id, .name_len = len, .due_ns = due_ns};
 	memcpy(n->name, name, len);
 	n->name[len] = 0;
@@ -76,6 +77,7 @@ static void push(
 		pthread_cond_signal(&q->filled);
 	*l->last = n;
 	l->last = &n->next;
+	return true;
 }
 
 static void push_attr(struct mnt_queue *q, struct list *l, uint64_t id, uint64_t due_ns)
@@ -83,7 +85,7 @@ static void push_attr(struct mnt_queue *q, struct list *l, uint64_t id, uint64_t
 	pthread_mutex_lock(&q->lock);
 	if (l->recent[id % RECENT] != id) {
 		l->recent[id % RECENT] = id;
-		push(q, l, id, "", 0, due_ns);
+		(void)push(q, l, id, "", 0, due_ns);
 	}
 	pthread_mutex_unlock(&q->lock);
 }
@@ -98,11 +100,26 @@ void mnt_queue_recheck(struct mnt_queue *q, uint64_t id)
 	push_attr(q, &q->later, id, orch_deadline_in_ms(MNT_RECHECK_MS));
 }
 
-void mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
+uint64_t mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
 {
+	uint64_t number;
+
 	pthread_mutex_lock(&q->lock);
-	push(q, &q->now, parent, name, len, 0);
+	if (push(q, &q->now, parent, name, len, 0))
+		q->names_queued++;
+	number = q->names_queued;
 	pthread_mutex_unlock(&q->lock);
+	return number;
+}
+
+bool mnt_queue_is_sent(struct mnt_queue *q, uint64_t number)
+{
+	bool is;
+
+	pthread_mutex_lock(&q->lock);
+	is = q->names_sent >= number;
+	pthread_mutex_unlock(&q->lock);
+	return is;
 }
 
 /* With the lock: what is to be sent now; NULL and the time to wait for otherwise. */
@@ -125,6 +142,7 @@ struct mnt_note *mnt_queue_take(struct mnt_queue *q)
 	uint64_t until;
 
 	pthread_mutex_lock(&q->lock);
+	q->names_sent = q->names_taken;
 	while (!(n = due(q, &until)) && !q->stopped) {
 		struct timespec ts = orch_ns_timespec((int64_t)until);
 
@@ -133,6 +151,8 @@ struct mnt_note *mnt_queue_take(struct mnt_queue *q)
 		else
 			pthread_cond_timedwait(&q->filled, &q->lock, &ts);
 	}
+	if (n && n->name_len > 0)
+		q->names_taken++;
 	pthread_mutex_unlock(&q->lock);
 	return n;
 }

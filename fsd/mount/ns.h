@@ -34,7 +34,9 @@ struct mnt_attr {
 struct mnt_notify {
 	void (*attr)(void *priv, uint64_t id);
 	void (*recheck)(void *priv, uint64_t id); /* attr, a moment later */
-	void (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
+	/* Its number; is_sent: the kernel has forgotten that name, and those before it. */
+	uint64_t (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
+	bool (*is_sent)(void *priv, uint64_t number);
 	/* At once, on this thread, which may serve no requests, and without the lock: has the kernel
 	 * write what it holds of the file's data (stores through a mapping that is no passthrough). */
 	void (*flush)(void *priv, uint64_t id);

@@ -24,9 +24,14 @@ static void note_attr(void *priv, uint64_t id)
 	((struct world *)priv)->notes++;
 }
 
-static void note_entry(void *priv, uint64_t parent, const char *name, size_t len)
+static uint64_t note_entry(void *priv, uint64_t parent, const char *name, size_t len)
 {
-	((struct world *)priv)->notes++;
+	return ++((struct world *)priv)->notes;
+}
+
+static bool is_sent(void *priv, uint64_t number)
+{
+	return true;
 }
 
 static int sub(const struct world *w, const char *name)
@@ -70,7 +75,8 @@ static int setup(void **state)
 	w->config.layers_fd = w->layers;
 	w->config.pool = orch_pool_new(2, 100);
 	w->config.layer = 1;
-	w->config.notify = (struct mnt_notify){note_attr, note_attr, note_entry, note_attr, w};
+	w->config.notify =
+	    (struct mnt_notify){note_attr, note_attr, note_entry, is_sent, note_attr, w};
 	if (mnt_ns_new(&w->config, &w->ns, &err) < 0)
 		fail_msg("%s", err.msg);
 	*state = w;
