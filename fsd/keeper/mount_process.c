@@ -203,9 +203,11 @@ int fsd_mount_process_start(
 
 int fsd_pidfd_open(const struct orch_proc_id *id)
 {
-	int fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
-	int alive;
+	int fd, alive;
 
+	if (id->pid <= 0) /* of a record that could not be read */
+		return -EINVAL;
+	fd = (int)syscall(SYS_pidfd_open, id->pid, 0);
 	/* The number is a thread's now, of another process (which of the two it is depends on the kernel). */
 	if (fd < 0)
 		return errno == ENOENT || errno == EINVAL ? -ESRCH : -errno;

@@ -33,7 +33,7 @@ int fsd_mount_process_start(const struct fsd_mount_start *m, struct orch_process
 /* Pure: its one line, "ready\n" or "error <errno-name> <message>\n"; changes it. */
 int fsd_mount_ready_parse(char *line, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
-/* pidfd of another process if it is that one; -ESRCH: gone. */
+/* pidfd of another process if it is that one; -ESRCH: gone; -EINVAL: it names none. */
 int fsd_pidfd_open(const struct orch_proc_id *id) ORCH_NONNULL(1) ORCH_WUR;
 /* 1: ended, 0: not by the deadline. */
 int fsd_pidfd_wait(int pidfd, uint64_t deadline_ns);

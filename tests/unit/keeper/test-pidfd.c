@@ -36,6 +36,8 @@ static void it_is_the_same_process(void **state)
 	orch_fd_close(fd);
 	id.start_ticks++;
 	assert_int_equal(fsd_pidfd_open(&id), -ESRCH);
+	id.pid = 0; /* nobody can have ended */
+	assert_int_equal(fsd_pidfd_open(&id), -EINVAL);
 }
 
 static void a_thread_has_its_number_now(void **state)
