@@ -305,7 +305,7 @@ static struct mnt_node *by_descriptor(struct mnt_ns *ns, struct mnt_node *n, boo
 {
 	const struct mnt_notify *notify = &ns->config.notify;
 
-	if (!notify->is_sent(notify->priv, n->last_note))
+	if (!notify->wait_sent(notify->priv, n->last_note, 0))
 		return NULL;
 	if (!n->refused) {
 		n->refused = true;
@@ -501,22 +501,59 @@ static int open_once(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool 
 }
 
 #define OPEN_TRIES 8 /* each lost to another change of the same file */
+#define SENT_MS	   2000
+
+static int open_tries(struct mnt_ns *ns, uint64_t id, struct mnt_handle *h, bool may_block)
+{
+	int r = MNT_AGAIN;
+
+	for (int i = 0; i < OPEN_TRIES && r == MNT_AGAIN; i++) {
+		r = open_once(ns, id, h, may_block);
+		if (r == MNT_AGAIN && h->writer && !(h->flags & O_TRUNC))
+			break; /* the caller has it copied */
+	}
+	return r == MNT_AGAIN && !h->writer ? -EBUSY : r;
+}
+
+/* Of a superseded node, as long as it is not sent: by then it is clear who comes by a name. 0: there is none. */
+static uint64_t unsent_note(struct mnt_ns *ns, uint64_t id)
+{
+	const struct mnt_notify *notify = &ns->config.notify;
+	const struct mnt_node *n;
+	uint64_t note = 0;
+
+	mnt_ns_lock(ns);
+	n = mnt_ns_node(ns, id);
+	if (n && n->superseded && !notify->wait_sent(notify->priv, n->last_note, 0))
+		note = n->last_note;
+	mnt_ns_unlock(ns);
+	return note;
+}
+
+static int open_when_sent(
+    struct mnt_ns *ns, uint64_t id, uint64_t note, struct mnt_handle *h, bool may_block)
+{
+	const struct mnt_notify *notify = &ns->config.notify;
+
+	if (!may_block)
+		return MNT_SLOW;
+	(void)!notify->wait_sent(notify->priv, note, orch_deadline_in_ms(SENT_MS));
+	return open_tries(ns, id, h, may_block);
+}
 
 int mnt_ns_open(struct mnt_ns *ns, uint64_t id, int flags, bool may_block, struct mnt_handle **out)
 {
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	struct mnt_handle *h = mnt_handle_new(flags, writer);
-	int r = MNT_AGAIN;
+	uint64_t note;
+	int r;
 
 	if (!h)
 		return -ENOMEM;
-	for (int i = 0; i < OPEN_TRIES && r == MNT_AGAIN; i++) {
-		r = open_once(ns, id, h, may_block);
-		if (r == MNT_AGAIN && writer && !(flags & O_TRUNC))
-			break; /* the caller has it copied */
-	}
-	if (r == MNT_AGAIN && !writer)
-		r = -EBUSY;
+	r = open_tries(ns, id, h, may_block);
+	note = r == -ESTALE ? unsent_note(ns, id) : 0;
+	if (note > 0)
+		r = open_when_sent(ns, id, note, h, may_block);
 	if (r != 0)
 		mnt_handle_free(h);
 	else

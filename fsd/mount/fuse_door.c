@@ -57,11 +57,11 @@ static uint64_t note_entry(void *priv, uint64_t parent, const char *name, size_t
 	return mnt_queue_entry(d->queue, parent, name, len);
 }
 
-static bool is_sent(void *priv, uint64_t number)
+static bool wait_sent(void *priv, uint64_t number, uint64_t deadline_ns)
 {
 	struct mnt_door *d = priv;
 
-	return mnt_queue_is_sent(d->queue, number);
+	return mnt_queue_wait_sent(d->queue, number, deadline_ns);
 }
 
 /* From an offset on: the kernel writes dirty pages before it drops them. */
@@ -80,7 +80,7 @@ struct mnt_notify mnt_door_notify(struct mnt_door *d)
 	return (struct mnt_notify){.attr = note_attr,
 	    .recheck = note_recheck,
 	    .entry = note_entry,
-	    .is_sent = is_sent,
+	    .wait_sent = wait_sent,
 	    .flush = flush,
 	    .priv = d};
 }

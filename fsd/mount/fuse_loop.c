@@ -1,6 +1,7 @@
 /* The threads of the door: those that read requests, and the one that tells the kernel what changed. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "core/log.h"
 #include "fsd/mount/fuse_door_priv.h"
@@ -23,6 +24,7 @@ static void *notifier(void *arg)
 	struct mnt_door *d = arg;
 	struct mnt_note *n;
 
+	prctl(PR_SET_NAME, "orch-notifier");
 	while ((n = mnt_queue_take(d->queue))) {
 		notify_one(d, n);
 		free(n);

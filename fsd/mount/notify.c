@@ -1,4 +1,5 @@
 /* The queue of notifications. See notify.h. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ struct list {
 
 struct mnt_queue {
 	pthread_mutex_t lock; /* all below */
-	pthread_cond_t filled;
+	pthread_cond_t filled, sent;
 	struct list now,
 	    later; /* later: in the order of due_ns, since the delay is always the same */
 	uint64_t names_queued, names_taken, names_sent; /* counted */
@@ -32,6 +33,7 @@ struct mnt_queue *mnt_queue_new(void)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&q->filled, &attr);
+	pthread_cond_init(&q->sent, &attr);
 	pthread_condattr_destroy(&attr);
 	q->now.last = &q->now.first;
 	q->later.last = &q->later.first;
@@ -58,6 +60,7 @@ void mnt_queue_free(struct mnt_queue *q)
 		free(pop(&q->now));
 	while (q->later.first)
 		free(pop(&q->later));
+	pthread_cond_destroy(&q->sent);
 	pthread_cond_destroy(&q->filled);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
@@ -112,12 +115,15 @@ uint64_t mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name,
 	return number;
 }
 
-bool mnt_queue_is_sent(struct mnt_queue *q, uint64_t number)
+bool mnt_queue_wait_sent(struct mnt_queue *q, uint64_t number, uint64_t deadline_ns)
 {
+	struct timespec ts = orch_ns_timespec((int64_t)deadline_ns);
+	int r = deadline_ns == 0 ? ETIMEDOUT : 0;
 	bool is;
 
 	pthread_mutex_lock(&q->lock);
-	is = q->names_sent >= number;
+	while (!(is = q->names_sent >= number) && r == 0)
+		r = pthread_cond_timedwait(&q->sent, &q->lock, &ts);
 	pthread_mutex_unlock(&q->lock);
 	return is;
 }
@@ -142,6 +148,8 @@ struct mnt_note *mnt_queue_take(struct mnt_queue *q)
 	uint64_t until;
 
 	pthread_mutex_lock(&q->lock);
+	if (q->names_sent < q->names_taken)
+		pthread_cond_broadcast(&q->sent);
 	q->names_sent = q->names_taken;
 	while (!(n = due(q, &until)) && !q->stopped) {
 		struct timespec ts = orch_ns_timespec((int64_t)until);

@@ -33,8 +33,9 @@ void mnt_queue_recheck(struct mnt_queue *q, uint64_t id) ORCH_NONNULL(1);
 /* Its number, for _is_sent; names are sent in their order. */
 uint64_t mnt_queue_entry(struct mnt_queue *q, uint64_t parent, const char *name, size_t len)
     ORCH_NONNULL(1, 3);
-/* Whoever took it has come back for the next one. */
-bool mnt_queue_is_sent(struct mnt_queue *q, uint64_t number) ORCH_NONNULL(1);
+/* True: whoever took it has come back for the next one. Waits for that until the deadline (0: only looks). */
+bool mnt_queue_wait_sent(struct mnt_queue *q, uint64_t number, uint64_t deadline_ns)
+    ORCH_NONNULL(1);
 /* Blocks until there is something to send; free() it. By one thread, which has sent what it took before. NULL: stopped, and nothing is left but what is
  * not due yet. */
 struct mnt_note *mnt_queue_take(struct mnt_queue *q) ORCH_NONNULL(1);

@@ -34,9 +34,10 @@ struct mnt_attr {
 struct mnt_notify {
 	void (*attr)(void *priv, uint64_t id);
 	void (*recheck)(void *priv, uint64_t id); /* attr, a moment later */
-	/* Its number; is_sent: the kernel has forgotten that name, and those before it. */
+	/* Its number. wait_sent: the kernel has forgotten that name, and those before it; waits for that without
+	 * the lock, until the deadline (0: only looks, also with the lock). */
 	uint64_t (*entry)(void *priv, uint64_t parent_id, const char *name, size_t len);
-	bool (*is_sent)(void *priv, uint64_t number);
+	bool (*wait_sent)(void *priv, uint64_t number, uint64_t deadline_ns);
 	/* At once, on this thread, which may serve no requests, and without the lock: has the kernel
 	 * write what it holds of the file's data (stores through a mapping that is no passthrough). */
 	void (*flush)(void *priv, uint64_t id);

@@ -234,6 +234,40 @@ def a_reader_and_a_writer_of_a_base_file(t, m):
     t.eq(get(m.mnt + "/a"), b"CHA")
 
 
+@test(needs="fuse root passthrough strace", timeout=200)
+def names_and_descriptors_the_moment_somebody_writes(t):
+    """By its name it is the new file for all, by a reader's descriptor what he has: also before the kernel was told."""
+    m = Mount(t, t.tree({"f%d" % i: b"old" for i in range(30)}))
+    m.start()
+    task = "/proc/%d/task" % m.process.pid
+    notifier = wait_until(lambda: [x for x in os.listdir(task) if get("%s/%s/comm" % (task, x)) == b"orch-notifier\n"], what="its name")
+    tracer = t.start(["strace", "-qq", "-o", "/dev/null", "-e", "trace=writev", "-e", "inject=writev:delay_enter=30ms",
+                      "-p", notifier[0]])
+    wait_until(lambda: b"TracerPid:\t0\n" not in get("/proc/%s/status" % notifier[0]), what="strace")
+    wrong = []
+
+    def by_name(path, there):
+        there.wait()
+        if get(path) != b"new":
+            wrong.append(path)
+    for i in range(30):
+        path = m.mnt + "/f%d" % i
+        with open(path, "rb") as reader:
+            there = threading.Barrier(4)
+            threads = [threading.Thread(target=by_name, args=(path, there)) for _ in range(3)]
+            for x in threads:
+                x.start()
+            with open(path, "r+b", buffering=0) as f:
+                f.write(b"new")
+                there.wait()
+                t.eq(get("/proc/self/fd/%d" % reader.fileno()), b"old", path)
+            for x in threads:
+                x.join()
+    t.eq(wrong, [])
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(20)
+
+
 @both
 def a_descriptor_opened_before_somebody_wrote(t, m):
     """With passthrough it goes on with what was there; what it says of the file's attributes is so now."""

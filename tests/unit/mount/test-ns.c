@@ -29,7 +29,7 @@ static uint64_t note_entry(void *priv, uint64_t parent, const char *name, size_t
 	return ++((struct world *)priv)->notes;
 }
 
-static bool is_sent(void *priv, uint64_t number)
+static bool wait_sent(void *priv, uint64_t number, uint64_t deadline_ns)
 {
 	return true;
 }
@@ -76,7 +76,7 @@ static int setup(void **state)
 	w->config.pool = orch_pool_new(2, 100);
 	w->config.layer = 1;
 	w->config.notify =
-	    (struct mnt_notify){note_attr, note_attr, note_entry, is_sent, note_attr, w};
+	    (struct mnt_notify){note_attr, note_attr, note_entry, wait_sent, note_attr, w};
 	if (mnt_ns_new(&w->config, &w->ns, &err) < 0)
 		fail_msg("%s", err.msg);
 	*state = w;
