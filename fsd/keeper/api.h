@@ -16,6 +16,8 @@ fsd_handler fsd_api_tree, fsd_api_diff;
 fsd_handler fsd_api_store, fsd_api_verify;
 /* api_transfer.c */
 fsd_handler fsd_api_import, fsd_api_export, fsd_api_apply;
+/* api_git.c */
+fsd_handler fsd_api_git_fetch;
 /* api_job.c */
 fsd_handler fsd_api_job_put, fsd_api_job_delete;
 /* api_workspace.c */

@@ -11,6 +11,7 @@
 
 struct fsd_registry;
 struct fsd_jobs;
+struct fsd_mirrors;
 struct fsd_workers;
 struct fsd_journal;
 
@@ -21,6 +22,7 @@ struct fsd_daemon {
 	struct fsd_registry *registry; /* workspaces */
 	struct fsd_jobs *jobs;	       /* that run in workspaces */
 	struct fsd_workers *workers;
+	struct fsd_mirrors *mirrors; /* turns on mirrors of Git repositories */
 	int64_t started_wall_ns;
 	char *run_dir;			    /* folder of the control socket */
 	char *mounts;			    /* real path of the setting's folder */

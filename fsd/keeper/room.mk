@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/answer.c %D%/answer.h \
 	%D%/api.h \
 	%D%/api_daemon.c \
+	%D%/api_git.c \
 	%D%/api_job.c \
 	%D%/api_ref.c \
 	%D%/api_snapshot.c \
@@ -17,6 +18,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/entry_json.c %D%/entry_json.h \
 	%D%/events.c %D%/events.h \
 	%D%/expect.c %D%/expect.h \
+	%D%/git_fetch.c %D%/git_fetch.h \
 	%D%/http_limit.c %D%/http_limit.h \
 	%D%/http_server.c %D%/http_server.h \
 	%D%/idmap.c %D%/idmap.h \
@@ -25,6 +27,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/json_value.c %D%/json_value.h \
 	%D%/layers.c %D%/layers.h \
 	%D%/listen.c %D%/listen.h \
+	%D%/mirrors.c %D%/mirrors.h \
 	%D%/mount_client.c %D%/mount_client.h \
 	%D%/mount_process.c %D%/mount_process.h \
 	%D%/mountpoint.c %D%/mountpoint.h \

@@ -57,6 +57,26 @@ static void on_progress(void *priv, const char *phase, uint64_t files, uint64_t 
 	(void)send_line(e, o);
 }
 
+static void on_transfer(void *priv, const char *phase, const struct sync_transfer *t)
+{
+	struct worker_events *e = priv;
+	orch_auto(json) struct orch_json *o = orch_json_object();
+
+	if (!o)
+		return;
+	(void)orch_json_set_str(o, "event", "progress");
+	(void)orch_json_set_str(o, "phase", phase);
+	(void)orch_json_set_u64(o, "files", t->done);
+	(void)orch_json_set_u64(o, "bytes", t->bytes);
+	if (t->total)
+		(void)orch_json_set_u64(o, "total", t->total);
+	if (t->rate_bytes)
+		(void)orch_json_set_u64(o, "rate", t->rate_bytes);
+	if (t->left_ms)
+		(void)orch_json_set_u64(o, "left_ms", t->left_ms);
+	(void)send_line(e, o);
+}
+
 static void send_warning(struct worker_events *e, const char *message)
 {
 	orch_auto(json) struct orch_json *o = orch_json_object();
@@ -79,8 +99,10 @@ static void on_warning(void *priv, const char *message)
 void worker_events_init(struct worker_events *e, int fd, atomic_bool *cancel)
 {
 	*e = (struct worker_events){.fd = fd, .cancel = cancel};
-	e->listener =
-	    (struct sync_listener){.on_progress = on_progress, .on_warning = on_warning, .priv = e};
+	e->listener = (struct sync_listener){.on_progress = on_progress,
+	    .on_transfer = on_transfer,
+	    .on_warning = on_warning,
+	    .priv = e};
 }
 
 static void send_missing_warnings(struct worker_events *e)

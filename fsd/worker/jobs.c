@@ -10,6 +10,9 @@ static worker_job_fn *const jobs[WORKER_JOBS] = {
     [WORKER_EXPORT] = worker_job_export,
     [WORKER_APPLY] = worker_job_apply,
     [WORKER_COMMIT] = worker_job_commit,
+    [WORKER_GIT_FIND] = worker_job_git_find,
+    [WORKER_GIT_FETCH] = worker_job_git_fetch,
+    [WORKER_GIT_ADOPT] = worker_job_git_adopt,
 };
 
 void worker_put_snapshot(
@@ -43,6 +46,12 @@ static void put_statistics(struct worker *w, struct orch_json *result)
 	}
 	(void)orch_json_set_json(result, "skipped", &skipped);
 	(void)orch_json_set_u64(result, "skipped_count", w->task->skipped);
+}
+
+/* Those about mirrors need nothing of what snapshots are made of. */
+static bool is_git(const struct worker *w)
+{
+	return w->request->job >= WORKER_GIT_FIND;
 }
 
 static int open_store(struct worker *w, struct orch_err *err)
@@ -80,8 +89,10 @@ int worker_run(const struct worker_request *q, struct sync_task *t, struct orch_
 	    .uid = q->owner.set ? q->owner.uid : geteuid(),
 	    .gid = q->owner.set ? q->owner.gid : getegid()};
 	struct orch_json *result = orch_json_object();
-	int r = result ? open_store(&w, err) : orch_err_sys(err, ENOMEM, "result");
+	int r = result ? 0 : orch_err_sys(err, ENOMEM, "result");
 
+	if (r == 0 && !is_git(&w))
+		r = open_store(&w, err);
 	if (r == 0)
 		r = run_job(&w, result, err);
 	cas_quarantine_free(w.quarantine);

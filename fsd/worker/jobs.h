@@ -11,7 +11,7 @@ struct worker {
 	const struct worker_request *request;
 	struct sync_task *task;
 	struct view_packset *packs;
-	struct cas_quarantine *quarantine; /* NULL for an export */
+	struct cas_quarantine *quarantine; /* NULL for an export and for what is about Git */
 	struct orch_json *conflicts;	   /* of an apply that failed for them */
 	uint64_t conflict_count;
 	uint32_t uid, gid; /* the workspace's owner */
@@ -28,6 +28,8 @@ worker_job_fn worker_job_import;
 worker_job_fn worker_job_export;
 worker_job_fn worker_job_apply;
 worker_job_fn worker_job_commit;
+/* job_git.c */
+worker_job_fn worker_job_git_find, worker_job_git_fetch, worker_job_git_adopt;
 
 /* Opens the request's folder under our ids; links in its path are followed. */
 int worker_open_dir(const struct worker_request *q, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

@@ -1,10 +1,12 @@
 /* orch-worker: one task, then it ends (docs/worker.md). This file wires. */
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 #include "core/guard.h"
 #include "fsd/worker/events.h"
 #include "fsd/worker/jobs.h"
 #include "fsd/worker/start.h"
+#include "sync/gitcred.h"
 
 static int start(struct worker_request *q, pid_t parent, struct orch_err *err)
 {
@@ -48,7 +50,7 @@ static int run(struct worker_events *events, const struct worker_request *q, ato
 	return r;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const pid_t parent = getppid();
 	atomic_bool *cancel = worker_start_signals();
@@ -57,6 +59,8 @@ int main(void)
 	struct worker_events events;
 	int r;
 
+	if (argc == 3 && strcmp(argv[1], SYNC_GITCRED_WORD) == 0)
+		return sync_gitcred_main(argv[2]); /* started by git */
 	worker_events_init(&events, STDOUT_FILENO, cancel);
 	r = start(&request, parent, &err);
 	if (r < 0)

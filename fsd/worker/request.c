@@ -13,13 +13,23 @@ typedef int read_fn(
 
 #define JOB(j)	 (1u << (j))
 #define JOBS_ALL (JOB(WORKER_JOBS) - 1)
+/* Those about a mirror of a Git repository; the others are about snapshots. */
+#define JOBS_GIT       (JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT))
+#define JOBS_SNAPSHOT  (JOBS_ALL & ~JOBS_GIT)
+#define JOBS_THAT_MAKE (JOBS_SNAPSHOT & ~JOB(WORKER_EXPORT))
 
-static const char *const job_names[WORKER_JOBS] = {"import", "export", "apply", "commit"};
+static const char *const job_names[WORKER_JOBS] = {
+    "import", "export", "apply", "commit", "git-find", "git-fetch", "git-adopt"};
 static const char *const fd_names[WORKER_FDS] = {
-    "objects", "packs", "quarantine", "scan", "layers"};
+    "objects", "packs", "quarantine", "scan", "layers", "mirror"};
 /* Which descriptors a job must have. */
 static const unsigned fd_needed[WORKER_FDS] = {
-    JOBS_ALL, JOBS_ALL, JOBS_ALL & ~JOB(WORKER_EXPORT), 0, JOB(WORKER_COMMIT)};
+    [WORKER_FD_OBJECTS] = JOBS_SNAPSHOT,
+    [WORKER_FD_PACKS] = JOBS_SNAPSHOT,
+    [WORKER_FD_QUARANTINE] = JOBS_THAT_MAKE | JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT),
+    [WORKER_FD_LAYERS] = JOB(WORKER_COMMIT),
+    [WORKER_FD_MIRROR] = JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT),
+};
 
 static int wrong(struct orch_err *err, const char *key, const char *what)
 {
@@ -324,6 +334,103 @@ static int read_layers(
 	return 0;
 }
 
+static int read_text(
+    const struct orch_json *j, const char *key, size_t max, char **out, struct orch_err *err)
+{
+	const char *s;
+	int r = orch_json_get_str(j, key, &s, err);
+
+	if (r < 0)
+		return r;
+	return strlen(s) > max ? wrong(err, key, "too long") : keep_string(s, out, err);
+}
+
+static int read_url(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return read_text(j, key, SYNC_GITURL_MAX, &q->git.url, err);
+}
+
+static int read_rev(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return read_text(j, key, WORKER_REV_MAX, &q->git.rev, err);
+}
+
+static int read_name(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return read_text(j, key, WORKER_REV_MAX, &q->git.name, err);
+}
+
+static int read_word(const struct orch_json *j, const char *key, const char *const *words,
+    size_t count, struct orch_err *err)
+{
+	const char *s;
+	int r = orch_json_get_str(j, key, &s, err);
+
+	if (r < 0)
+		return r;
+	r = find_word(words, count, s);
+	return r < 0 ? wrong(err, key, "no such word") : r;
+}
+
+static int read_what(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	static const char *const words[] = {"default", "all", "id"};
+	int r = read_word(j, key, words, ORCH_ARRAY_LEN(words), err);
+
+	if (r >= 0)
+		q->git.what = (enum sync_gitfetch_what)r;
+	return r < 0 ? r : 0;
+}
+
+static int read_auth(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	static const char *const words[] = {"helper", "header"};
+	int r = read_word(j, key, words, ORCH_ARRAY_LEN(words), err);
+
+	if (r >= 0)
+		q->git.auth = (enum sync_gitfetch_auth)r;
+	return r < 0 ? r : 0;
+}
+
+static int read_variable(const char *key, const struct orch_json *v, void *priv)
+{
+	struct fd_reader *f = priv;
+	const char *s = orch_json_str(v);
+
+	if (!s || !sync_gitfetch_env_allowed(key))
+		return wrong(f->err, "env", "a variable that may not be given");
+	return orch_strv_set_env(&f->request->git.env, key, s) < 0
+		   ? orch_err_sys(f->err, ENOMEM, "task")
+		   : 0;
+}
+
+static int read_env(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	struct fd_reader f = {.request = q, .err = err};
+	const struct orch_json *v = orch_json_get(j, key);
+
+	return orch_json_is_object(v) ? orch_json_each(v, read_variable, &f)
+				      : wrong(err, key, "not an object");
+}
+
+static int read_stall(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return orch_json_get_u64(j, key, &q->git.stall_ms, err);
+}
+
+static int read_all(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return orch_json_get_bool(j, key, &q->git.all, err);
+}
+
 /* Every member that a task may have: for which jobs, and for which it must be there. */
 static const struct member {
 	const char *key;
@@ -333,15 +440,15 @@ static const struct member {
     {"task", JOBS_ALL, JOBS_ALL, read_nothing},
     {"fds", JOBS_ALL, JOBS_ALL, read_fds},
     {"user", JOBS_ALL, 0, read_user},
-    {"owner", JOBS_ALL, 0, read_owner},
-    {"seed", JOBS_ALL, JOBS_ALL & ~JOB(WORKER_EXPORT), read_seed},
+    {"owner", JOBS_SNAPSHOT, 0, read_owner},
+    {"seed", JOBS_SNAPSHOT, JOBS_THAT_MAKE, read_seed},
     {"threads", JOBS_ALL, 0, read_threads},
     {"dir", JOB(WORKER_IMPORT) | JOB(WORKER_EXPORT), 0, read_dir},
     {"dir_b64", JOB(WORKER_IMPORT) | JOB(WORKER_EXPORT), 0, read_dir},
     {"exclude", JOB(WORKER_IMPORT), 0, read_exclude},
     {"ignore_file", JOB(WORKER_IMPORT), 0, read_ignore_file},
     {"parent", JOB(WORKER_IMPORT), 0, read_snapshot},
-    {"source", JOBS_ALL & ~JOB(WORKER_EXPORT), 0, read_source},
+    {"source", JOBS_THAT_MAKE, 0, read_source},
     {"store", JOB(WORKER_IMPORT), 0, read_store},
     {"snapshot", JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT), JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT),
 	read_snapshot},
@@ -351,6 +458,14 @@ static const struct member {
     {"conflict", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_conflict},
     {"wall_ns", JOB(WORKER_APPLY), 0, read_wall},
     {"layers", JOB(WORKER_COMMIT), JOB(WORKER_COMMIT), read_layers},
+    {"url", JOB(WORKER_GIT_FETCH), JOB(WORKER_GIT_FETCH), read_url},
+    {"what", JOB(WORKER_GIT_FETCH), JOB(WORKER_GIT_FETCH), read_what},
+    {"auth", JOB(WORKER_GIT_FETCH), 0, read_auth},
+    {"env", JOB(WORKER_GIT_FETCH), 0, read_env},
+    {"stall_ms", JOB(WORKER_GIT_FETCH), 0, read_stall},
+    {"name", JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT), 0, read_name},
+    {"all", JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_ADOPT), read_all},
+    {"rev", JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_FIND), read_rev},
 };
 
 struct member_reader {
@@ -441,5 +556,11 @@ void worker_request_fini(struct worker_request *q)
 	free(q->ignore_file);
 	free(q->source);
 	free(q->layers);
+	if (q->git.url)
+		explicit_bzero(q->git.url, strlen(q->git.url)); /* it may hold a password */
+	free(q->git.url);
+	free(q->git.rev);
+	free(q->git.name);
+	orch_strv_fini(&q->git.env);
 	*q = (struct worker_request){0};
 }

@@ -11,19 +11,31 @@
 #include "core/err.h"
 #include "core/glob.h"
 #include "core/hash.h"
+#include "sync/gitfetch.h"
 
 #define WORKER_TASK_MAX	  ((size_t)1 << 20)
 #define WORKER_GROUPS_MAX 65536
 #define WORKER_LAYERS_MAX 4096
 #define WORKER_SOURCE_MAX 4096
+#define WORKER_REV_MAX	  1000
 
-enum worker_job { WORKER_IMPORT, WORKER_EXPORT, WORKER_APPLY, WORKER_COMMIT, WORKER_JOBS };
+enum worker_job {
+	WORKER_IMPORT,
+	WORKER_EXPORT,
+	WORKER_APPLY,
+	WORKER_COMMIT,
+	WORKER_GIT_FIND,
+	WORKER_GIT_FETCH,
+	WORKER_GIT_ADOPT,
+	WORKER_JOBS
+};
 enum worker_fd {
 	WORKER_FD_OBJECTS,
 	WORKER_FD_PACKS,
 	WORKER_FD_QUARANTINE,
 	WORKER_FD_SCAN,
 	WORKER_FD_LAYERS,
+	WORKER_FD_MIRROR,
 	WORKER_FDS
 };
 enum worker_conflict {
@@ -39,6 +51,16 @@ struct worker_ids {
 	gid_t gid;
 	gid_t *groups; /* malloc'd */
 	size_t group_count;
+};
+
+/* Members of the jobs about Git; strings are malloc'd, NULL: not given. */
+struct worker_git {
+	char *url, *rev, *name;
+	enum sync_gitfetch_what what;
+	enum sync_gitfetch_auth auth;
+	struct orch_strv env;
+	uint64_t stall_ms;
+	bool all;
 };
 
 struct worker_request {
@@ -59,6 +81,7 @@ struct worker_request {
 	int64_t wall_ns;
 	uint64_t *layers; /* malloc'd */
 	size_t layer_count;
+	struct worker_git git;
 };
 
 /* -EINVAL: err says which member is wrong. On failure *out needs no _fini. */

@@ -18,6 +18,8 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/layer.h \
 	%D%/manifest.c \
 	%D%/manifest.h \
+	%D%/mirror.c \
+	%D%/mirror.h \
 	%D%/object.c \
 	%D%/pack.c \
 	%D%/pack.h \

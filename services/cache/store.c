@@ -142,7 +142,7 @@ static bool is_own_name(const char *name)
 		if (strcmp(name, folders[i].name) == 0)
 			return true;
 	return strcmp(name, "LOCK") == 0 || strcmp(name, CAS_RESERVE_NAME) == 0 ||
-	       strcmp(name, "db") == 0;
+	       strcmp(name, "db") == 0 || strcmp(name, "git") == 0;
 }
 
 struct find_foreign {

@@ -156,7 +156,7 @@ static int verify_scans(struct verify *v, struct orch_err *err)
 static int see_root(void *priv, int dirfd, const char *name)
 {
 	static const char *const known[] = {"FORMAT", "LOCK", "log", "objects", "packs", "layers",
-	    "scan", "tmp", "db", "refs", "reserve", AWAY, "lost+found"};
+	    "scan", "tmp", "db", "refs", "reserve", "git", AWAY, "lost+found"};
 
 	(void)dirfd;
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(known); i++)

@@ -147,3 +147,12 @@ void sync_task_tick(struct sync_task *t)
 	t->listener->on_progress(t->listener->priv, t->phase, t->files, t->bytes);
 	pthread_mutex_unlock(&t->lock);
 }
+
+void sync_task_transfer(struct sync_task *t, const char *phase, const struct sync_transfer *how)
+{
+	if (!t->listener || !t->listener->on_transfer)
+		return;
+	pthread_mutex_lock(&t->lock);
+	t->listener->on_transfer(t->listener->priv, phase, how);
+	pthread_mutex_unlock(&t->lock);
+}

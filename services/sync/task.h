@@ -13,9 +13,19 @@
 #include "core/pool.h"
 #include "core/strv.h"
 
+/* How far something is that comes from elsewhere. 0: not known. */
+struct sync_transfer {
+	uint64_t done, total; /* objects */
+	uint64_t bytes;
+	uint64_t rate_bytes; /* a second */
+	uint64_t left_ms;
+};
+
 struct sync_listener {
 	/* At most ten times a second, by one thread at a time. May be NULL. */
 	void (*on_progress)(void *priv, const char *phase, uint64_t files, uint64_t bytes);
+	/* The same of a transfer. May be NULL. */
+	void (*on_transfer)(void *priv, const char *phase, const struct sync_transfer *t);
 	/* One line without a newline; bytes of names as they are. One at a time. May be NULL. */
 	void (*on_warning)(void *priv, const char *message);
 	void *priv;
@@ -61,6 +71,9 @@ void sync_task_warn(struct sync_task *t, const char *fmt, ...) ORCH_NONNULL(1, 2
 void sync_task_skip(struct sync_task *t, const char *what, const char *path) ORCH_NONNULL(1, 2, 3);
 /* Sorted, at most SYNC_SKIPPED_MAX, so that two runs tell the same. Call when no thread runs. */
 const struct orch_strv *sync_task_skipped(struct sync_task *t) ORCH_NONNULL(1);
+/* Tells how far a transfer is; the caller sees to it that this is not too often. */
+void sync_task_transfer(struct sync_task *t, const char *phase, const struct sync_transfer *how)
+    ORCH_NONNULL(1, 2, 3);
 /* Tells progress if the last telling is long enough ago. */
 void sync_task_tick(struct sync_task *t) ORCH_NONNULL(1);
 

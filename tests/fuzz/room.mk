@@ -86,3 +86,5 @@ test_programs += %D%/fuzz-listen
 %C%_fuzz_listen_LDADD = $(FUZZ_LIBS) $(KEEPER_LIBS)
 test_programs += %D%/fuzz-owner
 %C%_fuzz_owner_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
+test_programs += %D%/fuzz-git
+%C%_fuzz_git_LDADD = $(FUZZ_LIBS) $(SYNC_LIBS)

@@ -1,0 +1,293 @@
+/* Folders of mirrors; see mirror.h. */
+#include "cache/mirror.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "cache/publish.h"
+#include "cache/store_priv.h"
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/path.h"
+
+#define FOLDER	"git"
+#define LOCK_MS 20
+
+/* Nothing of a user's or the system's configuration counts for a mirror. */
+static const char mirror_config[] = "[core]\n"
+				    "\trepositoryformatversion = 0\n"
+				    "\tbare = true\n"
+				    "\tfilemode = true\n"
+				    "\tlogallrefupdates = false\n"
+				    "\thooksPath = /dev/null\n"
+				    "\tfsync = all\n"
+				    "[gc]\n"
+				    "\tauto = 0\n";
+static const char seed_config[] = "[core]\n"
+				  "\trepositoryformatversion = 0\n"
+				  "\tbare = true\n";
+/* It must name something below refs/; nobody makes that. */
+static const char head[] = "ref: refs/orch/none\n";
+
+static const char *const repo_folders[] = {
+    CAS_MIRROR_REPO,
+    CAS_MIRROR_REPO "/objects",
+    CAS_MIRROR_REPO "/objects/info",
+    CAS_MIRROR_REPO "/objects/pack",
+    CAS_MIRROR_REPO "/refs",
+};
+
+struct owner {
+	uid_t uid;
+	gid_t gid;
+};
+
+static bool is_ours(const struct owner *o)
+{
+	return o->uid == geteuid() && o->gid == getegid();
+}
+
+static int make_folder(
+    int dirfd, const char *path, const struct owner *owner, struct orch_err *err)
+{
+	orch_auto(fd) int fd = -1;
+
+	if (mkdirat(dirfd, path, 0755) < 0)
+		return orch_err_sys(err, errno, "mkdir %s", path);
+	fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0755) < 0 ||
+	    (!is_ours(owner) && fchown(fd, owner->uid, owner->gid) < 0))
+		return orch_err_sys(err, errno, "%s", path);
+	return 0;
+}
+
+static int make_file(int dirfd, const char *path, const void *p, size_t n,
+    const struct owner *owner, struct orch_err *err)
+{
+	orch_auto(fd) int fd =
+	    openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : orch_fd_write_all(fd, p, n);
+
+	if (r == 0 && (fchmod(fd, 0644) < 0 ||
+			  (!is_ours(owner) && fchown(fd, owner->uid, owner->gid) < 0)))
+		r = -errno;
+	return r < 0 ? orch_err_sys(err, -r, "%s", path) : 0;
+}
+
+/* A repository without a commit in the folder dirfd. */
+static int make_repo(int dirfd, const char *config, const struct owner *owner, struct orch_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(repo_folders); i++)
+		r = make_folder(dirfd, repo_folders[i], owner, err);
+	if (r == 0)
+		r = make_file(dirfd, CAS_MIRROR_REPO "/config", config, strlen(config), owner, err);
+	if (r == 0)
+		r = make_file(dirfd, CAS_MIRROR_REPO "/HEAD", head, strlen(head), owner, err);
+	return r;
+}
+
+/* ---- opening ---- */
+
+static int open_all(struct cas_store *s, struct orch_err *err)
+{
+	int fd;
+
+	if (mkdirat(s->root_fd, FOLDER, 0755) < 0 && errno != EEXIST)
+		return orch_err_sys(err, errno, "mkdir " FOLDER);
+	fd = openat(s->root_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* workers get in by descriptors, under their users' ids */
+	if (fd < 0 || fchmod(fd, 0755) < 0) {
+		int code = errno;
+
+		orch_fd_close(fd);
+		return orch_err_sys(err, code, FOLDER);
+	}
+	return fd;
+}
+
+static int fill(int fd, const char *url, struct orch_err *err)
+{
+	struct owner us = {geteuid(), getegid()};
+	orch_auto(buf) struct orch_buf line = ORCH_BUF_INIT;
+	int r;
+
+	(void)orch_buf_printf(&line, "%s\n", url);
+	r = line.failed ? orch_err_set(err, ENOMEM, "no memory")
+			: make_file(fd, "url", line.data, line.len, &us, err);
+	if (r == 0)
+		r = make_repo(fd, mirror_config, &us, err);
+	if (r == 0 && fchmod(fd, 0755) < 0)
+		r = orch_err_sys(err, errno, "chmod");
+	/* few files, once a repository */
+	if (r == 0 && syncfs(fd) < 0)
+		r = orch_err_sys(err, errno, "sync of the store");
+	return r;
+}
+
+/* Made aside, so that there is none or a whole one; of two that make it one wins. */
+static int make(
+    struct cas_store *s, int all, const char *name, const char *url, struct orch_err *err)
+{
+	char id[CAS_QUARANTINE_ID_BYTES];
+	orch_auto(fd) int fd = -1;
+	int r = cas_publish_prepare(s, geteuid(), getegid(), id, &fd, err), dropped;
+
+	if (r < 0)
+		return r;
+	r = fill(fd, url, err);
+	if (r == 0) {
+		r = orch_rename(s->tmp_fd, id, all, name, RENAME_NOREPLACE);
+		if (r == 0)
+			r = orch_fd_sync(all);
+		else if (r == -EEXIST)
+			r = cas_publish_drop(s, id, err);
+		if (r < 0 && r != -EEXIST)
+			orch_err_sys(err, -r, FOLDER "/%s", name);
+	}
+	if (r < 0) {
+		dropped = cas_publish_drop(s, id, NULL);
+		(void)dropped; /* the next start removes it */
+	}
+	return r;
+}
+
+static int check_url(int fd, const char *url, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int r = orch_file_load(fd, "url", &b, err);
+
+	if (r == -ENOENT)
+		return orch_err_set(err, ORCH_ECORRUPT, "its file url is missing");
+	if (r < 0)
+		return r;
+	if (b.len != strlen(url) + 1 || memcmp(b.data, url, b.len - 1) != 0)
+		return orch_err_set(err, ORCH_ECORRUPT, "its file url names another repository");
+	return 0;
+}
+
+int cas_mirror_open(struct cas_store *s, const struct orch_digest *key, const char *url,
+    int *out_fd, struct orch_err *err)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	char name[ORCH_DIGEST_HEX + 1];
+	orch_auto(fd) int all = open_all(s, err);
+	int fd, r = all < 0 ? all : 0;
+
+	if (r < 0)
+		return r;
+	orch_digest_format(key, name);
+	fd = openat(all, name, flags);
+	if (fd < 0 && errno == ENOENT) {
+		r = make(s, all, name, url, err);
+		fd = r < 0 ? -1 : openat(all, name, flags);
+	}
+	if (r == 0)
+		r = fd < 0 ? orch_err_sys(err, errno, "open") : check_url(fd, url, err);
+	if (r < 0) {
+		orch_fd_close(fd);
+		orch_err_wrap(err, "mirror " FOLDER "/%s", name);
+		return r;
+	}
+	*out_fd = fd;
+	return 0;
+}
+
+int cas_mirror_lock(int mirror_fd, const atomic_bool *cancel, uint64_t timeout_ms, int *out_fd,
+    struct orch_err *err)
+{
+	/* another open file: a flock belongs to that */
+	orch_auto(fd) int fd =
+	    openat(mirror_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t deadline = orch_deadline_in_ms(timeout_ms);
+
+	if (fd < 0)
+		return orch_err_sys(err, errno, "lock of a mirror");
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		struct timespec ts = orch_ns_timespec((int64_t)LOCK_MS * 1000000);
+
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return orch_err_sys(err, errno, "lock of a mirror");
+		if (*cancel)
+			return orch_err_set(err, ORCH_ECANCELLED, "cancelled");
+		if (orch_clock_ns() > deadline)
+			return orch_err_set(err, ORCH_ETIMEOUT,
+			    "another process has been writing to the mirror all the time");
+		nanosleep(&ts, NULL);
+	}
+	*out_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+/* ---- what a fetch begins with ---- */
+
+struct seed {
+	int to; /* the folder of packs */
+	struct orch_err *err;
+};
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n > m && strcmp(s + n - m, end) == 0;
+}
+
+/* A pack counts when it has its index: that is renamed last. */
+static int seed_pack(void *priv, int dirfd, const char *name)
+{
+	static const char *const parts[] = {".pack", ".rev", ".idx"};
+	struct seed *seed = priv;
+
+	if (!ends_with(name, ".idx"))
+		return 0;
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(parts); i++) {
+		char part[ORCH_NAME_MAX + 8];
+
+		snprintf(part, sizeof(part), "%.*s%s", (int)strlen(name) - 4, name, parts[i]);
+		if (linkat(dirfd, part, seed->to, part, 0) < 0 && errno != ENOENT)
+			return orch_err_sys(seed->err, errno, "link of %s", part);
+	}
+	return 0;
+}
+
+static int seed_packs(int mirror_fd, int quarantine_fd, struct orch_err *err)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	const char *packs = CAS_MIRROR_REPO "/objects/pack";
+	orch_auto(fd) int from = openat(mirror_fd, packs, flags);
+	orch_auto(fd) int to = openat(quarantine_fd, packs, flags);
+	struct seed seed = {.to = to, .err = err};
+
+	if (from < 0 || to < 0)
+		return orch_err_sys(err, errno, "%s", packs);
+	return cas_dir_each(from, ".", seed_pack, &seed, err);
+}
+
+int cas_mirror_seed(
+    int mirror_fd, int quarantine_fd, uid_t uid, gid_t gid, struct orch_err *err)
+{
+	struct owner owner = {uid, gid};
+	orch_auto(buf) struct orch_buf refs = ORCH_BUF_INIT;
+	const char *path = CAS_MIRROR_REPO "/packed-refs";
+	int r = make_repo(quarantine_fd, seed_config, &owner, err);
+
+	orch_buf_init(&refs, CAS_MIRROR_REFS_BYTES);
+	if (r == 0) {
+		r = orch_file_load(mirror_fd, path, &refs, err);
+		r = r == -ENOENT ? 0 : r;
+	}
+	if (r == 0)
+		r = make_file(quarantine_fd, path, refs.data, refs.len, &owner, err);
+	if (r == 0)
+		r = seed_packs(mirror_fd, quarantine_fd, err);
+	if (r < 0)
+		orch_err_wrap(err, "quarantine of a fetch");
+	return r;
+}
