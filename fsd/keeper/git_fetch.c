@@ -1,6 +1,7 @@
 /* Mirrors of Git repositories: what is asked for, in which steps; see git_fetch.h. */
 #include "git_fetch.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "cache/publish.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/path.h"
 #include "daemon.h"
 #include "json_value.h"
 #include "mirrors.h"
@@ -18,6 +20,7 @@
 
 #define LOCK_MS	    600000
 #define STALL_MAX_S 86400
+#define PLACE	    "q" /* beside the socket */
 
 /* One call of fsd_git_fetch. */
 struct fetch {
@@ -177,6 +180,22 @@ static int put_url(const struct fetch *f, struct orch_json *json)
 	return orch_json_set_str(json, "url", local ? f->url.url : f->spec->url);
 }
 
+/* Nobody but root gets to the quarantine by its path, and git wants one: the worker mounts it for itself, on
+ * an empty folder that is always the same. */
+static int put_place(const struct fetch *f, struct orch_json *json, struct orch_err *err)
+{
+	orch_auto(free) char *place = NULL;
+	int rc;
+
+	if (geteuid() != 0 || f->r->peer.uid == 0)
+		return 0;
+	place = orch_path_join(f->r->daemon->run_dir, PLACE);
+	if (!place)
+		return no_memory(err);
+	rc = orch_mkdirs(AT_FDCWD, place, 0755, err);
+	return rc < 0 ? rc : orch_json_set_str(json, "place", place);
+}
+
 static struct orch_json *fetch_json(const struct fetch *f, const struct step *s)
 {
 	struct orch_json *json = fsd_task_json(f->r, "git-fetch", true);
@@ -206,7 +225,9 @@ static int bring(struct fetch *f, const struct step *s, int quarantine, char **o
 	int rc;
 
 	fsd_task_fd(&task, "quarantine", quarantine);
-	rc = run_task(f, &task, &result, err);
+	rc = put_place(f, json, err);
+	if (rc == 0)
+		rc = run_task(f, &task, &result, err);
 	if (rc < 0)
 		return rc;
 	name = orch_json_str(orch_json_get(result, "name"));
@@ -222,8 +243,8 @@ static uint64_t count_of(const struct orch_json *result, const char *key)
 	return orch_json_get_u64(result, key, &v, NULL) < 0 ? 0 : v;
 }
 
-static int take_over(struct fetch *f, const struct step *s, const char *scope, int quarantine,
-    struct orch_err *err)
+static int take_over(
+    struct fetch *f, const struct step *s, const char *scope, int quarantine, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *json = fsd_task_json(f->r, "git-adopt", false);
 	orch_auto(json) struct orch_json *result = NULL;
@@ -248,8 +269,8 @@ static int take_over(struct fetch *f, const struct step *s, const char *scope, i
 	return take_found(f, result, err);
 }
 
-static int in_quarantine(
-    struct fetch *f, const struct step *s, int quarantine, uid_t uid, gid_t gid, struct orch_err *err)
+static int in_quarantine(struct fetch *f, const struct step *s, int quarantine, uid_t uid,
+    gid_t gid, struct orch_err *err)
 {
 	orch_auto(free) char *name = NULL;
 	bool empty = false;
@@ -326,8 +347,8 @@ static int not_there(const struct fetch *f, struct orch_err *err)
 	case SYNC_GITREV_ID:
 		return orch_err_set(err, ENOENT, "it has no commit %.100s", text);
 	case SYNC_GITREV_ABBREV:
-		return orch_err_set(err, ENOENT,
-		    "none of its commits, branches and tags is named %.100s", text);
+		return orch_err_set(
+		    err, ENOENT, "none of its commits, branches and tags is named %.100s", text);
 	case SYNC_GITREV_HEAD_REF:
 		return orch_err_set(err, ENOENT, "its HEAD leads to no commit");
 	case SYNC_GITREV_REF:

@@ -12,10 +12,10 @@
 #include "sync/gitrev.h"
 
 struct fsd_git_spec {
-	const char *url, *rev;	      /* as the client gave them */
-	const char *auth_mode;	      /* "url", "header"; NULL: "url" */
-	const struct orch_json *env;  /* variables of the client; NULL: none */
-	uint64_t stall_s;	      /* 0: the default */
+	const char *url, *rev;	     /* as the client gave them */
+	const char *auth_mode;	     /* "url", "header"; NULL: "url" */
+	const struct orch_json *env; /* variables of the client; NULL: none */
+	uint64_t stall_s;	     /* 0: the default */
 };
 
 struct fsd_git_fetched {

@@ -37,6 +37,7 @@ static int fetch(struct worker *w, const struct sync_giturl *url, const char *he
 {
 	const struct worker_git *g = &w->request->git;
 	struct sync_gitfetch_spec spec = {.quarantine_fd = w->request->fds[WORKER_FD_QUARANTINE],
+	    .place = g->place,
 	    .url = url,
 	    .what = g->what,
 	    .name = g->name,

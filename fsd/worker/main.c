@@ -18,6 +18,8 @@ static int start(struct worker_request *q, pid_t parent, struct orch_err *err)
 	if (r == 0)
 		r = worker_start_fds(q, err);
 	if (r == 0)
+		r = worker_start_place(q, err);
+	if (r == 0)
 		r = worker_start_ids(q, parent, err);
 	return r;
 }

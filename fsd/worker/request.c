@@ -363,6 +363,14 @@ static int read_name(
 	return read_text(j, key, WORKER_REV_MAX, &q->git.name, err);
 }
 
+static int read_place(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	int r = read_text(j, key, ORCH_PATH_MAX, &q->git.place, err);
+
+	return r == 0 && q->git.place[0] != '/' ? wrong(err, key, "not an absolute path") : r;
+}
+
 static int read_word(const struct orch_json *j, const char *key, const char *const *words,
     size_t count, struct orch_err *err)
 {
@@ -462,6 +470,7 @@ static const struct member {
     {"what", JOB(WORKER_GIT_FETCH), JOB(WORKER_GIT_FETCH), read_what},
     {"auth", JOB(WORKER_GIT_FETCH), 0, read_auth},
     {"env", JOB(WORKER_GIT_FETCH), 0, read_env},
+    {"place", JOB(WORKER_GIT_FETCH), 0, read_place},
     {"stall_ms", JOB(WORKER_GIT_FETCH), 0, read_stall},
     {"name", JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT), 0, read_name},
     {"all", JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_ADOPT), read_all},
@@ -561,6 +570,7 @@ void worker_request_fini(struct worker_request *q)
 	free(q->git.url);
 	free(q->git.rev);
 	free(q->git.name);
+	free(q->git.place);
 	orch_strv_fini(&q->git.env);
 	*q = (struct worker_request){0};
 }

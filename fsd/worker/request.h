@@ -55,7 +55,7 @@ struct worker_ids {
 
 /* Members of the jobs about Git; strings are malloc'd, NULL: not given. */
 struct worker_git {
-	char *url, *rev, *name;
+	char *url, *rev, *name, *place;
 	enum sync_gitfetch_what what;
 	enum sync_gitfetch_auth auth;
 	struct orch_strv env;

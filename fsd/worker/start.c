@@ -3,14 +3,17 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "core/fd.h"
 #include "core/fd.h"
 
 /* The one writable global: a signal handler has no other place. */
@@ -139,6 +142,29 @@ static void raise_limit(void)
 		l.rlim_cur = l.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &l);
 	}
+}
+
+int worker_start_place(const struct worker_request *q, struct orch_err *err)
+{
+	const unsigned long quiet = MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV;
+	const char *place = q->git.place;
+	orch_auto(fd) int tree = -1;
+
+	if (!place)
+		return 0;
+	/* of the namespace that the descriptor is from, so before that is left */
+	tree = open_tree(
+	    q->fds[WORKER_FD_QUARANTINE], "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree < 0)
+		return orch_err_sys(err, errno, "mount of the quarantine");
+	if (unshare(CLONE_NEWNS) < 0)
+		return orch_err_sys(err, errno, "mount namespace");
+	/* nothing of ours gets out; what is unmounted outside goes here, too */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	    move_mount(tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+	    mount(NULL, place, NULL, quiet, NULL) < 0)
+		return orch_err_sys(err, errno, "mount of the quarantine on %s", place);
+	return 0;
 }
 
 int worker_start_ids(const struct worker_request *q, pid_t parent, struct orch_err *err)

@@ -30,8 +30,8 @@ static const char mirror_config[] = "[core]\n"
 static const char seed_config[] = "[core]\n"
 				  "\trepositoryformatversion = 0\n"
 				  "\tbare = true\n";
-/* It must name something below refs/; nobody makes that. */
-static const char head[] = "ref: refs/orch/none\n";
+/* It must name a branch; which one is of no account here. */
+static const char head[] = "ref: refs/heads/main\n";
 
 static const char *const repo_folders[] = {
     CAS_MIRROR_REPO,
@@ -51,8 +51,7 @@ static bool is_ours(const struct owner *o)
 	return o->uid == geteuid() && o->gid == getegid();
 }
 
-static int make_folder(
-    int dirfd, const char *path, const struct owner *owner, struct orch_err *err)
+static int make_folder(int dirfd, const char *path, const struct owner *owner, struct orch_err *err)
 {
 	orch_auto(fd) int fd = -1;
 
@@ -72,8 +71,8 @@ static int make_file(int dirfd, const char *path, const void *p, size_t n,
 	    openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : orch_fd_write_all(fd, p, n);
 
-	if (r == 0 && (fchmod(fd, 0644) < 0 ||
-			  (!is_ours(owner) && fchown(fd, owner->uid, owner->gid) < 0)))
+	if (r == 0 &&
+	    (fchmod(fd, 0644) < 0 || (!is_ours(owner) && fchown(fd, owner->uid, owner->gid) < 0)))
 		r = -errno;
 	return r < 0 ? orch_err_sys(err, -r, "%s", path) : 0;
 }
@@ -202,8 +201,7 @@ int cas_mirror_lock(int mirror_fd, const atomic_bool *cancel, uint64_t timeout_m
     struct orch_err *err)
 {
 	/* another open file: a flock belongs to that */
-	orch_auto(fd) int fd =
-	    openat(mirror_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	orch_auto(fd) int fd = openat(mirror_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t deadline = orch_deadline_in_ms(timeout_ms);
 
 	if (fd < 0)
@@ -270,8 +268,7 @@ static int seed_packs(int mirror_fd, int quarantine_fd, struct orch_err *err)
 	return cas_dir_each(from, ".", seed_pack, &seed, err);
 }
 
-int cas_mirror_seed(
-    int mirror_fd, int quarantine_fd, uid_t uid, gid_t gid, struct orch_err *err)
+int cas_mirror_seed(int mirror_fd, int quarantine_fd, uid_t uid, gid_t gid, struct orch_err *err)
 {
 	struct owner owner = {uid, gid};
 	orch_auto(buf) struct orch_buf refs = ORCH_BUF_INIT;

@@ -24,10 +24,10 @@
  * warning is refused (names like .git and .., trees out of order, files of submodules that run
  * something).
  */
-#define HARMLESS                                                                         \
-	"--strict=zeroPaddedFilemode=ignore,missingEmail=ignore,badEmail=ignore,"        \
-	"missingNameBeforeEmail=ignore,missingSpaceBeforeEmail=ignore,"                  \
-	"missingSpaceBeforeDate=ignore,badDate=ignore,badDateOverflow=ignore,"           \
+#define HARMLESS                                                                          \
+	"--strict=zeroPaddedFilemode=ignore,missingEmail=ignore,badEmail=ignore,"         \
+	"missingNameBeforeEmail=ignore,missingSpaceBeforeEmail=ignore,"                   \
+	"missingSpaceBeforeDate=ignore,badDate=ignore,badDateOverflow=ignore,"            \
 	"badTimezone=ignore,zeroPaddedDate=ignore,multipleAuthors=ignore,badName=ignore," \
 	"missingAuthor=ignore,badFilemode=ignore,nulInCommit=ignore"
 
@@ -143,8 +143,7 @@ static int index_pack(struct adopt *a, int dirfd, const char *name, struct orch_
 {
 	const char *argv[] = {"git", "index-pack", "-v", HARMLESS, "--stdin", NULL};
 	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
-	orch_auto(fd) int fd =
-	    openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 	int r;
 
@@ -252,18 +251,17 @@ static int judge_refs(
 	for (size_t i = 0; i < refs->count; i++) {
 		const struct sync_gitref *ref = &refs->v[i];
 		size_t n = strcspn(s, "\n");
-		bool commit = n > SYNC_GITREV_HEX + 7 &&
-			      strncmp(s + SYNC_GITREV_HEX, " commit", 7) == 0;
+		bool commit =
+		    n > SYNC_GITREV_HEX + 7 && strncmp(s + SYNC_GITREV_HEX, " commit", 7) == 0;
 
 		if (strncmp(s, ref->id, SYNC_GITREV_HEX) != 0 ||
 		    (n > 8 && strncmp(s + n - 8, " missing", 8) == 0))
-			return orch_err_set(err, ORCH_ECORRUPT,
-			    "%.200s is %s, which did not come", ref->name, ref->id);
-		if (!commit && (strncmp(ref->name, "refs/heads/", 11) == 0 ||
-				   strncmp(ref->name, SYNC_GITREF_COMMITS,
-				       strlen(SYNC_GITREF_COMMITS)) == 0))
-			return orch_err_set(
-			    err, ORCH_ECORRUPT, "%.200s is no commit", ref->name);
+			return orch_err_set(err, ORCH_ECORRUPT, "%.200s is %s, which did not come",
+			    ref->name, ref->id);
+		if (!commit &&
+		    (strncmp(ref->name, "refs/heads/", 11) == 0 ||
+			strncmp(ref->name, SYNC_GITREF_COMMITS, strlen(SYNC_GITREF_COMMITS)) == 0))
+			return orch_err_set(err, ORCH_ECORRUPT, "%.200s is no commit", ref->name);
 		s += n;
 		s += *s == '\n';
 	}
@@ -301,8 +299,7 @@ static int make_refs(struct adopt *a, struct orch_buf *out, struct orch_err *err
 	if (r == 0)
 		r = load_brought(a, &brought, err);
 	if (r == 0)
-		r = sync_gitrefs_merge(
-		    &mirror, &brought, &a->spec->scope, out, &changed, err);
+		r = sync_gitrefs_merge(&mirror, &brought, &a->spec->scope, out, &changed, err);
 	sync_gitrefs_fini(&mirror);
 	sync_gitrefs_fini(&brought);
 	a->made.refs_changed = changed;

@@ -60,7 +60,8 @@ static bool is_for(const char *origin, const char *asked)
 
 	if (!protocol || !host || memchr(host, '/', host_len) || memchr(host, '@', host_len))
 		return false;
-	(void)orch_buf_printf(&b, "%.*s://%.*s/x", (int)protocol_len, protocol, (int)host_len, host);
+	(void)orch_buf_printf(
+	    &b, "%.*s://%.*s/x", (int)protocol_len, protocol, (int)host_len, host);
 	if (b.failed || sync_giturl_parse((const char *)b.data, &u, NULL) < 0)
 		return false;
 	same = u.origin && strcmp(u.origin, origin) == 0;

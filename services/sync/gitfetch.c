@@ -36,10 +36,9 @@ struct fetch {
 
 /* ---- environment ---- */
 
-static const char *const allowed[] = {"HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK",
-    "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "https_proxy", "all_proxy",
-    "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_PRIVATE_TOKEN",
-    "GITHUB_TOKEN"};
+static const char *const allowed[] = {"HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND",
+    "GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GIT_SSL_CAINFO", "GIT_PRIVATE_TOKEN", "GITHUB_TOKEN"};
 static const char *const tokens[] = {"GIT_PRIVATE_TOKEN", "GITHUB_TOKEN"};
 
 bool sync_gitfetch_env_allowed(const char *name)
@@ -193,30 +192,39 @@ static int set_auth(struct fetch *f)
 {
 	orch_auto(buf) struct orch_buf key = ORCH_BUF_INIT;
 
-	if (f->secret)
-		return f->spec->auth == SYNC_GITFETCH_HEADER ? set_header(f) : set_helper(f);
+	if (f->secret) {
+		/* with a header, too: who refuses it is not to be tried with what the user has */
+		int r = set_helper(f);
+
+		return r == 0 && f->spec->auth == SYNC_GITFETCH_HEADER ? set_header(f) : r;
+	}
 	if (!is_http(f) || !f->spec->url->user)
 		return 0;
 	/* for the user's own helpers: a name may be a secret, too, so not in the arguments */
 	(void)orch_buf_printf(&key, "credential.%s.username", f->spec->url->origin);
 	return key.failed ? -ENOMEM
-			  : sync_gitrun_config(&f->env, &f->configs, (const char *)key.data,
-				f->spec->url->user);
+			  : sync_gitrun_config(
+				&f->env, &f->configs, (const char *)key.data, f->spec->url->user);
 }
 
 static int prepare(struct fetch *f, struct orch_err *err)
 {
-	char git_dir[64];
+	orch_auto(buf) struct orch_buf git_dir = ORCH_BUF_INIT;
 	int r;
 
-	snprintf(git_dir, sizeof(git_dir), "/proc/self/fd/%d/" REPO, f->spec->quarantine_fd);
+	if (f->spec->place)
+		(void)orch_buf_printf(&git_dir, "%s/" REPO, f->spec->place);
+	else
+		(void)orch_buf_printf(&git_dir, "/proc/self/fd/%d/" REPO, f->spec->quarantine_fd);
+	if (git_dir.failed)
+		return orch_err_set(err, ENOMEM, "no memory");
 	f->fds[FD_QUARANTINE] = f->spec->quarantine_fd;
 	f->fds[FD_TOKEN] = -1;
 	f->fd_count = 1;
 	find_secret(f);
 	r = copy_env(f);
 	if (r == 0)
-		r = sync_gitrun_env(&f->env, git_dir);
+		r = sync_gitrun_env(&f->env, (const char *)git_dir.data);
 	if (r == 0)
 		r = orch_strv_set_env(&f->env, "GIT_ALLOW_PROTOCOL", PROTOCOLS);
 	if (r == 0)
@@ -300,8 +308,8 @@ static int run_git(struct fetch *f, const char *const *argv, struct orch_buf *ou
 	}
 }
 
-static int fetch_refs(struct fetch *f, bool prune, const char *const *refspecs, size_t count,
-    struct orch_err *err)
+static int fetch_refs(
+    struct fetch *f, bool prune, const char *const *refspecs, size_t count, struct orch_err *err)
 {
 	const char *argv[24] = {"git", "fetch", "--progress", "--no-tags", "--no-write-fetch-head",
 	    "--no-auto-maintenance", "--no-recurse-submodules", "--refmap=", "--force"};
@@ -336,8 +344,8 @@ static int parse_default(const char *text, char *out, size_t room)
 
 static int find_default(struct fetch *f, struct sync_gitfetched *out, struct orch_err *err)
 {
-	const char *argv[] = {"git", "ls-remote", "--symref", "--end-of-options",
-	    f->spec->url->url, "HEAD", NULL};
+	const char *argv[] = {
+	    "git", "ls-remote", "--symref", "--end-of-options", f->spec->url->url, "HEAD", NULL};
 	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
 	int r;
 
@@ -345,8 +353,8 @@ static int find_default(struct fetch *f, struct sync_gitfetched *out, struct orc
 	r = run_git(f, argv, &text, false, err);
 	if (r < 0)
 		return r;
-	out->empty = !text.data || parse_default((const char *)text.data, out->name,
-				       sizeof(out->name)) != 1;
+	out->empty =
+	    !text.data || parse_default((const char *)text.data, out->name, sizeof(out->name)) != 1;
 	return 0;
 }
 
@@ -389,8 +397,7 @@ static int fetch_id(struct fetch *f, struct orch_err *err)
 /* What the repository of the quarantine has now, for whoever takes it over. */
 static int save_refs(struct fetch *f, struct orch_err *err)
 {
-	const char *argv[] = {
-	    "git", "for-each-ref", "--format=%(objectname) %(refname)", NULL};
+	const char *argv[] = {"git", "for-each-ref", "--format=%(objectname) %(refname)", NULL};
 	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
 	orch_auto(fd) int fd = -1;
 	bool again;

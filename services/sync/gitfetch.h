@@ -12,7 +12,7 @@
 #include "sync/giturl.h"
 #include "sync/task.h"
 
-#define SYNC_GITFETCH_REFS "refs" /* in the quarantine: what the repository's refs are now */
+#define SYNC_GITFETCH_REFS  "refs" /* in the quarantine: what the repository's refs are now */
 #define SYNC_GITFETCH_TRIES 3
 
 enum sync_gitfetch_auth {
@@ -28,10 +28,12 @@ enum sync_gitfetch_what {
 
 struct sync_gitfetch_spec {
 	int quarantine_fd;
+	const char *place; /* where it can be reached by its path; NULL: it can as it is */
 	const struct sync_giturl *url;
 	enum sync_gitfetch_what what;
-	const char *name;	     /* a full name (or "HEAD"), or an id; NULL: none */
-	const struct orch_strv *env; /* of the user, NAME=VALUE; names were checked. Tokens in it go no
+	const char *name; /* a full name (or "HEAD"), or an id; NULL: none */
+	const struct orch_strv
+	    *env; /* of the user, NAME=VALUE; names were checked. Tokens in it go no
 				      * further than to the helper */
 	enum sync_gitfetch_auth auth;
 	const char *helper; /* the program that is our credential helper: an absolute path */
@@ -39,7 +41,7 @@ struct sync_gitfetch_spec {
 };
 
 struct sync_gitfetched {
-	bool empty; /* DEFAULT: HEAD names nothing that is there */
+	bool empty;	 /* DEFAULT: HEAD names nothing that is there */
 	char name[1024]; /* DEFAULT: the full name of the branch */
 };
 

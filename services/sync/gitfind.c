@@ -6,8 +6,8 @@
 #include "cache/mirror.h"
 #include "core/fd.h"
 
-#define ANSWER_MAX   ((size_t)256 << 20)
-#define OBJECTS_MAX  4096 /* with one abbreviation */
+#define ANSWER_MAX     ((size_t)256 << 20)
+#define OBJECTS_MAX    4096 /* with one abbreviation */
 #define CANDIDATES_MAX 3
 
 struct finder {
@@ -22,8 +22,7 @@ struct finder {
 	const char *other_type; /* an object of that id is there, but no commit */
 };
 
-int sync_gitfind_env(
-    int mirror_fd, bool with_incoming, struct orch_strv *env, struct orch_err *err)
+int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env, struct orch_err *err)
 {
 	static const char *const fixed[][2] = {
 	    {"HOME", "/nonexistent"},
@@ -40,8 +39,8 @@ int sync_gitfind_env(
 	if (r == 0 && with_incoming) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d/" CAS_MIRROR_INCOMING, mirror_fd);
 		r = orch_strv_set_env(env, "GIT_OBJECT_DIRECTORY", path);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/" CAS_MIRROR_REPO "/objects",
-		    mirror_fd);
+		snprintf(
+		    path, sizeof(path), "/proc/self/fd/%d/" CAS_MIRROR_REPO "/objects", mirror_fd);
 		if (r == 0)
 			r = orch_strv_set_env(env, "GIT_ALTERNATE_OBJECT_DIRECTORIES", path);
 	}
@@ -63,8 +62,8 @@ int sync_gitfind_refs(int mirror_fd, struct sync_gitrefs *out, struct orch_err *
 	return r;
 }
 
-int sync_gitfind_check(struct sync_gitrun *run, const struct orch_buf *asked,
-    struct orch_buf *out, struct orch_err *err)
+int sync_gitfind_check(struct sync_gitrun *run, const struct orch_buf *asked, struct orch_buf *out,
+    struct orch_err *err)
 {
 	const char *argv[] = {"git", "cat-file", "--batch-check", NULL};
 	orch_auto(fd) int in = sync_gitrun_input(asked->data, asked->len);
@@ -205,7 +204,8 @@ static int conclude(const struct finder *f, struct sync_gitfound *out, struct or
 	*out = (struct sync_gitfound){.has_refs = f->refs.count > 0};
 	if (f->count > 1)
 		return orch_err_set(err, ENOTUNIQ,
-		    "'%.100s' can mean %.12s and %.12s%s: give the whole id, or the whole name (refs/...)",
+		    "'%.100s' can mean %.12s and %.12s%s: give the whole id, or the whole name "
+		    "(refs/...)",
 		    text, f->found[0], f->found[1], f->count > 2 ? " and others" : "");
 	if (f->count == 0 && f->other_type)
 		return orch_err_set(

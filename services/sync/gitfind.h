@@ -31,12 +31,12 @@ int sync_gitfind_refs(int mirror_fd, struct sync_gitrefs *out, struct orch_err *
 
 /* A git on the mirror, as far as it is always the same; with_incoming: it has the objects that are
  * being taken over, too, and writes there. The caller _fini's env. */
-int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env,
-    struct orch_err *err) ORCH_NONNULL(3) ORCH_WUR;
+int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env, struct orch_err *err)
+    ORCH_NONNULL(3) ORCH_WUR;
 
 /* `git cat-file --batch-check` for the names in `asked` (a line each): "id type size" or "name missing"
  * a line each, in *out. */
-int sync_gitfind_check(struct sync_gitrun *run, const struct orch_buf *asked,
-    struct orch_buf *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+int sync_gitfind_check(struct sync_gitrun *run, const struct orch_buf *asked, struct orch_buf *out,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
 #endif

@@ -127,21 +127,20 @@ static int sort_refs(struct sync_gitrefs *r, struct orch_err *err)
 	qsort(r->v, r->count, sizeof(*r->v), by_name);
 	for (size_t i = 1; i < r->count; i++)
 		if (strcmp(r->v[i - 1].name, r->v[i].name) == 0)
-			return orch_err_set(err, ORCH_ECORRUPT, "list of refs: %.200s is in it twice",
-			    r->v[i].name);
+			return orch_err_set(err, ORCH_ECORRUPT,
+			    "list of refs: %.200s is in it twice", r->v[i].name);
 	return 0;
 }
 
-int sync_gitrefs_parse(
-    const char *text, size_t len, struct sync_gitrefs *out, struct orch_err *err)
+int sync_gitrefs_parse(const char *text, size_t len, struct sync_gitrefs *out, struct orch_err *err)
 {
 	struct sync_gitrefs r = {0};
 	size_t lines = count_lines(text, len);
 	int rc;
 
 	if (lines > SYNC_GITREFS_MAX)
-		return orch_err_set(err, ORCH_ECORRUPT, "list of refs: more than %d",
-		    SYNC_GITREFS_MAX);
+		return orch_err_set(
+		    err, ORCH_ECORRUPT, "list of refs: more than %d", SYNC_GITREFS_MAX);
 	r.text = malloc(len + 1);
 	r.v = calloc(lines + 1, sizeof(*r.v));
 	if (!r.text || !r.v) {

@@ -14,15 +14,15 @@
 #include "core/err.h"
 
 #define SYNC_GITREV_HEX	    40
-#define SYNC_GITREV_SHORT   7	      /* the fewest digits of an abbreviated id */
-#define SYNC_GITREFS_MAX    2000000   /* refs in a list */
+#define SYNC_GITREV_SHORT   7	    /* the fewest digits of an abbreviated id */
+#define SYNC_GITREFS_MAX    2000000 /* refs in a list */
 #define SYNC_GITREFS_BYTES  ((size_t)256 << 20)
-#define SYNC_GITREF_OWN	    "refs/orch/" /* names of the mirror's own */
-#define SYNC_GITREF_HEAD    "refs/orch/head" /* what HEAD of the repository was */
+#define SYNC_GITREF_OWN	    "refs/orch/"	 /* names of the mirror's own */
+#define SYNC_GITREF_HEAD    "refs/orch/head"	 /* what HEAD of the repository was */
 #define SYNC_GITREF_COMMITS "refs/orch/commits/" /* commits that were asked for, by id */
 
 enum sync_gitrev_kind {
-	SYNC_GITREV_ID,	   /* 40 hex digits */
+	SYNC_GITREV_ID,	    /* 40 hex digits */
 	SYNC_GITREV_ABBREV, /* 7 to 39 hex digits; may be a name, too */
 	SYNC_GITREV_HEAD_REF,
 	SYNC_GITREV_REF, /* refs/... */
@@ -44,15 +44,15 @@ struct sync_gitref {
 	const char *name; /* in the list's memory */
 };
 struct sync_gitrefs {
-	char *text; /* malloc'd */
+	char *text;	       /* malloc'd */
 	struct sync_gitref *v; /* by name, each once */
 	size_t count;
 };
 
 /* -EBADMSG: not such a list, a name twice, or more than SYNC_GITREFS_MAX. *out is _fini'd by the
  * caller on success only. */
-int sync_gitrefs_parse(const char *text, size_t len, struct sync_gitrefs *out,
-    struct orch_err *err) ORCH_NONNULL(3) ORCH_WUR;
+int sync_gitrefs_parse(const char *text, size_t len, struct sync_gitrefs *out, struct orch_err *err)
+    ORCH_NONNULL(3) ORCH_WUR;
 void sync_gitrefs_fini(struct sync_gitrefs *r) ORCH_NONNULL(1);
 /* NULL: it is not there. */
 const struct sync_gitref *sync_gitrefs_find(const struct sync_gitrefs *r, const char *name)

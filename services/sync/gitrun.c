@@ -25,7 +25,7 @@ struct running {
 	struct sync_gitrun *run;
 	uint64_t heard_ns; /* when it last said anything */
 	uint64_t told_ns;
-	const char *phase;	  /* of the progress; its begin: */
+	const char *phase; /* of the progress; its begin: */
 	uint64_t phase_began_ns;
 	char line[LINE_BYTES]; /* of standard error, cut at its end */
 	size_t line_len;
@@ -37,10 +37,8 @@ struct running {
 static void tell(struct running *g, const struct sync_gitsay_progress *p)
 {
 	uint64_t now = orch_clock_ns();
-	struct sync_transfer t = {.done = p->done,
-	    .total = p->total,
-	    .bytes = p->bytes,
-	    .rate_bytes = p->rate_bytes};
+	struct sync_transfer t = {
+	    .done = p->done, .total = p->total, .bytes = p->bytes, .rate_bytes = p->rate_bytes};
 
 	if (!g->run->progress)
 		return;
@@ -77,7 +75,7 @@ static void on_line(struct running *g)
 	if (g->line_len > 0 && sync_gitsay_parse(g->line, &p))
 		tell(g, &p);
 	else if (strncmp(g->line, "remote: ", 8) == 0) {
-		if (!g->server[0])
+		if (!g->server[0] && strncmp(g->line + 8, "Total ", 6) != 0)
 			snprintf(g->server, sizeof(g->server), "%s", g->line + 8);
 	} else {
 		keep(g, g->line, strlen(g->line));
@@ -122,7 +120,8 @@ static int pump(struct running *g, struct orch_process *p, int *status, struct o
 		if (is_cancelled(run))
 			r = orch_err_set(err, ORCH_ECANCELLED, "cancelled");
 		else if (run->stall_ms && silent_ns / ORCH_NS_PER_MS > run->stall_ms)
-			r = orch_err_set(err, ORCH_ETIMEOUT, "nothing came for %llu s: the server is stuck",
+			r = orch_err_set(err, ORCH_ETIMEOUT,
+			    "nothing came for %llu s: the server is stuck",
 			    (unsigned long long)run->stall_ms / 1000);
 		else
 			continue;

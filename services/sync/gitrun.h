@@ -21,11 +21,11 @@ struct sync_gitrun {
 	const struct orch_strv *env; /* whole: nothing is inherited */
 	const int *fds;		     /* inherited under their numbers */
 	size_t fd_count;
-	int stdin_fd;	   /* -1: none */
-	uint64_t stall_ms; /* without a byte of output it is ended then; 0: never */
-	struct orch_buf *out;  /* its standard output; NULL: dropped */
-	bool progress;	       /* told to the task's listener */
-	const char *secret;    /* kept out of messages; NULL: none */
+	int stdin_fd;	      /* -1: none */
+	uint64_t stall_ms;    /* without a byte of output it is ended then; 0: never */
+	struct orch_buf *out; /* its standard output; NULL: dropped */
+	bool progress;	      /* told to the task's listener */
+	const char *secret;   /* kept out of messages; NULL: none */
 	/* set by sync_gitrun */
 	const struct sync_gitsay_cause *cause; /* of a failure of git itself; else NULL */
 };

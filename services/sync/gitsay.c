@@ -11,6 +11,7 @@
 static const struct {
 	const char *prefix, *phase;
 } phases[] = {
+    {"remote: Enumerating objects:", "count"},
     {"remote: Counting objects:", "count"},
     {"remote: Compressing objects:", "compress"},
     {"Receiving objects:", "receive"},
@@ -100,8 +101,7 @@ uint64_t sync_gitsay_left_ms(const struct sync_gitsay_progress *p, uint64_t elap
 {
 	uint64_t elapsed_ms = elapsed_ns / ORCH_NS_PER_MS;
 
-	if (p->done == 0 || p->total <= p->done || p->total > UINT32_MAX ||
-	    elapsed_ms > UINT32_MAX)
+	if (p->done == 0 || p->total <= p->done || p->total > UINT32_MAX || elapsed_ms > UINT32_MAX)
 		return 0;
 	return elapsed_ms * (p->total - p->done) / p->done;
 }
@@ -117,45 +117,50 @@ static const struct {
 } causes[] = {
     {"No space left on device", {ENOSPC, false, "the disk of the store is full"}},
     {"Disk quota exceeded", {EDQUOT, false, "a quota of the store's disk is used up"}},
-    {"dubious ownership",
-	{EPERM, false,
-	    "it belongs to another user: `git config --global --add safe.directory PATH` allows it"}},
+    {"dubious ownership", {EPERM, false,
+			      "it belongs to another user: `git config --global --add "
+			      "safe.directory PATH` allows it"}},
     {"Host key verification failed",
-	{EPERM, false, "the host's key is not known: put it into known_hosts of the user who asks"}},
+	{EPERM, false,
+	    "the host's key is not known: put it into known_hosts of the user who asks"}},
     {"REMOTE HOST IDENTIFICATION HAS CHANGED",
 	{EPERM, false, "the host's key is another than known_hosts has"}},
-    {"SSL certificate problem",
-	{EPERM, false,
-	    "the server's certificate is not trusted: GIT_SSL_CAINFO names the file of another authority"}},
-    {"certificate verification failed",
-	{EPERM, false,
-	    "the server's certificate is not trusted: GIT_SSL_CAINFO names the file of another authority"}},
+    {"SSL certificate problem", {EPERM, false,
+				    "the server's certificate is not trusted: GIT_SSL_CAINFO names "
+				    "the file of another authority"}},
+    {"certificate verification failed", {EPERM, false,
+					    "the server's certificate is not trusted: "
+					    "GIT_SSL_CAINFO names the file of another authority"}},
     {"Could not resolve", {EHOSTUNREACH, false, "the host is not known: is its name right?"}},
     {"Unable to look up", {EHOSTUNREACH, false, "the host is not known: is its name right?"}},
     {"Name or service not known",
 	{EHOSTUNREACH, false, "the host is not known: is its name right?"}},
     {"Authentication failed",
-	{EACCES, false, "the server refuses these credentials: is the token right and not expired?"}},
+	{EACCES, false,
+	    "the server refuses these credentials: is the token right and not expired?"}},
     {"could not read Username",
 	{EACCES, false,
-	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or GITHUB_TOKEN, or configure a credential helper"}},
+	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or "
+	    "GITHUB_TOKEN, or configure a credential helper"}},
     {"could not read Password",
 	{EACCES, false,
-	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or GITHUB_TOKEN, or configure a credential helper"}},
+	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or "
+	    "GITHUB_TOKEN, or configure a credential helper"}},
     {"terminal prompts disabled",
 	{EACCES, false,
-	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or GITHUB_TOKEN, or configure a credential helper"}},
+	    "the server asks for credentials and there are none: give GIT_PRIVATE_TOKEN or "
+	    "GITHUB_TOKEN, or configure a credential helper"}},
     {"Permission denied (", {EACCES, false, "ssh lets this user not in: is the right key there?"}},
     {"returned error: 403", {EACCES, false, "the server forbids it to this user"}},
     {"returned error: 401", {EACCES, false, "the server refuses these credentials"}},
     {"not our ref", {ENOENT, false, "the repository does not have that commit"}},
-    {"unadvertised object",
-	{ENOENT, false,
-	    "no ref of the repository leads to that commit, and the server gives nothing else by its id"}},
+    {"unadvertised object", {ENOENT, false,
+				"no ref of the repository leads to that commit, and the server "
+				"gives nothing else by its id"}},
     {"couldn't find remote ref", {ENOENT, false, "the repository has no such ref"}},
-    {"returned error: 30",
-	{EXDEV, false,
-	    "the server sends elsewhere, where a token must not follow: give the URL that it names"}},
+    {"returned error: 30", {EXDEV, false,
+			       "the server sends elsewhere, where a token must not follow: give "
+			       "the URL that it names"}},
     {"unable to update url base from redirection",
 	{EXDEV, false, "the server sends elsewhere: give the URL that it names"}},
     {"object format", {EOPNOTSUPP, false, "it is a SHA-256 repository, which orch can't read yet"}},
@@ -185,8 +190,11 @@ static const struct {
     {"Broken pipe", {ECONNRESET, true, "the connection broke; " NETWORK}},
     {"transfer closed", {ECONNRESET, true, "the connection broke; " NETWORK}},
     {"Empty reply", {ECONNRESET, true, "the connection broke; " NETWORK}},
+    {"fatal: expected ", {ECONNRESET, true, "the connection broke; " NETWORK}},
+    {"invalid server response", {ECONNRESET, true, "the connection broke; " NETWORK}},
     {"returned error: 5", {ECONNRESET, true, "the server has failed"}},
     {"returned error: 429", {ECONNRESET, true, "the server says: too often"}},
+    {"Could not read from remote repository", {ECONNRESET, true, "the connection broke; " NETWORK}},
     {"bad object", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},
     {"bad pack", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},
     {"inflate", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},

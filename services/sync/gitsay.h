@@ -11,7 +11,8 @@
 #include "core/err.h"
 
 struct sync_gitsay_progress {
-	const char *phase; /* "count", "compress" (the server's), "receive", "resolve", "check"; static */
+	const char
+	    *phase; /* "count", "compress" (the server's), "receive", "resolve", "check"; static */
 	uint64_t done, total; /* objects; total 0: not known */
 	uint64_t bytes;	      /* received so far; 0: not told */
 	uint64_t rate_bytes;  /* a second; 0: not told */
@@ -26,9 +27,9 @@ uint64_t sync_gitsay_left_ms(const struct sync_gitsay_progress *p, uint64_t elap
     ORCH_NONNULL(1);
 
 struct sync_gitsay_cause {
-	int code;	    /* positive errno */
-	bool again;	    /* worth another try: the connection broke */
-	const char *what;   /* one sentence: what happened, what to do; static */
+	int code;	  /* positive errno */
+	bool again;	  /* worth another try: the connection broke */
+	const char *what; /* one sentence: what happened, what to do; static */
 };
 
 /* Why git failed, of all that it wrote to standard error; never NULL. Its language is C. */

@@ -147,8 +147,8 @@ static int split_host(const char *s, size_t n, struct parts *out, struct orch_er
 		out->host_len = (size_t)(end - s);
 		out->port = end + 1;
 		out->port_len = n - out->host_len - 1;
-		if (*end != ':' ||
-		    (out->port_len && orch_number_parse(out->port, out->port_len, 65535, &port) < 0))
+		if (*end != ':' || (out->port_len && orch_number_parse(out->port, out->port_len,
+							 65535, &port) < 0))
 			return wrong(err, "has a wrong port");
 	}
 	out->host = s;
@@ -173,9 +173,8 @@ static int split(const char *rest, struct parts *out, struct orch_err *err)
 /* user@host:path */
 static int split_scp(const char *text, struct parts *out, struct orch_err *err)
 {
-	const char *s = text, *colon = text[0] == '[' || strstr(text, "@[")
-					   ? strstr(text, "]:")
-					   : strchr(text, ':');
+	const char *s = text, *colon = text[0] == '[' || strstr(text, "@[") ? strstr(text, "]:")
+									    : strchr(text, ':');
 	size_t n;
 
 	if (colon && *colon == ']')
@@ -225,8 +224,7 @@ static char *make_origin(enum sync_giturl_scheme scheme, const struct parts *p)
 }
 
 /* The user belongs to it where the path may depend on it: below a home folder of ssh. */
-static char *make_canonical(
-    enum sync_giturl_scheme scheme, const struct parts *p, bool home)
+static char *make_canonical(enum sync_giturl_scheme scheme, const struct parts *p, bool home)
 {
 	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
 

@@ -11,3 +11,5 @@ dist_check_SCRIPTS += %D%/test_man.py
 dist_check_SCRIPTS += %D%/test_cli.py
 dist_check_SCRIPTS += %D%/test_cli_verbs.py
 dist_check_SCRIPTS += %D%/test_links.py
+dist_check_SCRIPTS += %D%/test_git_mirror.py
+dist_check_SCRIPTS += %D%/test_git_servers.py

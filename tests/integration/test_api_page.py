@@ -1,4 +1,5 @@
 """The examples of docs/api.md work as they stand, and the page and the route table name the same routes."""
+from gitservers import Repo
 from orchtest import *
 
 
@@ -98,7 +99,10 @@ def run_lines(t, d, lines, env):
 
 def prepare(t, d):
     other = d.http("POST", "/v1/snapshots/import", {"dir": t.tree({"a": "other", "e": "5"})}).body
-    return {"SOCK": d.socket, "DIR": t.tree({"a": "1", "d/b": "2", "l": ("->", "a")}), "OUT": t.path("out"),
+    repo = Repo(t)
+    repo.commit()
+    repo.push()
+    return {"SOCK": d.socket, "GIT": repo.bare, "DIR": t.tree({"a": "1", "d/b": "2", "l": ("->", "a")}), "OUT": t.path("out"),
             "ID": json.loads(other.strip().split(b"\n")[-1])["result"]["id"]}
 
 

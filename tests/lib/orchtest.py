@@ -178,6 +178,10 @@ def _tool(name):
     return lambda: None if shutil.which(name) else "no program %s" % name
 
 
+def _sbin_tool(name):
+    return None if shutil.which(name) or os.access("/usr/sbin/" + name, os.X_OK) else "no program %s" % name
+
+
 # Feature name => a function that says why the machine lacks it, None if it is there.
 FEATURES = {
     "fuse": _fuse,
@@ -194,6 +198,8 @@ FEATURES = {
     "fusermount3": _tool("fusermount3"),
     "docker": lambda: _tool("dockerd")() or _tool("docker")(),
     "git": _tool("git"),
+    "lighttpd": lambda: _sbin_tool("lighttpd"),
+    "sshd": lambda: _sbin_tool("sshd"),
     "systemd-analyze": _tool("systemd-analyze"),
     "git-lfs": _tool("git-lfs"),
     "gcc": _tool("gcc"),

@@ -26,18 +26,20 @@ static void test_urls(void **state)
 	static const struct {
 		const char *text, *url, *canonical, *origin, *user, *password;
 	} rows[] = {
-	    {"https://Example.org/a/b.git", "https://Example.org/a/b.git", "https://example.org/a/b",
-		"https://example.org", NULL, NULL},
+	    {"https://Example.org/a/b.git", "https://Example.org/a/b.git",
+		"https://example.org/a/b", "https://example.org", NULL, NULL},
 	    {"HTTPS://example.org:443/a//b/", "https://example.org:443/a//b/",
 		"https://example.org/a/b", "https://example.org", NULL, NULL},
 	    {"http://joe:s%40cret@h:8080/r", "http://h:8080/r", "http://h:8080/r", "http://h:8080",
 		"joe", "s@cret"},
 	    {"https://tok@h/r", "https://h/r", "https://h/r", "https://h", "tok", NULL},
 	    {"https://a@b@h/r", "https://h/r", "https://h/r", "https://h", "a@b", NULL},
-	    {"ssh://git@h:22/r.git", "ssh://git@h:22/r.git", "ssh://git@h/r", "ssh://h", "git", NULL},
+	    {"ssh://git@h:22/r.git", "ssh://git@h:22/r.git", "ssh://git@h/r", "ssh://h", "git",
+		NULL},
 	    {"git@h:a/b.git", "git@h:a/b.git", "ssh://git@h/~/a/b", "ssh://h", "git", NULL},
 	    {"git@h:/a/b.git", "git@h:/a/b.git", "ssh://git@h/a/b", "ssh://h", "git", NULL},
-	    {"git://[::1]:9418/x", "git://[::1]:9418/x", "git://[::1]/x", "git://[::1]", NULL, NULL},
+	    {"git://[::1]:9418/x", "git://[::1]:9418/x", "git://[::1]/x", "git://[::1]", NULL,
+		NULL},
 	    {"/srv/a b.git/", "/srv/a b.git/", "file:///srv/a b", NULL, NULL, NULL},
 	    {"file:///srv/a%20b", "/srv/a b", "file:///srv/a b", NULL, NULL, NULL},
 	    {"file://localhost/x", "/x", "file:///x", NULL, NULL, NULL},
@@ -134,7 +136,8 @@ static void scrubbed(const char *text, const char *secret, const char *want)
 
 static void test_scrub(void **state)
 {
-	scrubbed("to https://a:b@h/x and 'ssh://c@h/y'", NULL, "to https://***@h/x and 'ssh://***@h/y'");
+	scrubbed(
+	    "to https://a:b@h/x and 'ssh://c@h/y'", NULL, "to https://***@h/x and 'ssh://***@h/y'");
 	scrubbed("https://h/x?y=a@b", NULL, "https://h/x?y=a@b");
 	scrubbed("https://a:b@c@h/x", NULL, "https://***@h/x");
 	scrubbed("bad tok3n tok3n\033[2J", "tok3n", "bad *** *** [2J");
@@ -156,8 +159,8 @@ static void test_revs(void **state)
 	    {"refs/pull/7/head", SYNC_GITREV_REF, "refs/pull/7/head"},
 	    {"feature/x", SYNC_GITREV_NAME, "feature/x"},
 	};
-	static const char *const wrong[] = {"", "-x", "a..b", "a b", "a~1", "a^", "@{-1}", "a:b", "*",
-	    "refs/orch/head", "x.lock", "a//b", "/a", "a\\b"};
+	static const char *const wrong[] = {"", "-x", "a..b", "a b", "a~1", "a^", "@{-1}", "a:b",
+	    "*", "refs/orch/head", "x.lock", "a//b", "/a", "a\\b"};
 	struct sync_gitrev rev;
 
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(rows); i++) {
@@ -182,9 +185,9 @@ static void test_refs(void **state)
 	    A " refs/heads/a\n" B " refs/heads/a\n"};
 	struct sync_gitrefs refs;
 
-	assert_int_equal(refs_of("# pack-refs with: peeled\n" B " refs/tags/t\n^" C "\n" A
-				 " refs/heads/a\n\n",
-			     &refs),
+	assert_int_equal(
+	    refs_of("# pack-refs with: peeled\n" B " refs/tags/t\n^" C "\n" A " refs/heads/a\n\n",
+		&refs),
 	    0);
 	assert_int_equal(refs.count, 2);
 	is(refs.v[0].name, "refs/heads/a");
@@ -194,7 +197,8 @@ static void test_refs(void **state)
 	sync_gitrefs_fini(&refs);
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(wrong); i++)
 		assert_int_equal(refs_of(wrong[i], &refs), -ORCH_ECORRUPT);
-	assert_int_equal(sync_gitrefs_parse(A " refs/heads/a\0\n", 55, &refs, NULL), -ORCH_ECORRUPT);
+	assert_int_equal(
+	    sync_gitrefs_parse(A " refs/heads/a\0\n", 55, &refs, NULL), -ORCH_ECORRUPT);
 }
 
 static void merged(const char *mirror, const char *brought, struct sync_gitrefs_scope scope,
@@ -237,8 +241,8 @@ static void test_progress(void **state)
 {
 	struct sync_gitsay_progress p;
 
-	assert_true(sync_gitsay_parse(
-	    "Receiving objects:  12% (120/1000), 1.50 MiB | 300.00 KiB/s", &p));
+	assert_true(
+	    sync_gitsay_parse("Receiving objects:  12% (120/1000), 1.50 MiB | 300.00 KiB/s", &p));
 	is(p.phase, "receive");
 	assert_int_equal(p.done, 120);
 	assert_int_equal(p.total, 1000);
@@ -269,8 +273,10 @@ static void test_causes(void **state)
 	    {"fatal: couldn't find remote ref refs/pull/9/head\n", ENOENT, false},
 	    {"fatal: remote error: upload-pack: not our ref " A "\n", ENOENT, false},
 	    {"error: Server does not allow request for unadvertised object " A "\n", ENOENT, false},
-	    {"fatal: unable to access 'http://h/': Could not resolve host: h\n", EHOSTUNREACH, false},
-	    {"fatal: unable to connect to localhost:\nlocalhost[0: 127.0.0.1]: errno=Connection refused\n",
+	    {"fatal: unable to access 'http://h/': Could not resolve host: h\n", EHOSTUNREACH,
+		false},
+	    {"fatal: unable to connect to localhost:\nlocalhost[0: 127.0.0.1]: errno=Connection "
+	     "refused\n",
 		ECONNREFUSED, true},
 	    {"fetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF\n",
 		ECONNRESET, true},
@@ -313,7 +319,8 @@ static void answers(const char *file, const char *asked, const char *want)
 
 static void test_helper(void **state)
 {
-	const char *file = "https://h:8443\njoe\ns3cret\n", *yes = "username=joe\npassword=s3cret\n";
+	const char *file = "https://h:8443\njoe\ns3cret\n",
+		   *yes = "username=joe\npassword=s3cret\n";
 	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
 
 	answers(file, "protocol=https\nhost=h:8443\n", yes);
