@@ -18,9 +18,10 @@
 #include "transfer.h"
 #include "worker.h"
 
-#define LOCK_MS	    600000
-#define STALL_MAX_S 86400
-#define PLACE	    "q" /* beside the socket */
+#define LOCK_MS	     600000
+#define STALL_MAX_S  86400
+#define STEP_COMMITS 5000
+#define PLACE	     "q" /* beside the socket */
 
 /* One call of fsd_git_fetch. */
 struct fetch {
@@ -55,23 +56,37 @@ static int check_variable(const char *key, const struct orch_json *v, void *priv
 	return 0;
 }
 
+/* 0 when it is absent. */
+static int get_number(
+    const struct fsd_request *r, const char *key, int64_t max, uint64_t *out, struct orch_err *err)
+{
+	const struct orch_json *j = orch_json_get(r->body, key);
+	int64_t v = 0;
+
+	if (j && !orch_json_is_null(j) && (!orch_json_int(j, &v) || v < 0 || v > max))
+		return orch_err_set(
+		    err, EINVAL, "'%s' is no number from 0 to %lld", key, (long long)max);
+	*out = (uint64_t)v;
+	return 0;
+}
+
 int fsd_git_spec_get(struct fsd_request *r, struct fsd_git_spec *out, struct orch_err *err)
 {
 	struct fsd_git_spec s = {.url = fsd_body_str(r, "url"),
 	    .rev = fsd_body_str(r, "rev"),
 	    .auth_mode = fsd_body_str(r, "auth_mode"),
 	    .env = orch_json_get(r->body, "env")};
-	const struct orch_json *stall = orch_json_get(r->body, "stall_s");
-	int64_t stall_s = 0;
+	int rc;
 
 	if (s.auth_mode && strcmp(s.auth_mode, "url") != 0 && strcmp(s.auth_mode, "header") != 0)
 		return orch_err_set(err, EINVAL, "'auth_mode' is neither \"url\" nor \"header\"");
-	if (stall && !orch_json_is_null(stall) &&
-	    (!orch_json_int(stall, &stall_s) || stall_s < 0 || stall_s > STALL_MAX_S))
-		return orch_err_set(err, EINVAL, "'stall_s' is no number of seconds");
+	rc = get_number(r, "stall_s", STALL_MAX_S, &s.stall_s, err);
+	if (rc == 0)
+		rc = get_number(r, "step_commits", INT32_MAX, &s.step_commits, err);
+	if (rc < 0)
+		return rc;
 	if (s.env && orch_json_is_null(s.env))
 		s.env = NULL;
-	s.stall_s = (uint64_t)stall_s;
 	*out = s;
 	return s.env ? orch_json_each(s.env, check_variable, err) : 0;
 }
@@ -170,6 +185,8 @@ struct step {
 	const char *name; /* for git; NULL: none */
 	bool all;
 	const char *scope; /* the mirror's name for it; NULL: none */
+	uint64_t depth;	   /* of a piece of a history; 0: all of it */
+	bool part;	   /* set: more is to come */
 };
 
 /* The URL as it is: with its password, through the task's file in memory. */
@@ -208,6 +225,8 @@ static struct orch_json *fetch_json(const struct fetch *f, const struct step *s)
 		(void)orch_json_set_str(json, "name", s->name);
 	(void)orch_json_set_str(
 	    json, "auth", mode && strcmp(mode, "header") == 0 ? "header" : "helper");
+	if (s->depth)
+		(void)orch_json_set_u64(json, "depth", s->depth);
 	if (f->spec->stall_s)
 		(void)orch_json_set_u64(json, "stall_ms", f->spec->stall_s * 1000);
 	(void)orch_json_set_json(json, "env", &env);
@@ -243,8 +262,9 @@ static uint64_t count_of(const struct orch_json *result, const char *key)
 	return orch_json_get_u64(result, key, &v, NULL) < 0 ? 0 : v;
 }
 
+/* quarantine -1: only what a killed one left is ended. */
 static int take_over(
-    struct fetch *f, const struct step *s, const char *scope, int quarantine, struct orch_err *err)
+    struct fetch *f, struct step *s, const char *scope, int quarantine, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *json = fsd_task_json(f->r, "git-adopt", false);
 	orch_auto(json) struct orch_json *result = NULL;
@@ -255,22 +275,25 @@ static int take_over(
 	if (rc < 0)
 		return rc;
 	(void)orch_json_set_bool(json, "all", s->all);
+	(void)orch_json_set_bool(json, "part", s->depth > 0);
 	if (scope)
 		(void)orch_json_set_str(json, "name", scope);
 	(void)orch_json_set_str(json, "rev", rev_text(f));
 	fsd_task_fd(&task, "mirror", locked);
-	fsd_task_fd(&task, "quarantine", quarantine);
+	if (quarantine >= 0)
+		fsd_task_fd(&task, "quarantine", quarantine);
 	rc = run_task(f, &task, &result, err);
 	if (rc < 0)
 		return rc;
+	s->part = flag_of(result, "part");
 	f->made.packs += count_of(result, "packs");
 	f->made.pack_bytes += count_of(result, "pack_bytes");
 	f->made.refs_changed += count_of(result, "refs_changed");
 	return take_found(f, result, err);
 }
 
-static int in_quarantine(struct fetch *f, const struct step *s, int quarantine, uid_t uid,
-    gid_t gid, struct orch_err *err)
+static int in_quarantine(
+    struct fetch *f, struct step *s, int quarantine, uid_t uid, gid_t gid, struct orch_err *err)
 {
 	orch_auto(free) char *name = NULL;
 	bool empty = false;
@@ -283,7 +306,7 @@ static int in_quarantine(struct fetch *f, const struct step *s, int quarantine, 
 	return rc;
 }
 
-static int run_step(struct fetch *f, const struct step *s, struct orch_err *err)
+static int run_step(struct fetch *f, struct step *s, struct orch_err *err)
 {
 	struct cas_store *store = f->r->daemon->store;
 	bool other = geteuid() == 0;
@@ -306,12 +329,39 @@ static int run_step(struct fetch *f, const struct step *s, struct orch_err *err)
 
 /* ---- the order of steps ---- */
 
-/* Alone, so that what comes of it is kept when the rest breaks. */
+static int drop_steps(struct fetch *f, struct orch_err *err)
+{
+	orch_auto(fd) int locked = -1;
+	int rc = cas_mirror_lock(f->mirror_fd, f->r->cancel, LOCK_MS, &locked, err);
+
+	return rc == 0 ? cas_mirror_drop_steps(f->mirror_fd, err) : rc;
+}
+
+/* The default branch alone, in pieces, so that what breaks loses its own. A server that gives no pieces, or
+ * gives nothing more while something is missing (a branch that was moved by force meanwhile), is asked
+ * for all at once. */
 static int step_default(struct fetch *f, struct orch_err *err)
 {
-	struct step s = {.what = "default"};
+	uint64_t depth = f->spec->step_commits ? f->spec->step_commits : STEP_COMMITS;
+	struct step s = {.what = "default", .depth = depth};
+	struct orch_err why = ORCH_ERR_INIT;
+	int rc;
 
-	return run_step(f, &s, err);
+	do {
+		uint64_t packs = f->made.packs;
+
+		rc = run_step(f, &s, &why);
+		if (rc == 0 && s.part && f->made.packs == packs)
+			rc = -EOPNOTSUPP;
+	} while (rc == 0 && s.part);
+	if (rc != -EOPNOTSUPP) {
+		if (rc < 0)
+			*err = why;
+		return rc;
+	}
+	rc = drop_steps(f, err);
+	s.depth = 0;
+	return rc == 0 ? run_step(f, &s, err) : rc;
 }
 
 static int step_all(struct fetch *f, struct orch_err *err)
@@ -363,8 +413,13 @@ static int get(struct fetch *f, bool fresh, struct orch_err *err)
 {
 	bool is_id = f->rev.kind == SYNC_GITREV_ID || f->rev.kind == SYNC_GITREV_ABBREV;
 	bool named = f->rev.kind == SYNC_GITREV_REF || f->rev.kind == SYNC_GITREV_HEAD_REF;
-	int rc = find(f, err);
+	struct step end = {.what = "all"};
+	int rc = 0;
 
+	if (cas_mirror_unfinished(f->mirror_fd))
+		rc = take_over(f, &end, NULL, -1, err);
+	if (rc == 0)
+		rc = find(f, err);
 	if (rc < 0 || (f->found && (is_id || (fresh && !named))))
 		return rc;
 	if (!f->has_refs)

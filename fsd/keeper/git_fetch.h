@@ -16,6 +16,7 @@ struct fsd_git_spec {
 	const char *auth_mode;	     /* "url", "header"; NULL: "url" */
 	const struct orch_json *env; /* variables of the client; NULL: none */
 	uint64_t stall_s;	     /* 0: the default */
+	uint64_t step_commits;	     /* how deep a step of a first fetch goes; 0: the default */
 };
 
 struct fsd_git_fetched {
@@ -28,7 +29,7 @@ struct fsd_git_fetched {
 	uint64_t packs, pack_bytes, refs_changed; /* that are new */
 };
 
-/* The members of a body: url, rev, auth_mode, env, stall_s. Borrowed from it. */
+/* The members of a body: url, rev, auth_mode, env, stall_s, step_commits. Borrowed from it. */
 int fsd_git_spec_get(struct fsd_request *r, struct fsd_git_spec *out, struct orch_err *err)
     ORCH_NONNULL(1, 2) ORCH_WUR;
 

@@ -25,7 +25,8 @@ const struct fsd_route fsd_routes[] = {
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
     {"GET", "/v1/diff", fsd_api_diff, NULL, "a b", FSD_ROUTE_STREAM},
 
-    {"POST", "/v1/git/fetch", fsd_api_git_fetch, "url:s rev:s auth_mode:s? env:o? stall_s:*?", NULL,
+    {"POST", "/v1/git/fetch", fsd_api_git_fetch,
+	"url:s rev:s auth_mode:s? env:o? stall_s:*? step_commits:*?", NULL,
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
 
     {"GET", "/v1/refs", fsd_api_ref_list, NULL, "prefix?", 0},

@@ -44,7 +44,8 @@ static int fetch(struct worker *w, const struct sync_giturl *url, const char *he
 	    .env = &g->env,
 	    .auth = g->auth,
 	    .helper = helper,
-	    .stall_ms = g->stall_ms ? g->stall_ms : STALL_MS};
+	    .stall_ms = g->stall_ms ? g->stall_ms : STALL_MS,
+	    .depth = g->depth};
 	struct sync_gitfetched made;
 	int r = sync_gitfetch(w->task, &spec, &made, err);
 
@@ -76,7 +77,8 @@ int worker_job_git_adopt(struct worker *w, struct orch_json *result, struct orch
 	const char *name = q->git.name;
 	struct sync_gitadopt_spec spec = {.mirror_fd = q->fds[WORKER_FD_MIRROR],
 	    .quarantine_fd = q->fds[WORKER_FD_QUARANTINE],
-	    .scope = {.all = q->git.all}};
+	    .scope = {.all = q->git.all},
+	    .part = q->git.part};
 	struct sync_gitadopted made;
 	int r;
 
@@ -93,5 +95,6 @@ int worker_job_git_adopt(struct worker *w, struct orch_json *result, struct orch
 	(void)orch_json_set_u64(result, "packs", made.packs);
 	(void)orch_json_set_u64(result, "pack_bytes", made.pack_bytes);
 	(void)orch_json_set_u64(result, "refs_changed", made.refs_changed);
+	(void)orch_json_set_bool(result, "part", made.part);
 	return q->git.rev ? find(w, result, err) : 0;
 }

@@ -26,7 +26,7 @@ static const char *const fd_names[WORKER_FDS] = {
 static const unsigned fd_needed[WORKER_FDS] = {
     [WORKER_FD_OBJECTS] = JOBS_SNAPSHOT,
     [WORKER_FD_PACKS] = JOBS_SNAPSHOT,
-    [WORKER_FD_QUARANTINE] = JOBS_THAT_MAKE | JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT),
+    [WORKER_FD_QUARANTINE] = JOBS_THAT_MAKE | JOB(WORKER_GIT_FETCH),
     [WORKER_FD_LAYERS] = JOB(WORKER_COMMIT),
     [WORKER_FD_MIRROR] = JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT),
 };
@@ -439,6 +439,20 @@ static int read_all(
 	return orch_json_get_bool(j, key, &q->git.all, err);
 }
 
+static int read_part(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	return orch_json_get_bool(j, key, &q->git.part, err);
+}
+
+static int read_depth(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	int r = orch_json_get_u64(j, key, &q->git.depth, err);
+
+	return r == 0 && q->git.depth > INT32_MAX ? wrong(err, key, "out of range") : r;
+}
+
 /* Every member that a task may have: for which jobs, and for which it must be there. */
 static const struct member {
 	const char *key;
@@ -472,6 +486,8 @@ static const struct member {
     {"env", JOB(WORKER_GIT_FETCH), 0, read_env},
     {"place", JOB(WORKER_GIT_FETCH), 0, read_place},
     {"stall_ms", JOB(WORKER_GIT_FETCH), 0, read_stall},
+    {"depth", JOB(WORKER_GIT_FETCH), 0, read_depth},
+    {"part", JOB(WORKER_GIT_ADOPT), 0, read_part},
     {"name", JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT), 0, read_name},
     {"all", JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_ADOPT), read_all},
     {"rev", JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_FIND), read_rev},

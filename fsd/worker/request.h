@@ -59,8 +59,8 @@ struct worker_git {
 	enum sync_gitfetch_what what;
 	enum sync_gitfetch_auth auth;
 	struct orch_strv env;
-	uint64_t stall_ms;
-	bool all;
+	uint64_t stall_ms, depth;
+	bool all, part;
 };
 
 struct worker_request {

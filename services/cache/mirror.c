@@ -223,6 +223,16 @@ int cas_mirror_lock(int mirror_fd, const atomic_bool *cancel, uint64_t timeout_m
 	return 0;
 }
 
+bool cas_mirror_unfinished(int mirror_fd)
+{
+	return faccessat(mirror_fd, CAS_MIRROR_CHECKED, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int cas_mirror_drop_steps(int mirror_fd, struct orch_err *err)
+{
+	return orch_remove_tree(mirror_fd, CAS_MIRROR_STEPS, err);
+}
+
 /* ---- what a fetch begins with ---- */
 
 struct seed {
@@ -249,41 +259,67 @@ static int seed_pack(void *priv, int dirfd, const char *name)
 		char part[ORCH_NAME_MAX + 8];
 
 		snprintf(part, sizeof(part), "%.*s%s", (int)strlen(name) - 4, name, parts[i]);
-		if (linkat(dirfd, part, seed->to, part, 0) < 0 && errno != ENOENT)
+		if (linkat(dirfd, part, seed->to, part, 0) < 0 && errno != ENOENT &&
+		    errno != EEXIST)
 			return orch_err_sys(seed->err, errno, "link of %s", part);
 	}
 	return 0;
 }
 
-static int seed_packs(int mirror_fd, int quarantine_fd, struct orch_err *err)
+static int seed_packs(int mirror_fd, const char *from, int quarantine_fd, struct orch_err *err)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	const char *packs = CAS_MIRROR_REPO "/objects/pack";
-	orch_auto(fd) int from = openat(mirror_fd, packs, flags);
-	orch_auto(fd) int to = openat(quarantine_fd, packs, flags);
+	orch_auto(fd) int packs = openat(mirror_fd, from, flags);
+	orch_auto(fd) int to = openat(quarantine_fd, CAS_MIRROR_REPO "/objects/pack", flags);
 	struct seed seed = {.to = to, .err = err};
 
-	if (from < 0 || to < 0)
-		return orch_err_sys(err, errno, "%s", packs);
-	return cas_dir_each(from, ".", seed_pack, &seed, err);
+	if (packs < 0 && errno == ENOENT && strncmp(from, CAS_MIRROR_STEPS, 5) == 0)
+		return 0;
+	if (packs < 0 || to < 0)
+		return orch_err_sys(err, errno, "%s", from);
+	return cas_dir_each(packs, ".", seed_pack, &seed, err);
+}
+
+/* One that is not there is none. */
+static int seed_file(int mirror_fd, const char *from, int quarantine_fd, const char *to,
+    const struct owner *owner, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+	int r;
+
+	orch_buf_init(&b, CAS_MIRROR_REFS_BYTES);
+	r = orch_file_load(mirror_fd, from, &b, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return make_file(quarantine_fd, to, b.data, b.len, owner, err);
+}
+
+/* What came in steps so far. */
+static int seed_steps(
+    int mirror_fd, int quarantine_fd, const struct owner *owner, struct orch_err *err)
+{
+	int r = seed_file(mirror_fd, CAS_MIRROR_STEPS "/packed-refs", quarantine_fd,
+	    CAS_MIRROR_REPO "/packed-refs", owner, err);
+
+	if (r == 0)
+		r = seed_file(mirror_fd, CAS_MIRROR_STEPS "/shallow", quarantine_fd,
+		    CAS_MIRROR_REPO "/shallow", owner, err);
+	return r == 0 ? seed_packs(mirror_fd, CAS_MIRROR_STEPS "/objects/pack", quarantine_fd, err)
+		      : r;
 }
 
 int cas_mirror_seed(int mirror_fd, int quarantine_fd, uid_t uid, gid_t gid, struct orch_err *err)
 {
+	const char *refs = CAS_MIRROR_REPO "/packed-refs";
 	struct owner owner = {uid, gid};
-	orch_auto(buf) struct orch_buf refs = ORCH_BUF_INIT;
-	const char *path = CAS_MIRROR_REPO "/packed-refs";
 	int r = make_repo(quarantine_fd, seed_config, &owner, err);
 
-	orch_buf_init(&refs, CAS_MIRROR_REFS_BYTES);
-	if (r == 0) {
-		r = orch_file_load(mirror_fd, path, &refs, err);
-		r = r == -ENOENT ? 0 : r;
-	}
 	if (r == 0)
-		r = make_file(quarantine_fd, path, refs.data, refs.len, &owner, err);
-	if (r == 0)
-		r = seed_packs(mirror_fd, quarantine_fd, err);
+		r = seed_packs(mirror_fd, CAS_MIRROR_REPO "/objects/pack", quarantine_fd, err);
+	if (r == 0) /* steps are over when there is anything else */
+		r = faccessat(mirror_fd, refs, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+			? seed_file(mirror_fd, refs, quarantine_fd, refs, &owner, err)
+			: seed_steps(mirror_fd, quarantine_fd, &owner, err);
 	if (r < 0)
 		orch_err_wrap(err, "quarantine of a fetch");
 	return r;

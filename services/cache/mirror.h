@@ -5,6 +5,9 @@
  *   git/<key>/url        which repository, one line, no secret
  *   git/<key>/repo.git   bare, complete (whatever an object names is there, too), with our own config
  *   git/<key>/incoming   objects that are being taken over; nobody reads it
+ *   git/<key>/steps      of a first fetch that goes in steps: what came so far, not complete: packs in
+ *                        objects/pack, packed-refs and shallow as git has them; the file checked, when
+ *                        all of it is complete and on its way into repo.git: what packed-refs will be
  */
 #ifndef ORCH_CACHE_MIRROR_H
 #define ORCH_CACHE_MIRROR_H
@@ -17,6 +20,8 @@
 
 #define CAS_MIRROR_REPO	    "repo.git"
 #define CAS_MIRROR_INCOMING "incoming"
+#define CAS_MIRROR_STEPS    "steps"
+#define CAS_MIRROR_CHECKED  "steps/checked"
 /* A list of refs is not longer (sync/gitrev.h has the same figure). */
 #define CAS_MIRROR_REFS_BYTES ((size_t)256 << 20)
 
@@ -30,10 +35,15 @@ int cas_mirror_open(struct cas_store *s, const struct orch_digest *key, const ch
 int cas_mirror_lock(int mirror_fd, const atomic_bool *cancel, uint64_t timeout_ms, int *out_fd,
     struct orch_err *err) ORCH_NONNULL(2, 4) ORCH_WUR;
 
+/* Whether what came in steps was checked and is to be put into place before anybody looks. */
+bool cas_mirror_unfinished(int mirror_fd);
+/* Forgets what came in steps; absent: success. The caller has the lock. */
+int cas_mirror_drop_steps(int mirror_fd, struct orch_err *err) ORCH_WUR;
+
 /*
  * Makes repo.git in the quarantine, which is new and empty, for somebody to fetch into: it knows the
- * mirror's refs and has its packs as hard links, which belong to us. Everything else in it belongs to
- * uid:gid.
+ * mirror's refs (of a first fetch in steps: what came so far) and has its packs as hard links, which
+ * belong to us. Everything else in it belongs to uid:gid.
  */
 int cas_mirror_seed(
     int mirror_fd, int quarantine_fd, uid_t uid, gid_t gid, struct orch_err *err) ORCH_WUR;

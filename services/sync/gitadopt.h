@@ -20,14 +20,16 @@
 #include "sync/task.h"
 
 struct sync_gitadopt_spec {
-	int mirror_fd;	   /* its folder, locked */
-	int quarantine_fd; /* what sync_gitfetch left */
+	int mirror_fd; /* its folder, locked */
+	int quarantine_fd; /* what sync_gitfetch left; -1: nothing, only what a killed one left is ended */
 	struct sync_gitrefs_scope scope;
+	bool part; /* it may be a part of a history: kept in `steps` until all of it is there */
 };
 
 struct sync_gitadopted {
 	uint64_t packs, pack_bytes; /* that are new */
 	uint64_t refs_changed;
+	bool part; /* more is to come */
 };
 
 /* ORCH_ECORRUPT: what is in the quarantine is not sound or not complete; nothing was taken. */

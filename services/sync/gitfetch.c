@@ -1,6 +1,7 @@
 /* git fetch into a quarantine; see gitfetch.h. */
 #include "sync/gitfetch.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -308,13 +309,29 @@ static int run_git(struct fetch *f, const char *const *argv, struct orch_buf *ou
 	}
 }
 
+/* The option for the next piece of a history; "": all of it. */
+static void depth_option(const struct fetch *f, char *out, size_t room)
+{
+	bool begun = faccessat(f->spec->quarantine_fd, REPO "/shallow", F_OK, 0) == 0;
+	unsigned long long depth = f->spec->depth;
+
+	if (depth == 0)
+		snprintf(out, room, "%s", begun ? "--unshallow" : "");
+	else
+		snprintf(out, room, "--%s=%llu", begun ? "deepen" : "depth", depth);
+}
+
 static int fetch_refs(
     struct fetch *f, bool prune, const char *const *refspecs, size_t count, struct orch_err *err)
 {
+	char depth[40];
 	const char *argv[24] = {"git", "fetch", "--progress", "--no-tags", "--no-write-fetch-head",
 	    "--no-auto-maintenance", "--no-recurse-submodules", "--refmap=", "--force"};
 	size_t n = 9;
 
+	depth_option(f, depth, sizeof(depth));
+	if (depth[0])
+		argv[n++] = depth;
 	if (prune)
 		argv[n++] = "--prune";
 	argv[n++] = "--end-of-options";
@@ -394,6 +411,40 @@ static int fetch_id(struct fetch *f, struct orch_err *err)
 	return fetch_one(f, f->spec->name, to, err);
 }
 
+static bool is_loose_folder(const struct dirent *e)
+{
+	return strlen(e->d_name) == 2 && strspn(e->d_name, "0123456789abcdef") == 2;
+}
+
+/* 1: there are objects outside of packs. */
+static int has_loose(const struct fetch *f, struct orch_err *err)
+{
+	int fd =
+	    openat(f->spec->quarantine_fd, REPO "/objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	int found = 0;
+
+	if (!d) {
+		orch_fd_close(fd);
+		return orch_err_sys(err, errno, REPO "/objects");
+	}
+	for (struct dirent *e; !found && (e = readdir(d));)
+		found = is_loose_folder(e);
+	closedir(d);
+	return found;
+}
+
+/* The old http transport, which reads files, leaves single objects, and packs in which anything may be
+ * missing: one pack is made of all that is reachable. */
+static int pack_loose(struct fetch *f, struct orch_err *err)
+{
+	const char *argv[] = {"git", "repack", "-a", "-d", "-q", NULL};
+	bool again;
+	int r = has_loose(f, err);
+
+	return r > 0 ? run_once(f, argv, NULL, false, &again, err) : r;
+}
+
 /* What the repository of the quarantine has now, for whoever takes it over. */
 static int save_refs(struct fetch *f, struct orch_err *err)
 {
@@ -433,6 +484,8 @@ int sync_gitfetch(struct sync_task *t, const struct sync_gitfetch_spec *spec,
 			break;
 		}
 	}
+	if (r == 0)
+		r = pack_loose(&f, err);
 	if (r == 0)
 		r = save_refs(&f, err);
 	fetch_fini(&f);

@@ -21,7 +21,7 @@ enum sync_gitfetch_auth {
 };
 
 enum sync_gitfetch_what {
-	SYNC_GITFETCH_DEFAULT, /* the default branch, in pieces of `depth` commits */
+	SYNC_GITFETCH_DEFAULT, /* the default branch, `depth` commits further back */
 	SYNC_GITFETCH_ALL,     /* every branch and tag, and `name` */
 	SYNC_GITFETCH_ID       /* the commit `name`, by its id */
 };
@@ -38,6 +38,8 @@ struct sync_gitfetch_spec {
 	enum sync_gitfetch_auth auth;
 	const char *helper; /* the program that is our credential helper: an absolute path */
 	uint64_t stall_ms;
+	uint64_t
+	    depth; /* DEFAULT: so many commits further back than what is there; 0: all of them */
 };
 
 struct sync_gitfetched {

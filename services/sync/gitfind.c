@@ -22,7 +22,8 @@ struct finder {
 	const char *other_type; /* an object of that id is there, but no commit */
 };
 
-int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env, struct orch_err *err)
+int sync_gitfind_env(
+    int mirror_fd, const char *objects, struct orch_strv *env, struct orch_err *err)
 {
 	static const char *const fixed[][2] = {
 	    {"HOME", "/nonexistent"},
@@ -36,8 +37,8 @@ int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env, s
 	r = sync_gitrun_env(env, path);
 	for (size_t i = 0; r == 0 && i < ORCH_ARRAY_LEN(fixed); i++)
 		r = orch_strv_set_env(env, fixed[i][0], fixed[i][1]);
-	if (r == 0 && with_incoming) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d/" CAS_MIRROR_INCOMING, mirror_fd);
+	if (r == 0 && objects) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", mirror_fd, objects);
 		r = orch_strv_set_env(env, "GIT_OBJECT_DIRECTORY", path);
 		snprintf(
 		    path, sizeof(path), "/proc/self/fd/%d/" CAS_MIRROR_REPO "/objects", mirror_fd);
@@ -225,7 +226,7 @@ int sync_gitfind(struct sync_task *t, int mirror_fd, const struct sync_gitrev *r
 
 	f.run = (struct sync_gitrun){
 	    .task = t, .env = &f.env, .fds = &f.mirror_fd, .fd_count = 1, .stdin_fd = -1};
-	r = sync_gitfind_env(mirror_fd, false, &f.env, err);
+	r = sync_gitfind_env(mirror_fd, NULL, &f.env, err);
 	if (r == 0)
 		r = sync_gitfind_refs(mirror_fd, &f.refs, err);
 	if (r == 0)

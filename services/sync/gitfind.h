@@ -29,10 +29,10 @@ int sync_gitfind(struct sync_task *t, int mirror_fd, const struct sync_gitrev *r
 int sync_gitfind_refs(int mirror_fd, struct sync_gitrefs *out, struct orch_err *err)
     ORCH_NONNULL(2) ORCH_WUR;
 
-/* A git on the mirror, as far as it is always the same; with_incoming: it has the objects that are
- * being taken over, too, and writes there. The caller _fini's env. */
-int sync_gitfind_env(int mirror_fd, bool with_incoming, struct orch_strv *env, struct orch_err *err)
-    ORCH_NONNULL(3) ORCH_WUR;
+/* A git on the mirror, as far as it is always the same. objects: a folder of objects beside repo.git to
+ * which it writes and from which it reads, too; NULL: none. The caller _fini's env. */
+int sync_gitfind_env(int mirror_fd, const char *objects, struct orch_strv *env,
+    struct orch_err *err) ORCH_NONNULL(3) ORCH_WUR;
 
 /* `git cat-file --batch-check` for the names in `asked` (a line each): "id type size" or "name missing"
  * a line each, in *out. */

@@ -182,6 +182,18 @@ bool sync_gitrefs_has_id(const struct sync_gitrefs *r, const char *id)
 	return false;
 }
 
+int sync_gitshallow_parse(const char *text, size_t len, size_t *out_count, struct orch_err *err)
+{
+	const size_t line = SYNC_GITREV_HEX + 1;
+
+	for (size_t at = 0; at < len; at += line)
+		if (len - at < line || text[at + SYNC_GITREV_HEX] != '\n' || !id_valid(text + at))
+			return orch_err_set(
+			    err, ORCH_ECORRUPT, "list of shallow commits: at byte %zu", at);
+	*out_count = len / line;
+	return 0;
+}
+
 /* ---- merging ---- */
 
 static bool is_below(const char *name, const char *folder)

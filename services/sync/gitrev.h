@@ -60,6 +60,10 @@ const struct sync_gitref *sync_gitrefs_find(const struct sync_gitrefs *r, const 
 /* Whether some ref has that id. */
 bool sync_gitrefs_has_id(const struct sync_gitrefs *r, const char *id) ORCH_NONNULL(1, 2);
 
+/* The text of git's file `shallow`: ids, a line each. How many; -EBADMSG: it is none. Pure. */
+int sync_gitshallow_parse(const char *text, size_t len, size_t *out_count, struct orch_err *err)
+    ORCH_NONNULL(3) ORCH_WUR;
+
 /* What a fetch may have changed. */
 struct sync_gitrefs_scope {
 	bool all;	  /* every branch and tag: those that were not brought are gone */

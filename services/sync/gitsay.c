@@ -163,6 +163,8 @@ static const struct {
 			       "the URL that it names"}},
     {"unable to update url base from redirection",
 	{EXDEV, false, "the server sends elsewhere: give the URL that it names"}},
+    {"does not support --d", {EOPNOTSUPP, false, "the server gives no part of a history"}},
+    {"does not support shallow", {EOPNOTSUPP, false, "the server gives no part of a history"}},
     {"object format", {EOPNOTSUPP, false, "it is a SHA-256 repository, which orch can't read yet"}},
     {"' not allowed", {ORCH_EUSAGE, false, "that transport is not used"}},
     {"Connection refused", {ECONNREFUSED, true, "nobody listens there: is the server up?"}},

@@ -11,12 +11,14 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/export.c %D%/export.h %D%/export_priv.h \
 	%D%/export_write.c \
 	%D%/gitcred.c %D%/gitcred.h \
-	%D%/gitadopt.c %D%/gitadopt.h \
+	%D%/gitadopt.c %D%/gitadopt.h %D%/gitadopt_priv.h \
 	%D%/gitfetch.c %D%/gitfetch.h \
 	%D%/gitfind.c %D%/gitfind.h \
+	%D%/gitpacks.c \
 	%D%/gitrev.c %D%/gitrev.h \
 	%D%/gitrun.c %D%/gitrun.h \
 	%D%/gitsay.c %D%/gitsay.h \
+	%D%/gitsteps.c \
 	%D%/giturl.c %D%/giturl.h \
 	%D%/import.c %D%/import.h %D%/import_priv.h \
 	%D%/import_build.c \

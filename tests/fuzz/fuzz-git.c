@@ -99,6 +99,14 @@ static void cred(const char *asked)
 		fuzz_must(strcasestr(asked, "host=h:") && strcasestr(asked, "protocol=https\n"));
 }
 
+static void shallow(const char *text)
+{
+	size_t n = strlen(text), count;
+
+	if (sync_gitshallow_parse(text, n, &count, NULL) == 0)
+		fuzz_must(count * (SYNC_GITREV_HEX + 1) == n);
+}
+
 static void cred_file(const char *file)
 {
 	orch_auto(buf) struct orch_buf out = ORCH_BUF_INIT;
@@ -108,7 +116,8 @@ static void cred_file(const char *file)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const parsers[])(const char *) = {url, scrub, rev, say, cred, cred_file};
+	static void (*const parsers[])(const char *) = {
+	    url, scrub, rev, say, cred, cred_file, shallow};
 	char *text;
 
 	if (size == 0)
@@ -118,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	text = fuzz_text(data + 1, size - 1);
-	parsers[data[0] % ORCH_ARRAY_LEN(parsers)](text);
+	parsers[(size_t)(data[0] & 15) % ORCH_ARRAY_LEN(parsers)](text);
 	free(text);
 	return 0;
 }

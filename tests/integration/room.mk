@@ -13,3 +13,4 @@ dist_check_SCRIPTS += %D%/test_cli_verbs.py
 dist_check_SCRIPTS += %D%/test_links.py
 dist_check_SCRIPTS += %D%/test_git_mirror.py
 dist_check_SCRIPTS += %D%/test_git_servers.py
+dist_check_SCRIPTS += %D%/test_git_steps.py

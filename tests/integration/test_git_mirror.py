@@ -4,20 +4,7 @@ import zlib
 from orchtest import *
 from orchtest import program
 from faults import Faults
-from gitservers import Proxy, GitDaemon, Refused, Repo, check_mirror, fetch, mirror_of
-
-
-KILL = 4096  # as an errno: the process ends there (services/core/fault.c)
-
-
-def refused(t, code, pattern, f, *args, **kwargs):
-    try:
-        f(*args, **kwargs)
-    except Refused as e:
-        t.match(e.code, "^(%s)$" % code, e.message)
-        t.match(e.message, pattern)
-        return e
-    raise AssertionError("not refused")
+from gitservers import KILL, GitDaemon, Proxy, Refused, Repo, check_mirror, fetch, git_processes, mirror_of, refused
 
 
 def refs_of(t, mirror):
@@ -302,20 +289,6 @@ def a_client_that_leaves_ends_its_fetch(t):
 
 
 # ---- kills
-
-def git_processes(store):
-    """Processes that have something of the store open or as a folder."""
-    out = []
-    for pid in os.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            for fd in os.listdir("/proc/%s/fd" % pid):
-                with contextlib.suppress(OSError):
-                    if os.readlink("/proc/%s/fd/%s" % (pid, fd)).startswith(store):
-                        out.append(int(pid))
-    return out
-
 
 @test(needs="git faults", timeout=600)
 def killed_at_each_step_the_mirror_is_sound(t):

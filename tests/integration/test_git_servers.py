@@ -2,19 +2,9 @@
 import pwd
 
 from orchtest import *
-from gitservers import GitDaemon, Http, Proxy, Refused, Repo, Ssh, basic, check_mirror, fetch, free_port, mirror_of
+from gitservers import GitDaemon, Http, Proxy, Repo, Ssh, check_mirror, fetch, mirror_of, refused
 
 TOKEN = "tok3n-s3cr3t-8472"
-
-
-def refused(t, code, pattern, f, *args, **kwargs):
-    try:
-        f(*args, **kwargs)
-    except Refused as e:
-        t.match(e.code, "^(%s)$" % code, e.message)
-        t.match(e.message, pattern)
-        return e
-    raise AssertionError("not refused")
 
 
 class Watch:

@@ -2,7 +2,6 @@
 Git repositories and real servers for them on loopback: git http-backend behind lighttpd (with basic auth), git daemon,
 sshd with a key; and a proxy between that cuts, stalls and counts.
 """
-import base64
 import json
 import os
 import re
@@ -11,7 +10,7 @@ import socket
 import subprocess
 import threading
 
-from orchtest import wait_until
+from orchtest import Failure, wait_until
 
 
 def free_port():
@@ -257,16 +256,23 @@ class Proxy:
                 pass
 
 
-def basic(user, password):
-    return "Basic " + base64.b64encode(("%s:%s" % (user, password)).encode()).decode()
-
-
 class Refused(Exception):
     """What the daemon answered instead of a commit."""
 
     def __init__(self, error):
         super().__init__("%(code)s: %(message)s" % error)
         self.code, self.message = error["code"], error["message"]
+
+
+def refused(t, code, pattern, f, *args, **kwargs):
+    """f is refused, with a code and a message that match."""
+    try:
+        f(*args, **kwargs)
+    except Refused as e:
+        t.match(e.code, "^(%s)$" % code, e.message)
+        t.match(e.message, pattern)
+        return e
+    raise Failure("it was not refused")
 
 
 def fetch(d, url, rev, timeout=120, **more):
@@ -276,6 +282,30 @@ def fetch(d, url, rev, timeout=120, **more):
     if "error" in lines[-1]:
         raise Refused(lines[-1]["error"])
     return dict(lines[-1]["result"], events=lines[:-1])
+
+
+KILL = 4096  # as an errno of tests/lib/faults.py: the process ends there (services/core/fault.c)
+
+
+def git_processes(place):
+    """Processes that have something below that folder open."""
+    out = []
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        try:
+            if any(_link("/proc/%s/fd/%s" % (pid, fd)).startswith(place) for fd in os.listdir("/proc/%s/fd" % pid)):
+                out.append(int(pid))
+        except OSError:
+            continue
+    return out
+
+
+def _link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def mirror_of(d, result):
