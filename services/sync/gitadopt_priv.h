@@ -41,9 +41,8 @@ int sync_adopt_refs(struct sync_adopt *a, struct orch_buf *out, struct orch_err 
 /* The list of refs that was brought, as it is. */
 int sync_adopt_brought(
     const struct sync_adopt *a, struct sync_gitrefs *out, struct orch_err *err) ORCH_WUR;
-int sync_adopt_save(
-    int mirror_fd, const char *folder, const char *name, const struct orch_buf *text,
-    struct orch_err *err) ORCH_WUR;
+int sync_adopt_save(int mirror_fd, const char *folder, const char *name,
+    const struct orch_buf *text, struct orch_err *err) ORCH_WUR;
 
 /* gitsteps.c: a first fetch in steps. */
 

@@ -92,8 +92,7 @@ int sync_adopt_sweep(struct sync_adopt *a, const char *path, struct orch_err *er
 	return r;
 }
 
-int sync_adopt_open(
-    const struct sync_adopt *a, const char *path, int flags, struct orch_err *err)
+int sync_adopt_open(const struct sync_adopt *a, const char *path, int flags, struct orch_err *err)
 {
 	int fd = orch_open_nolinks(a->spec->quarantine_fd, path, flags, 0);
 
@@ -131,8 +130,7 @@ static int run_index(struct sync_adopt *a, const char *const *argv, int in, stru
 static int index_pack(
     struct sync_adopt *a, int dirfd, const char *name, bool strict, struct orch_err *err)
 {
-	const char *argv[] = {
-	    "git", "index-pack", "-v", "--stdin", strict ? HARMLESS : NULL, NULL};
+	const char *argv[] = {"git", "index-pack", "-v", "--stdin", strict ? HARMLESS : NULL, NULL};
 	orch_auto(buf) struct orch_buf said = ORCH_BUF_INIT;
 	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;

@@ -62,7 +62,8 @@ static int load_shallow(
 	r = orch_fd_slurp(fd, out);
 	if (r < 0)
 		return orch_err_sys(err, -r, "%s", path);
-	return sync_gitshallow_parse(out->data ? (const char *)out->data : "", out->len, count, err);
+	return sync_gitshallow_parse(
+	    out->data ? (const char *)out->data : "", out->len, count, err);
 }
 
 int sync_adopt_is_step(struct sync_adopt *a, struct orch_err *err)

@@ -18,8 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if ((unsigned)q.job >= WORKER_JOBS || q.fds[WORKER_FD_PACKS] < 3 ||
-	    (q.dir && q.dir[0] != '/'))
+	/* jobs about Git have nothing of the packs, and what they have to do with */
+	if ((unsigned)q.job >= WORKER_JOBS || (q.dir && q.dir[0] != '/') ||
+	    (q.git.place && q.git.place[0] != '/') ||
+	    (q.job < WORKER_GIT_FIND && q.fds[WORKER_FD_PACKS] < 3) ||
+	    (q.job == WORKER_GIT_FETCH && (!q.git.url || q.fds[WORKER_FD_QUARANTINE] < 3)) ||
+	    (q.job == WORKER_GIT_FIND && (!q.git.rev || q.fds[WORKER_FD_MIRROR] < 3)))
 		abort();
 	worker_request_fini(&q);
 	return 0;

@@ -407,6 +407,8 @@ def a_mirror_in_use_is_waited_for(t):
         x.start()
         wait_until(lambda: os.listdir(d.store + "/tmp") and os.path.exists(d.store + "/tmp/" + os.listdir(d.store + "/tmp")[0] + "/refs"),
                    what="the fetch")
+        end = time.monotonic() + 1
+        wait_until(lambda: done or time.monotonic() > end, what="a second")
         t.eq(done, [])
         os.close(fd)
         x.join(60)
@@ -558,6 +560,11 @@ def a_hostile_quarantine_is_read_as_such(t):
 
         t.eq(adopt(t, mirror, quarantine())[0], 0)
         t.eq(adopt(t, mirror, quarantine(packs={"pack-x.pack": pack}))[0], 0)
+        # names that the fetch was not for
+        before = refs_of(t, mirror + "/repo.git")
+        more = "".join("%s %s\n" % (commit, x) for x in ("refs/evil/x", "refs/orch/head", "refs/orch/commits/" + "1" * 40, "refs/pull/1/head"))
+        t.eq(adopt(t, mirror, quarantine(refs=good + more))[0], 0)
+        t.eq(refs_of(t, mirror + "/repo.git"), before)
         bad(quarantine(refs=None), "refs")
         bad(quarantine(refs="x"), "cut off")
         bad(quarantine(refs="%s refs/heads/../../x\n" % commit), "no id and name")

@@ -2,6 +2,7 @@
 import pwd
 
 from orchtest import *
+from orchtest import program
 from gitservers import GitDaemon, Http, Proxy, Repo, Ssh, check_mirror, fetch, mirror_of, refused
 
 TOKEN = "tok3n-s3cr3t-8472"
@@ -297,6 +298,54 @@ def another_user_fetches_as_himself(t):
         os.chmod(repo.root, 0o700)
         r = as_nobody(d, url=repo.bare, rev="main")
         t.eq(r["error"]["code"], "EACCES")
+
+
+@test(needs="git root")
+def a_daemon_of_an_ordinary_user(t):
+    """It fetches for its own user alone, without a mount of any kind."""
+    repo = Repo(t)
+    repo.grow(20)
+    commit = repo.grow(30)
+    uid = pwd.getpwnam("nobody").pw_uid
+    for folder, folders, files in os.walk(repo.root):
+        for name in folders + files + ["."]:
+            os.chown(os.path.join(folder, name), uid, uid)
+    for name in ("store", "run", "mnt"):
+        os.chown(t.dir("his-" + name), uid, uid)
+    os.chown(t.path("home") if os.path.exists(t.path("home")) else t.dir("home"), uid, uid)
+    socket = t.path("his-run", "s")
+    log = open(t.path("his.log"), "wb")
+    p = t.start([program("orch-fsd"), "--store", t.path("his-store"), "--socket", socket, "--mounts", t.path("his-mnt"), "--foreground"],
+                user=uid, group=uid, extra_groups=[], stdout=log, stderr=log, cwd="/")
+    wait_until(lambda: os.path.exists(socket), what="the daemon")
+
+    def ask(who, **body):
+        return json.loads(t.run([sys.executable, "-c", CLIENT, str(who), socket, json.dumps(body)]).stdout.strip().split("\n")[-1])
+    r = ask(uid, url=repo.bare, rev="main", step_commits=10)
+    t.eq(r.get("result", r).get("commit"), commit, str(r))
+    t.eq(ask(0, url=repo.bare, rev="main")["error"]["code"], "EPERM")
+    p.terminate()
+    t.eq(p.wait(30), 0)
+
+
+@test(needs="git root")
+def a_full_disk_leaves_a_sound_mirror(t):
+    """Of the store, at several sizes: the message says so, what was fetched in steps before is kept, nothing else is."""
+    repo = Repo(t)
+    commit = repo.grow(60, 300000)
+    store = t.dir("full")
+    t.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", store])
+    t.finally_(lambda: subprocess.run(["umount", "-l", store]))
+    with t.daemon(store=store) as d:
+        for more in ({}, {"step_commits": 8}):
+            e = refused(t, "ENOSPC", "disk", fetch, d, repo.bare, "main", **more)
+            t.eq(os.listdir(store + "/tmp"), [])
+            for key in os.listdir(store + "/git"):
+                t.eq(sorted(set(os.listdir("%s/git/%s" % (store, key))) - {"steps"}), ["repo.git", "url"], e.message)
+        t.run(["mount", "-o", "remount,size=300m", store])
+        r = fetch(d, repo.bare, "main")
+        t.eq(r["commit"], commit)
+        check_mirror(t, d, r["key"])
 
 
 main()

@@ -69,6 +69,55 @@ static void test_commit(void **state)
 	worker_request_fini(&q);
 }
 
+static void test_git(void **state)
+{
+	struct worker_request q;
+	struct orch_err err;
+
+	assert_int_equal(
+	    parse("{\"task\":\"git-fetch\",\"fds\":{\"quarantine\":4},\"url\":\"https://h/"
+		  "x\",\"what\":"
+		  "\"all\",\"name\":\"HEAD\",\"auth\":\"header\",\"env\":{\"HOME\":\"/h\","
+		  "\"GITHUB_TOKEN\":\"t\"},\"stall_ms\":7,\"depth\":3,\"place\":\"/run/q\"}",
+		&q, &err),
+	    0);
+	assert_int_equal(q.job, WORKER_GIT_FETCH);
+	assert_int_equal(q.git.what, SYNC_GITFETCH_ALL);
+	assert_int_equal(q.git.auth, SYNC_GITFETCH_HEADER);
+	assert_string_equal(orch_strv_get_env(&q.git.env, "GITHUB_TOKEN"), "t");
+	assert_string_equal(q.git.place, "/run/q");
+	assert_true(q.git.stall_ms == 7 && q.git.depth == 3);
+	worker_request_fini(&q);
+	assert_int_equal(parse("{\"task\":\"git-adopt\",\"fds\":{\"mirror\":4},\"all\":false,"
+			       "\"part\":true,\"rev\":\"main\"}",
+			     &q, &err),
+	    0);
+	assert_true(q.git.part && !q.git.all && q.fds[WORKER_FD_QUARANTINE] == -1);
+	worker_request_fini(&q);
+}
+
+static void test_wrong_git(void **state)
+{
+#define FETCH                                                                     \
+	"{\"task\":\"git-fetch\",\"fds\":{\"quarantine\":4},\"url\":\"https://h/" \
+	"x\",\"what\":\"all\""
+	expect_wrong("{\"task\":\"git-find\",\"fds\":{\"mirror\":4}}", "rev");
+	expect_wrong("{\"task\":\"git-find\",\"fds\":{},\"rev\":\"x\"}", "mirror");
+	expect_wrong("{\"task\":\"git-adopt\",\"fds\":{\"mirror\":4}}", "all");
+	expect_wrong(
+	    "{\"task\":\"git-fetch\",\"fds\":{\"mirror\":4},\"url\":\"x\",\"what\":\"all\"}",
+	    "quarantine");
+	expect_wrong(FETCH ",\"env\":{\"GIT_DIR\":\"x\"}}", "env");
+	expect_wrong(FETCH ",\"env\":{\"HOME\":1}}", "env");
+	expect_wrong(FETCH ",\"auth\":\"x\"}", "auth");
+	expect_wrong(FETCH ",\"depth\":-1}", "depth");
+	expect_wrong(FETCH ",\"depth\":4294967296}", "depth");
+	expect_wrong(FETCH ",\"place\":\"q\"}", "place");
+	expect_wrong(FETCH ",\"seed\":\"00000000000000ff\"}", "seed");
+	expect_wrong("{\"task\":\"import\"," FDS ",\"dir\":\"/a\",\"url\":\"x\"}", "url");
+#undef FETCH
+}
+
 static void test_wrong(void **state)
 {
 	expect_wrong("", "");
@@ -104,6 +153,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_import),
 	    cmocka_unit_test(test_commit),
+	    cmocka_unit_test(test_git),
+	    cmocka_unit_test(test_wrong_git),
 	    cmocka_unit_test(test_wrong),
 	    cmocka_unit_test(test_text),
 	};
