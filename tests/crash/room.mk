@@ -2,6 +2,7 @@
 dist_check_SCRIPTS += %D%/test_build_kill.py
 dist_check_SCRIPTS += %D%/test_full_store.py
 dist_check_SCRIPTS += %D%/test_fault_loop.py
+dist_check_SCRIPTS += %D%/test_fault_git.py
 dist_check_SCRIPTS += %D%/test_fault_shim.py
 dist_check_SCRIPTS += %D%/test_power_cut.py
 noinst_PROGRAMS += %D%/db-tool
