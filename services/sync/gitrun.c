@@ -47,7 +47,7 @@ static void tell(struct running *g, const struct sync_gitsay_progress *p)
 		g->phase_began_ns = now;
 		g->told_ns = 0;
 	}
-	if (now - g->told_ns < TELL_NS)
+	if (now - g->told_ns < TELL_NS && (p->total == 0 || p->done < p->total))
 		return;
 	g->told_ns = now;
 	t.left_ms = sync_gitsay_left_ms(p, now - g->phase_began_ns);

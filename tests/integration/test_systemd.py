@@ -42,6 +42,7 @@ def mounts_outlive_the_daemon_and_are_seen(t):
     t.eq((service["StateDirectory"], service["StateDirectoryMode"]), (["orch"], ["0700"]))
     t.eq((service["RuntimeDirectory"], service["RuntimeDirectoryPreserve"]), (["orch"], ["yes"]))
     t.eq([k for k in service if HIDING.fullmatch(k)], [], "these would hide mounts or /dev/fuse")
+    t.eq(service["RestrictNamespaces"], ["user mnt"], "views and fetches for other users need these")
     t.ok(HIDING.fullmatch("ProtectKernelLogs") and HIDING.fullmatch("PrivateTmp") and not HIDING.fullmatch("NoNewPrivileges"))
 
 
