@@ -3,7 +3,7 @@ import pwd
 
 from orchtest import *
 from orchtest import program
-from gitservers import GitDaemon, Http, Proxy, Repo, Ssh, check_mirror, fetch, mirror_of, refused
+from gitservers import GitDaemon, Http, HttpProxy, Proxy, Repo, Ssh, Tls, check_mirror, fetch, mirror_of, refused
 
 TOKEN = "tok3n-s3cr3t-8472"
 
@@ -127,6 +127,37 @@ def a_token_does_not_follow_a_redirection(t):
         t.eq(fetch(d, to_plain.url(), "main")["commit"], commit)
         t.eq(fetch(d, to_plain.url(), "main", env=env)["commit"], commit)
         t.ok("auth=Basic" not in plain.log(), plain.log())
+
+
+@test(needs="git lighttpd openssl")
+def https_with_an_authority_of_ones_own(t):
+    repo, commit, http = setup(t, users={"x-access-token": TOKEN})
+    tls = Tls(t, http.port)
+    env = {"GITHUB_TOKEN": TOKEN}
+    with t.daemon() as d, Watch(t, TOKEN) as watch:
+        e = refused(t, "EPERM", "GIT_SSL_CAINFO", fetch, d, tls.url(), "main", env=env)
+        for mode in ("url", "header"):
+            r = fetch(d, tls.url(), "main", env=dict(env, GIT_SSL_CAINFO=tls.ca), auth_mode=mode)
+            t.eq((r["commit"], r["fetched"]), (commit, True))
+        # the token is for https, so not for the same host without
+        refused(t, "EPERM|EACCES|EIO|ECONNRESET", ".", fetch, d, tls.url().replace("https", "http"), "main", env=env)
+        watch.check(d, e.message)
+
+
+@test(needs="git lighttpd")
+def a_proxy_of_the_users(t):
+    repo, commit, http = setup(t, users={"x-access-token": TOKEN})
+    proxy = HttpProxy(t)
+    url = http.url().replace("127.0.0.1", "git.example.invalid")
+    with t.daemon() as d:
+        # the name is known to nobody: what is reached is reached by the proxy
+        refused(t, "EHOSTUNREACH", "host is not known", fetch, d, url, "main", env={"GITHUB_TOKEN": TOKEN})
+        refused(t, "ECONNREFUSED", "is the server up", fetch, d, url, "main", env={"http_proxy": "http://127.0.0.1:1"})
+        t.eq(fetch(d, http.url(), "main", env={"GITHUB_TOKEN": TOKEN, "http_proxy": proxy.url})["commit"], commit)
+        t.ok(len(proxy.seen) > 2, str(proxy.seen))
+        seen = len(proxy.seen)
+        t.eq(fetch(d, http.url(), "main", env={"GITHUB_TOKEN": TOKEN, "http_proxy": proxy.url, "no_proxy": "127.0.0.1"})["commit"], commit)
+        t.eq(len(proxy.seen), seen)
 
 
 @test(needs="git lighttpd")

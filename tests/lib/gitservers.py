@@ -2,13 +2,17 @@
 Git repositories and real servers for them on loopback: git http-backend behind lighttpd (with basic auth), git daemon,
 sshd with a key; and a proxy between that cuts, stalls and counts.
 """
+import http.client
+import http.server
 import json
 import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
+import urllib.parse
 
 from orchtest import Failure, wait_until
 
@@ -213,6 +217,9 @@ class Proxy:
     def url(self, server, name="repo"):
         return re.sub(r":\d+/", ":%d/" % self.port, server.url(name))
 
+    def _enter(self, client):
+        return client
+
     def _accept(self):
         while True:
             try:
@@ -220,6 +227,11 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
+            try:
+                client = self._enter(client)
+            except OSError:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target), 5)
             except OSError:
@@ -254,6 +266,57 @@ class Proxy:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+class Tls(Proxy):
+    """TLS in front of a server, with a certificate of its own authority: .ca is that authority's file."""
+
+    def __init__(self, t, port):
+        folder = t.dir()
+        self.ca = folder + "/cert.pem"
+        t.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+               "-addext", "subjectAltName=DNS:localhost", "-keyout", folder + "/key.pem", "-out", self.ca])
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(self.ca, folder + "/key.pem")
+        super().__init__(t, port)
+
+    def url(self, name="repo", user=""):
+        return "https://%slocalhost:%d/git/%s.git" % (user, self.port, name)
+
+    def _enter(self, client):
+        return self._context.wrap_socket(client, server_side=True)
+
+
+class HttpProxy:
+    """What http_proxy may name: requests with a whole URL, passed on; .seen are the URLs."""
+
+    def __init__(self, t):
+        self.seen = seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def pass_on(self):
+                seen.append(self.path)
+                url = urllib.parse.urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                c = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+                c.request(self.command, "%s?%s" % (url.path, url.query), body, {k: v for k, v in self.headers.items() if not k.startswith("Proxy")})
+                r = c.getresponse()
+                data = r.read()
+                self.send_response(r.status)
+                for k, v in r.getheaders():
+                    if k.lower() not in ("transfer-encoding", "connection", "content-length"):
+                        self.send_header(k, v)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+            do_GET = do_POST = pass_on
+
+            def log_message(self, *args):
+                pass
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d" % self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        t.finally_(self._server.shutdown)
 
 
 class Refused(Exception):

@@ -198,6 +198,7 @@ FEATURES = {
     "fusermount3": _tool("fusermount3"),
     "docker": lambda: _tool("dockerd")() or _tool("docker")(),
     "git": _tool("git"),
+    "openssl": _tool("openssl"),
     "lighttpd": lambda: _sbin_tool("lighttpd"),
     "sshd": lambda: _sbin_tool("sshd"),
     "systemd-analyze": _tool("systemd-analyze"),
