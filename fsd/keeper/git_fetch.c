@@ -176,6 +176,10 @@ static int find(struct fetch *f, struct orch_err *err)
 	(void)orch_json_set_str(json, "rev", rev_text(f));
 	fsd_task_fd(&task, "mirror", f->mirror_fd);
 	rc = run_task(f, &task, &result, err);
+	if (rc == -ORCH_ECORRUPT)
+		orch_err_wrap(err,
+		    "the mirror is damaged (DELETE /v1/git/KEY removes it, the next fetch "
+		    "makes it anew)");
 	return rc < 0 ? rc : take_found(f, result, err);
 }
 

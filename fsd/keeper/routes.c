@@ -28,6 +28,8 @@ const struct fsd_route fsd_routes[] = {
     {"POST", "/v1/git/fetch", fsd_api_git_fetch,
 	"url:s rev:s auth_mode:s? env:o? stall_s:*? step_commits:*?", NULL,
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
+    {"GET", "/v1/git", fsd_api_git_list, NULL, NULL, 0},
+    {"DELETE", "/v1/git/{}", fsd_api_git_remove, NULL, NULL, 0},
 
     {"GET", "/v1/refs", fsd_api_ref_list, NULL, "prefix?", 0},
     {"GET", "/v1/refs/{}", fsd_api_ref_get, NULL, NULL, 0},

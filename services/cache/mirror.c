@@ -233,12 +233,7 @@ int cas_mirror_drop_steps(int mirror_fd, struct orch_err *err)
 	return orch_remove_tree(mirror_fd, CAS_MIRROR_STEPS, err);
 }
 
-/* ---- what a fetch begins with ---- */
-
-struct seed {
-	int to; /* the folder of packs */
-	struct orch_err *err;
-};
+/* ---- all of them ---- */
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -246,6 +241,107 @@ static bool ends_with(const char *s, const char *end)
 
 	return n > m && strcmp(s + n - m, end) == 0;
 }
+
+static int count_pack(void *priv, int dirfd, const char *name)
+{
+	struct cas_mirror *m = priv;
+	struct stat st;
+
+	if (ends_with(name, ".pack") && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		m->packs++;
+		m->pack_bytes += (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
+struct each {
+	int (*fn)(void *priv, const struct cas_mirror *m);
+	void *priv;
+	struct orch_err *err;
+};
+
+/* The file url without its end; malloc'd. "" when it can't be read. */
+static char *load_url(int fd)
+{
+	orch_auto(buf) struct orch_buf b = ORCH_BUF_INIT;
+
+	if (orch_file_load(fd, "url", &b, NULL) < 0)
+		orch_buf_reset(&b);
+	if (b.len && b.data[b.len - 1] == '\n')
+		b.data[--b.len] = '\0';
+	return orch_buf_take_str(&b);
+}
+
+static int see_mirror(void *priv, int dirfd, const char *name)
+{
+	static const char *const packs[] = {
+	    CAS_MIRROR_REPO "/objects/pack", CAS_MIRROR_STEPS "/objects/pack"};
+	struct each *each = priv;
+	struct cas_mirror m = {0};
+	orch_auto(free) char *url = NULL;
+	orch_auto(fd) int fd = -1;
+
+	if (orch_digest_parse(name, &m.key) < 0)
+		return 0;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* removed since, or no folder */
+	url = load_url(fd);
+	if (!url)
+		return orch_err_set(each->err, ENOMEM, "no memory");
+	m.url = url;
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(packs); i++)
+		if (faccessat(fd, packs[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    cas_dir_each(fd, packs[i], count_pack, &m, NULL) < 0)
+			continue; /* it is being changed */
+	return each->fn(each->priv, &m);
+}
+
+int cas_mirror_each(struct cas_store *s, int (*fn)(void *priv, const struct cas_mirror *m),
+    void *priv, struct orch_err *err)
+{
+	struct each each = {.fn = fn, .priv = priv, .err = err};
+
+	if (faccessat(s->root_fd, FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		return 0;
+	return cas_dir_each(s->root_fd, FOLDER, see_mirror, &each, err);
+}
+
+/* Out of sight by one rename; what is left of it after a kill the next start removes. */
+int cas_mirror_remove(struct cas_store *s, const struct orch_digest *key, const atomic_bool *cancel,
+    uint64_t timeout_ms, struct orch_err *err)
+{
+	char name[ORCH_DIGEST_HEX + 1], gone[ORCH_DIGEST_HEX + 8];
+	orch_auto(fd) int all = open_all(s, err);
+	orch_auto(fd) int fd = -1;
+	orch_auto(fd) int locked = -1;
+	int r = all < 0 ? all : 0;
+
+	if (r < 0)
+		return r;
+	orch_digest_format(key, name);
+	snprintf(gone, sizeof(gone), "git-%s", name);
+	fd = openat(all, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "mirror %s", name);
+	r = cas_mirror_lock(fd, cancel, timeout_ms, &locked, err);
+	if (r == 0)
+		r = orch_remove_tree(s->tmp_fd, gone, err);
+	if (r < 0)
+		return r;
+	r = orch_rename(all, name, s->tmp_fd, gone, 0);
+	if (r == 0)
+		r = orch_fd_sync(all);
+	return r < 0 ? orch_err_sys(err, -r, "mirror %s", name)
+		     : orch_remove_tree(s->tmp_fd, gone, err);
+}
+
+/* ---- what a fetch begins with ---- */
+
+struct seed {
+	int to; /* the folder of packs */
+	struct orch_err *err;
+};
 
 /* A pack counts when it has its index: that is renamed last. */
 static int seed_pack(void *priv, int dirfd, const char *name)

@@ -30,6 +30,19 @@
 int cas_mirror_open(struct cas_store *s, const struct orch_digest *key, const char *url,
     int *out_fd, struct orch_err *err) ORCH_NONNULL(1, 2, 3, 4) ORCH_WUR;
 
+struct cas_mirror {
+	struct orch_digest key;
+	const char *url;	    /* "": the file is missing; valid during the call */
+	uint64_t packs, pack_bytes; /* what came in steps counts, too */
+};
+/* A non-zero return of fn ends it and is returned. What has no name of a mirror is passed over. */
+int cas_mirror_each(struct cas_store *s, int (*fn)(void *priv, const struct cas_mirror *m),
+    void *priv, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* The next open makes it anew, empty. -ENOENT: there is none. Waits for the lock. Who still reads it may miss
+ * a file. */
+int cas_mirror_remove(struct cas_store *s, const struct orch_digest *key, const atomic_bool *cancel,
+    uint64_t timeout_ms, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
+
 /* The same folder once more, with the lock of its one writer. It lasts as long as anybody has this
  * open file: a worker and what it has started, too. Waits until *cancel; -ETIMEDOUT after timeout_ms. */
 int cas_mirror_lock(int mirror_fd, const atomic_bool *cancel, uint64_t timeout_ms, int *out_fd,

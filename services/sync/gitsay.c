@@ -110,6 +110,10 @@ uint64_t sync_gitsay_left_ms(const struct sync_gitsay_progress *p, uint64_t elap
 
 #define NETWORK "is the network there? The next fetch goes on from what was taken over"
 
+#define MIRROR                                                                                     \
+	"the mirror in the store is damaged: DELETE /v1/git/KEY removes it, the next fetch makes " \
+	"it anew"
+
 /* The first that is found in what git said; the surer ones stand in front. */
 static const struct {
 	const char *text;
@@ -197,6 +201,11 @@ static const struct {
     {"returned error: 5", {ECONNRESET, true, "the server has failed"}},
     {"returned error: 429", {ECONNRESET, true, "the server says: too often"}},
     {"Could not read from remote repository", {ECONNRESET, true, "the connection broke; " NETWORK}},
+    {"non-monotonic index", {ORCH_ECORRUPT, false, MIRROR}},
+    {"does not match index", {ORCH_ECORRUPT, false, MIRROR}},
+    {"packfile ", {ORCH_ECORRUPT, false, MIRROR}},
+    {"index file ", {ORCH_ECORRUPT, false, MIRROR}},
+    {"pack/pack-", {ORCH_ECORRUPT, false, MIRROR}},
     {"bad object", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},
     {"bad pack", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},
     {"inflate", {ORCH_ECORRUPT, false, "what the server sent is damaged"}},

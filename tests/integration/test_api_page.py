@@ -41,7 +41,7 @@ def rows():
     """{(method, pattern): the answer's cell}"""
     out = {}
     for m in re.finditer(r"^\| `(GET|POST|PUT|DELETE) (/[^`]*)`([^|]*)\|((?:[^|\\]|\\.)*)\|((?:[^|\\]|\\.)*)\|$", page(), re.M):
-        out[(m.group(1), re.sub(r"/(REV|NAME|ID)\b", "/{}", m.group(2).split("?")[0]))] = m.group(5)
+        out[(m.group(1), re.sub(r"/(REV|NAME|ID|KEY)\b", "/{}", m.group(2).split("?")[0]))] = m.group(5)
     return out
 
 
@@ -192,7 +192,7 @@ def routes_of_page():
     out = set()
     for method, target in re.findall(r"^\| `(GET|POST|PUT|DELETE) (/[^`]*)`", page(), re.M):
         path = target.split("?")[0]
-        out.add((method, re.sub(r"/(REV|NAME|ID)\b", "/{}", path)))
+        out.add((method, re.sub(r"/(REV|NAME|ID|KEY)\b", "/{}", path)))
     return out
 
 

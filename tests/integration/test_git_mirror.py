@@ -430,6 +430,40 @@ def another_repository_under_that_key_is_refused(t):
 
 
 @test(needs="git")
+def a_damaged_mirror_is_told_and_made_anew(t):
+    repo = Repo(t)
+    commit = repo.grow(10, 20000)
+    for damage in ("index", "pack cut", "refs", "url"):
+        with t.daemon(name=damage[:4]) as d:
+            r = fetch(d, repo.bare, "main")
+            mirror = mirror_of(d, r)
+            packs = sorted(x for x in os.listdir(mirror + "/objects/pack") if x.endswith(".idx" if damage == "index" else ".pack"))
+            path = {"refs": mirror + "/packed-refs", "url": os.path.dirname(mirror) + "/url"}.get(damage, "%s/objects/pack/%s" % (mirror, packs[0]))
+            os.chmod(path, 0o644)
+            if damage == "pack cut":
+                os.truncate(path, os.path.getsize(path) // 2)
+            else:
+                with open(path, "r+b") as f:
+                    f.seek(8 if damage == "index" else 0)
+                    f.write(b"\xff" * 40)
+            e = refused(t, "ECORRUPT", ".", fetch, d, repo.bare, "main")
+            if damage != "url":
+                t.match(e.message, "mirror.* is damaged.*DELETE /v1/git/KEY")
+            listed = d.http("GET", "/v1/git").json()["mirrors"]
+            t.eq([x["key"] for x in listed], [r["key"]])
+            t.eq(d.http("DELETE", "/v1/git/" + r["key"]).status, 200)
+            t.eq(d.http("GET", "/v1/git").json()["mirrors"], [])
+            r = fetch(d, repo.bare, "main")
+            t.eq(r["commit"], commit)
+            listed = d.http("GET", "/v1/git").json()["mirrors"]
+            t.eq([(x["url"], x["packs"]) for x in listed], [(r["url"], r["packs"])])
+            t.ok(listed[0]["bytes"] >= r["bytes"], str(listed))
+            check_mirror(t, d, r["key"])
+            t.eq(d.http("DELETE", "/v1/git/x").status, 400)
+            t.eq(d.http("DELETE", "/v1/git/" + "1" * 64).status, 404)
+
+
+@test(needs="git")
 def the_store_knows_its_mirrors(t):
     """verify calls no mirror a stray, and a store that lost FORMAT is told from something else."""
     repo = Repo(t)
