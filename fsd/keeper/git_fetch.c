@@ -382,7 +382,7 @@ static int step_all(struct fetch *f, struct orch_err *err)
 	fsd_mirrors_begin(f->r->daemon->mirrors, f->turn);
 	rc = run_step(f, &s, err);
 	if (rc == 0)
-		fsd_mirrors_done(f->r->daemon->mirrors, f->turn);
+		fsd_mirrors_done(f->r->daemon->mirrors, f->turn, f->r->peer.uid);
 	return rc;
 }
 

@@ -13,6 +13,7 @@ struct fsd_mirror_turn {
 	bool taken;
 	uint64_t begun; /* fetches of everything, counted */
 	uint64_t good;	/* the latest of them that went well; 0: none */
+	uid_t good_uid; /* who fetched that: his configuration said from where */
 };
 
 struct fsd_mirrors {
@@ -105,7 +106,7 @@ int fsd_mirrors_enter(struct fsd_mirrors *m, struct fsd_request *r, const struct
 	}
 	if (rc == 0) {
 		t->taken = true;
-		*out_fresh = t->good > begun;
+		*out_fresh = t->good > begun && t->good_uid == r->peer.uid;
 		*out = t;
 	} else {
 		forget(m, t);
@@ -121,10 +122,11 @@ void fsd_mirrors_begin(struct fsd_mirrors *m, struct fsd_mirror_turn *t)
 	pthread_mutex_unlock(&m->lock);
 }
 
-void fsd_mirrors_done(struct fsd_mirrors *m, struct fsd_mirror_turn *t)
+void fsd_mirrors_done(struct fsd_mirrors *m, struct fsd_mirror_turn *t, uid_t uid)
 {
 	pthread_mutex_lock(&m->lock);
 	t->good = t->begun;
+	t->good_uid = uid;
 	pthread_mutex_unlock(&m->lock);
 }
 

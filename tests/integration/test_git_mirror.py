@@ -4,7 +4,7 @@ import zlib
 from orchtest import *
 from orchtest import program
 from faults import Faults
-from gitservers import KILL, GitDaemon, Proxy, Refused, Repo, check_mirror, fetch, git_processes, mirror_of, refused
+from gitservers import KILL, GitDaemon, Proxy, Refused, Repo, check_mirror, connections, fetch, git_processes, mirror_of, refused
 
 
 def refs_of(t, mirror):
@@ -205,12 +205,6 @@ def variables_are_chosen(t):
         refused(t, "EUSAGE", "HOME", fetch, d, repo.bare, "main", env={"HOME": 1})
         refused(t, "EUSAGE", "auth_mode", fetch, d, repo.bare, "main", auth_mode="x")
         refused(t, "EUSAGE", "stall_s", fetch, d, repo.bare, "main", stall_s="x")
-
-
-def connections(d):
-    """Connections that clients have to the daemon, this one left out."""
-    with open("/proc/net/unix") as f:
-        return sum(line.rstrip().endswith(" " + d.socket) and line.split()[5] == "03" for line in f)
 
 
 @test(needs="git")

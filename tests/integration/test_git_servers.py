@@ -3,7 +3,7 @@ import pwd
 
 from orchtest import *
 from orchtest import program
-from gitservers import GitDaemon, Http, HttpProxy, Proxy, Repo, Ssh, Tls, check_mirror, fetch, mirror_of, refused
+from gitservers import GitDaemon, Http, HttpProxy, Proxy, Repo, Ssh, Tls, check_mirror, connections, fetch, mirror_of, refused
 
 TOKEN = "tok3n-s3cr3t-8472"
 
@@ -329,6 +329,36 @@ def another_user_fetches_as_himself(t):
         os.chmod(repo.root, 0o700)
         r = as_nobody(d, url=repo.bare, rev="main")
         t.eq(r["error"]["code"], "EACCES")
+
+
+@test(needs="git root")
+def nobody_takes_what_another_user_fetched(t):
+    """Another user's configuration says that the URL is another repository: he alone sees that one's branch."""
+    repo, evil = Repo(t), Repo(t, "evil")
+    repo.grow(40)
+    commit = t.git(repo.bare, "rev-parse", "main").stdout.strip()
+    wrong = evil.grow(40, seed="evil")
+    server = GitDaemon(t, repo.root)
+    slow = Proxy(t, server.port)
+    slow.hold = 5000
+    uid = pwd.getpwnam("nobody").pw_uid
+    home = t.dir("nobodys")
+    with open(home + "/.gitconfig", "w") as f:
+        f.write('[url "%s"]\n\tinsteadOf = %s\n' % (slow.url(server, "evil"), server.url()))
+    got = []
+    with t.daemon() as d:
+        os.chmod(d.socket, 0o666)
+        his = t.start([sys.executable, "-c", CLIENT, str(uid), d.socket, json.dumps({"url": server.url(), "rev": "main", "env": {"HOME": home}})],
+                      stdout=subprocess.PIPE)
+        t.ok(slow.held.wait(60))
+        # his first step is held; the second, of every branch, begins after we have come
+        x = threading.Thread(target=lambda: got.append(fetch(d, server.url(), "main")))
+        x.start()
+        wait_until(lambda: connections(d) >= 2, what="us")
+        slow.release()
+        t.eq(json.loads(his.communicate(timeout=60)[0].decode().strip().split("\n")[-1])["result"]["commit"], wrong)
+        x.join(60)
+        t.eq((got[0]["commit"], got[0]["fetched"]), (commit, True))
 
 
 @test(needs="git root")

@@ -371,6 +371,12 @@ def _link(path):
         return ""
 
 
+def connections(d):
+    """Connections that clients have to the daemon, this one left out."""
+    with open("/proc/net/unix") as f:
+        return sum(line.rstrip().endswith(" " + d.socket) and line.split()[5] == "03" for line in f)
+
+
 def mirror_of(d, result):
     return "%s/git/%s/repo.git" % (d.store, result["key"])
 
