@@ -17,7 +17,7 @@ fsd_handler fsd_api_store, fsd_api_verify;
 /* api_transfer.c */
 fsd_handler fsd_api_import, fsd_api_export, fsd_api_apply;
 /* api_git.c */
-fsd_handler fsd_api_git_fetch, fsd_api_git_list, fsd_api_git_remove;
+fsd_handler fsd_api_git_fetch, fsd_api_git_list, fsd_api_git_remove, fsd_api_git_verify;
 /* api_job.c */
 fsd_handler fsd_api_job_put, fsd_api_job_delete;
 /* api_workspace.c */

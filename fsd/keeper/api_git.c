@@ -9,6 +9,8 @@
 #include "git_fetch.h"
 #include "json_value.h"
 #include "mirrors.h"
+#include "transfer.h"
+#include "worker.h"
 
 #define LOCK_MS 600000
 
@@ -74,6 +76,13 @@ int fsd_api_git_list(struct fsd_request *r, struct orch_json **out, struct orch_
 	return fsd_json_finish(rc, &o, out, err);
 }
 
+static int get_key(struct fsd_request *r, struct orch_digest *out, struct orch_err *err)
+{
+	if (orch_digest_parse(r->params[0], out) < 0)
+		return orch_err_set(err, EINVAL, "'%.80s' is no key of a mirror", r->params[0]);
+	return 0;
+}
+
 /* In its turn, so that no fetch is at it. */
 int fsd_api_git_remove(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
@@ -86,12 +95,47 @@ int fsd_api_git_remove(struct fsd_request *r, struct orch_json **out, struct orc
 	(void)out;
 	if (!fsd_peer_is_admin(&r->peer))
 		return orch_err_set(err, EPERM, "only root and the daemon's user remove mirrors");
-	if (orch_digest_parse(r->params[0], &key) < 0)
-		return orch_err_set(err, EINVAL, "'%.80s' is no key of a mirror", r->params[0]);
-	rc = fsd_mirrors_enter(m, r, &key, &turn, &fresh, err);
+	rc = get_key(r, &key, err);
+	if (rc == 0)
+		rc = fsd_mirrors_enter(m, r, &key, &turn, &fresh, err);
 	if (rc < 0)
 		return rc;
 	rc = cas_mirror_remove(r->daemon->store, &key, r->cancel, LOCK_MS, err);
+	fsd_mirrors_leave(m, turn);
+	return rc;
+}
+
+static int verify(struct fsd_request *r, const struct orch_digest *key, struct orch_json **out,
+    struct orch_err *err)
+{
+	orch_auto(json) struct orch_json *json = fsd_task_json(r, "git-verify", false);
+	orch_auto(fd) int fd = -1;
+	orch_auto(fd) int locked = -1;
+	struct fsd_task task = {.json = json};
+	int rc = json ? cas_mirror_get(r->daemon->store, key, &fd, err)
+		      : orch_err_set(err, ENOMEM, "no memory");
+
+	if (rc == 0)
+		rc = cas_mirror_lock(fd, r->cancel, LOCK_MS, &locked, err);
+	if (rc < 0)
+		return rc;
+	fsd_task_fd(&task, "mirror", locked);
+	return fsd_worker_run(r->daemon->workers, r, &task, out, NULL, err);
+}
+
+int fsd_api_git_verify(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	struct fsd_mirrors *m = r->daemon->mirrors;
+	struct fsd_mirror_turn *turn;
+	struct orch_digest key;
+	bool fresh;
+	int rc = get_key(r, &key, err);
+
+	if (rc == 0)
+		rc = fsd_mirrors_enter(m, r, &key, &turn, &fresh, err);
+	if (rc < 0)
+		return rc;
+	rc = verify(r, &key, out, err);
 	fsd_mirrors_leave(m, turn);
 	return rc;
 }

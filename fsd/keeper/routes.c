@@ -30,6 +30,7 @@ const struct fsd_route fsd_routes[] = {
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
     {"GET", "/v1/git", fsd_api_git_list, NULL, NULL, 0},
     {"DELETE", "/v1/git/{}", fsd_api_git_remove, NULL, NULL, 0},
+    {"POST", "/v1/git/{}/verify", fsd_api_git_verify, NULL, NULL, FSD_ROUTE_STREAM},
 
     {"GET", "/v1/refs", fsd_api_ref_list, NULL, "prefix?", 0},
     {"GET", "/v1/refs/{}", fsd_api_ref_get, NULL, NULL, 0},

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include "core/fd.h"
 #include "core/path.h"
+#include "fsd/worker/events.h"
 #include "sync/gitadopt.h"
 #include "sync/gitfetch.h"
 #include "sync/gitfind.h"
@@ -97,4 +98,33 @@ int worker_job_git_adopt(struct worker *w, struct orch_json *result, struct orch
 	(void)orch_json_set_u64(result, "refs_changed", made.refs_changed);
 	(void)orch_json_set_bool(result, "part", made.part);
 	return q->git.rev ? find(w, result, err) : 0;
+}
+
+static void on_bad(void *priv, const char *name, const char *why)
+{
+	struct orch_json *o = orch_json_object();
+	orch_auto(free) char *text = worker_events_text(why);
+
+	(void)orch_json_set_str(o, "name", name);
+	(void)orch_json_set_str(o, "error", text ? text : "?");
+	(void)orch_json_push(priv, &o);
+}
+
+int worker_job_git_verify(struct worker *w, struct orch_json *result, struct orch_err *err)
+{
+	struct orch_json *bad = orch_json_array();
+	struct sync_gitverified seen;
+	int r = bad ? sync_gitverify(
+			  w->task, w->request->fds[WORKER_FD_MIRROR], on_bad, bad, &seen, err)
+		    : orch_err_set(err, ENOMEM, "no memory");
+
+	if (r < 0) {
+		orch_json_free(bad);
+		return r;
+	}
+	(void)orch_json_set_u64(result, "packs", seen.packs);
+	(void)orch_json_set_u64(result, "bytes", seen.pack_bytes);
+	(void)orch_json_set_u64(result, "refs", seen.refs);
+	(void)orch_json_set_u64(result, "bad_count", seen.bad);
+	return orch_json_set_json(result, "bad", &bad);
 }

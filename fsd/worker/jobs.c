@@ -13,6 +13,7 @@ static worker_job_fn *const jobs[WORKER_JOBS] = {
     [WORKER_GIT_FIND] = worker_job_git_find,
     [WORKER_GIT_FETCH] = worker_job_git_fetch,
     [WORKER_GIT_ADOPT] = worker_job_git_adopt,
+    [WORKER_GIT_VERIFY] = worker_job_git_verify,
 };
 
 void worker_put_snapshot(

@@ -14,12 +14,13 @@ typedef int read_fn(
 #define JOB(j)	 (1u << (j))
 #define JOBS_ALL (JOB(WORKER_JOBS) - 1)
 /* Those about a mirror of a Git repository; the others are about snapshots. */
-#define JOBS_GIT       (JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT))
+#define JOBS_GIT       (JOBS_MIRROR | JOB(WORKER_GIT_FETCH))
+#define JOBS_MIRROR    (JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT) | JOB(WORKER_GIT_VERIFY))
 #define JOBS_SNAPSHOT  (JOBS_ALL & ~JOBS_GIT)
 #define JOBS_THAT_MAKE (JOBS_SNAPSHOT & ~JOB(WORKER_EXPORT))
 
 static const char *const job_names[WORKER_JOBS] = {
-    "import", "export", "apply", "commit", "git-find", "git-fetch", "git-adopt"};
+    "import", "export", "apply", "commit", "git-find", "git-fetch", "git-adopt", "git-verify"};
 static const char *const fd_names[WORKER_FDS] = {
     "objects", "packs", "quarantine", "scan", "layers", "mirror"};
 /* Which descriptors a job must have. */
@@ -28,7 +29,7 @@ static const unsigned fd_needed[WORKER_FDS] = {
     [WORKER_FD_PACKS] = JOBS_SNAPSHOT,
     [WORKER_FD_QUARANTINE] = JOBS_THAT_MAKE | JOB(WORKER_GIT_FETCH),
     [WORKER_FD_LAYERS] = JOB(WORKER_COMMIT),
-    [WORKER_FD_MIRROR] = JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT),
+    [WORKER_FD_MIRROR] = JOBS_MIRROR,
 };
 
 static int wrong(struct orch_err *err, const char *key, const char *what)

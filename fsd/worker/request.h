@@ -27,6 +27,7 @@ enum worker_job {
 	WORKER_GIT_FIND,
 	WORKER_GIT_FETCH,
 	WORKER_GIT_ADOPT,
+	WORKER_GIT_VERIFY,
 	WORKER_JOBS
 };
 enum worker_fd {

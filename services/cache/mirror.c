@@ -307,6 +307,21 @@ int cas_mirror_each(struct cas_store *s, int (*fn)(void *priv, const struct cas_
 	return cas_dir_each(s->root_fd, FOLDER, see_mirror, &each, err);
 }
 
+int cas_mirror_get(
+    struct cas_store *s, const struct orch_digest *key, int *out_fd, struct orch_err *err)
+{
+	char name[ORCH_DIGEST_HEX + 1], path[sizeof(FOLDER) + sizeof(name)];
+	int fd;
+
+	orch_digest_format(key, name);
+	snprintf(path, sizeof(path), FOLDER "/%s", name);
+	fd = openat(s->root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return orch_err_sys(err, errno, "mirror %s", name);
+	*out_fd = fd;
+	return 0;
+}
+
 /* Out of sight by one rename; what is left of it after a kill the next start removes. */
 int cas_mirror_remove(struct cas_store *s, const struct orch_digest *key, const atomic_bool *cancel,
     uint64_t timeout_ms, struct orch_err *err)

@@ -38,6 +38,9 @@ struct cas_mirror {
 /* A non-zero return of fn ends it and is returned. What has no name of a mirror is passed over. */
 int cas_mirror_each(struct cas_store *s, int (*fn)(void *priv, const struct cas_mirror *m),
     void *priv, struct orch_err *err) ORCH_NONNULL(1, 2) ORCH_WUR;
+/* Opens one that is there. -ENOENT. *out_fd: its folder, the caller's. */
+int cas_mirror_get(struct cas_store *s, const struct orch_digest *key, int *out_fd,
+    struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 /* The next open makes it anew, empty. -ENOENT: there is none. Waits for the lock. Who still reads it may miss
  * a file. */
 int cas_mirror_remove(struct cas_store *s, const struct orch_digest *key, const atomic_bool *cancel,

@@ -62,7 +62,7 @@ static int judge_refs(
 }
 
 /* text: the new packed-refs. */
-static int check_refs(struct sync_adopt *a, const struct orch_buf *text, struct orch_err *err)
+int sync_adopt_check_refs(struct sync_adopt *a, const struct orch_buf *text, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf asked = ORCH_BUF_INIT;
 	orch_auto(buf) struct orch_buf answer = ORCH_BUF_INIT;
@@ -97,7 +97,7 @@ int sync_adopt_refs(struct sync_adopt *a, struct orch_buf *out, struct orch_err 
 	sync_gitrefs_fini(&brought);
 	a->made.refs_changed = changed;
 	if (r == 0 && changed)
-		r = check_refs(a, out, err);
+		r = sync_adopt_check_refs(a, out, err);
 	return r;
 }
 
@@ -145,15 +145,20 @@ static int take_whole(struct sync_adopt *a, struct orch_err *err)
 	return r;
 }
 
-static int run(struct sync_adopt *a, struct orch_err *err)
+int sync_adopt_begin(struct sync_adopt *a, struct orch_err *err)
 {
 	/* before cleaning: a pack whose index is still on its way would be taken for a leftover */
-	int r = sync_adopt_finish_steps(a, err), step;
+	int r = sync_adopt_finish_steps(a, err);
 
 	if (r == 0)
 		r = clean(a, err);
-	if (r == 0 && a->spec->quarantine_fd >= 0)
-		r = orch_mkdirs(a->mirror_fd, INCOMING "/pack", 0755, err);
+	return r == 0 ? orch_mkdirs(a->mirror_fd, INCOMING "/pack", 0755, err) : r;
+}
+
+static int run(struct sync_adopt *a, struct orch_err *err)
+{
+	int r = sync_adopt_begin(a, err), step;
+
 	if (r < 0 || a->spec->quarantine_fd < 0)
 		return r;
 	step = sync_adopt_is_step(a, err);
@@ -162,24 +167,37 @@ static int run(struct sync_adopt *a, struct orch_err *err)
 	return step ? sync_adopt_step(a, step == 2, err) : take_whole(a, err);
 }
 
-int sync_gitadopt(struct sync_task *t, const struct sync_gitadopt_spec *spec,
-    struct sync_gitadopted *out, struct orch_err *err)
+void sync_adopt_init(
+    struct sync_adopt *a, struct sync_task *t, const struct sync_gitadopt_spec *spec)
 {
-	struct sync_adopt a = {.task = t,
+	*a = (struct sync_adopt){.task = t,
 	    .spec = spec,
 	    .env = ORCH_STRV_INIT,
 	    .order = ORCH_STRV_INIT,
 	    .mirror_fd = spec->mirror_fd};
+	a->run = (struct sync_gitrun){
+	    .task = t, .env = &a->env, .fds = &a->mirror_fd, .fd_count = 1, .stdin_fd = -1};
+}
+
+void sync_adopt_fini(struct sync_adopt *a)
+{
 	struct orch_err left = ORCH_ERR_INIT;
+
+	if (orch_remove_tree(a->mirror_fd, INCOMING, &left) < 0)
+		sync_task_warn(a->task, "%s", left.msg); /* the next one does it */
+	orch_strv_fini(&a->env);
+	orch_strv_fini(&a->order);
+}
+
+int sync_gitadopt(struct sync_task *t, const struct sync_gitadopt_spec *spec,
+    struct sync_gitadopted *out, struct orch_err *err)
+{
+	struct sync_adopt a;
 	int r;
 
-	a.run = (struct sync_gitrun){
-	    .task = t, .env = &a.env, .fds = &a.mirror_fd, .fd_count = 1, .stdin_fd = -1};
+	sync_adopt_init(&a, t, spec);
 	r = run(&a, err);
-	if (orch_remove_tree(spec->mirror_fd, INCOMING, &left) < 0)
-		sync_task_warn(t, "%s", left.msg); /* the next one does it */
-	orch_strv_fini(&a.env);
-	orch_strv_fini(&a.order);
+	sync_adopt_fini(&a);
 	if (r == 0)
 		*out = a.made;
 	return r;

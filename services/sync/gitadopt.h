@@ -36,4 +36,14 @@ struct sync_gitadopted {
 int sync_gitadopt(struct sync_task *t, const struct sync_gitadopt_spec *spec,
     struct sync_gitadopted *out, struct orch_err *err) ORCH_NONNULL(1, 2, 3) ORCH_WUR;
 
+struct sync_gitverified {
+	uint64_t packs, pack_bytes, refs; /* looked at */
+	uint64_t bad;
+};
+/* Looks whether what must hold of a mirror does: hash, form and links of every object of every pack, and
+ * the objects of refs. on_bad: a pack's name or "packed-refs", and why. The mirror is locked. */
+int sync_gitverify(struct sync_task *t, int mirror_fd,
+    void (*on_bad)(void *priv, const char *name, const char *why), void *priv,
+    struct sync_gitverified *out, struct orch_err *err) ORCH_NONNULL(1, 3, 5) ORCH_WUR;
+
 #endif

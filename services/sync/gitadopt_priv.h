@@ -32,11 +32,24 @@ int sync_adopt_sweep(struct sync_adopt *a, const char *path, struct orch_err *er
 int sync_adopt_packs(struct sync_adopt *a, bool strict, struct orch_err *err) ORCH_WUR;
 /* Whether all that the objects of the packs in the folder `path` name is there. */
 int sync_adopt_check(struct sync_adopt *a, const char *path, struct orch_err *err) ORCH_WUR;
+/* The same of one pack there. */
+int sync_adopt_check_pack(
+    struct sync_adopt *a, const char *path, const char *name, struct orch_err *err) ORCH_WUR;
 /* Moves packs from the folder `path` into repo.git: those of `order` in that order, or (NULL) all. Durable. */
 int sync_adopt_move(struct sync_adopt *a, const char *path, const struct orch_strv *order,
     struct orch_err *err) ORCH_WUR;
 
-/* gitadopt.c: the mirror's list of refs, as it will be. */
+/* gitadopt.c */
+void sync_adopt_init(
+    struct sync_adopt *a, struct sync_task *t, const struct sync_gitadopt_spec *spec);
+/* Removes what is left of taking over, too. */
+void sync_adopt_fini(struct sync_adopt *a);
+/* What a killed one left, and a place for what comes. */
+int sync_adopt_begin(struct sync_adopt *a, struct orch_err *err) ORCH_WUR;
+/* Every ref of a list (a packed-refs file) names an object that is there, a branch a commit. */
+int sync_adopt_check_refs(
+    struct sync_adopt *a, const struct orch_buf *text, struct orch_err *err) ORCH_WUR;
+/* The mirror's list of refs, as it will be. */
 int sync_adopt_refs(struct sync_adopt *a, struct orch_buf *out, struct orch_err *err) ORCH_WUR;
 /* The list of refs that was brought, as it is. */
 int sync_adopt_brought(

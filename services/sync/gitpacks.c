@@ -223,7 +223,7 @@ int sync_adopt_packs(struct sync_adopt *a, bool strict, struct orch_err *err)
 /* ---- checking where they are ---- */
 
 /* A second index, which is thrown away: the first was written when not all was there. */
-static int check_pack(
+int sync_adopt_check_pack(
     struct sync_adopt *a, const char *folder, const char *name, struct orch_err *err)
 {
 	orch_auto(buf) struct orch_buf pack = ORCH_BUF_INIT;
@@ -253,7 +253,7 @@ int sync_adopt_check(struct sync_adopt *a, const char *path, struct orch_err *er
 
 	for (size_t i = 0; r == 0 && i < names.count; i++)
 		if (ends_with(names.v[i], ".pack"))
-			r = check_pack(a, path, names.v[i], err);
+			r = sync_adopt_check_pack(a, path, names.v[i], err);
 	return r;
 }
 

@@ -20,6 +20,7 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/gitsay.c %D%/gitsay.h \
 	%D%/gitsteps.c \
 	%D%/giturl.c %D%/giturl.h \
+	%D%/gitverify.c \
 	%D%/import.c %D%/import.h %D%/import_priv.h \
 	%D%/import_build.c \
 	%D%/import_index.c \

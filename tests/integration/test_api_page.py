@@ -102,7 +102,7 @@ def prepare(t, d):
     repo = Repo(t)
     repo.commit()
     repo.push()
-    return {"SOCK": d.socket, "GIT": repo.bare, "DIR": t.tree({"a": "1", "d/b": "2", "l": ("->", "a")}), "OUT": t.path("out"),
+    return {"SOCK": d.socket, "GIT": repo.bare, "KEY": hashlib.sha256(b"file://" + repo.bare[:-4].encode()).hexdigest(), "DIR": t.tree({"a": "1", "d/b": "2", "l": ("->", "a")}), "OUT": t.path("out"),
             "ID": json.loads(other.strip().split(b"\n")[-1])["result"]["id"]}
 
 

@@ -457,6 +457,58 @@ def a_damaged_mirror_is_told_and_made_anew(t):
             t.eq(d.http("DELETE", "/v1/git/" + "1" * 64).status, 404)
 
 
+def verified(d, key):
+    return json.loads(d.http("POST", "/v1/git/%s/verify" % key).body.decode().strip().split("\n")[-1])["result"]
+
+
+@test(needs="git")
+def verify_names_what_is_damaged(t):
+    """A byte in the middle of a pack, of an index, a pack that is gone, a ref that names nothing."""
+    repo = Repo(t)
+    repo.grow(10, 20000)
+    with t.daemon() as d:
+        r = fetch(d, repo.bare, "main")
+        repo.git("fetch", "-q", "origin", "main")
+        repo.git("reset", "-q", "--hard", "FETCH_HEAD")
+        repo.commit({"f1": "new"})
+        repo.push()
+        fetch(d, repo.bare, "main")
+        mirror, key = mirror_of(d, r), r["key"]
+        folder = mirror + "/objects/pack/"
+        packs = sorted((x for x in os.listdir(folder) if x.endswith(".pack")), key=lambda x: os.path.getsize(folder + x))
+        first = packs[-1]  # the first fetch's, on which the other builds
+        v = verified(d, key)
+        t.eq((v["packs"], v["refs"], v["bad_count"], v["bad"]), (len(packs), 1, 0, []))
+        t.ok(v["bytes"] > 100000)
+        for name in (first, first[:-4] + "idx"):
+            with open(folder + name, "rb") as f:
+                data = f.read()
+            os.chmod(folder + name, 0o644)
+            for at in (len(data) // 2, len(data) - 5, 0):
+                with open(folder + name, "r+b") as f:
+                    f.seek(at)
+                    f.write(bytes([data[at] ^ 0x20]))
+                v = verified(d, key)
+                t.ok(first in [x["name"] for x in v["bad"]], "%s at %d: %s" % (name, at, v))
+                with open(folder + name, "r+b") as f:
+                    f.write(data)
+            t.eq(verified(d, key)["bad"], [])
+        for x in (first, first[:-4] + "idx"):
+            os.rename(folder + x, t.path(x))
+        v = verified(d, key)
+        t.ok(packs[0] in [x["name"] for x in v["bad"]], str(v))
+        for x in (first, first[:-4] + "idx"):
+            os.rename(t.path(x), folder + x)
+        with open(mirror + "/packed-refs", "a") as f:
+            f.write("%s refs/tags/x\n" % ("1" * 40))
+        v = verified(d, key)
+        t.eq([x["name"] for x in v["bad"]], ["packed-refs"])
+        t.match(v["bad"][0]["error"], "refs/tags/x is 1111")
+        check = os.listdir(os.path.dirname(mirror))
+        t.eq(sorted(check), ["repo.git", "url"])
+        t.eq(d.http("POST", "/v1/git/%s/verify" % ("1" * 64)).status, 404)
+
+
 @test(needs="git")
 def the_store_knows_its_mirrors(t):
     """verify calls no mirror a stray, and a store that lost FORMAT is told from something else."""
