@@ -10,7 +10,7 @@
 #include "sync/gitfetch.h"
 #include "sync/gitfind.h"
 
-#define STALL_MS 300000
+#define STALL_MS 600000 /* git is silent while it looks through what came, too */
 
 static int find(struct worker *w, struct orch_json *result, struct orch_err *err)
 {

@@ -111,11 +111,12 @@ static int pump(struct running *g, struct orch_process *p, int *status, struct o
 	const struct sync_gitrun *run = g->run;
 
 	for (;;) {
+		struct orch_err why = ORCH_ERR_INIT;
 		uint64_t silent_ns;
-		int r = orch_process_wait(p, orch_deadline_in_ms(LOOK_MS), -1, status, err);
+		int r = orch_process_wait(p, orch_deadline_in_ms(LOOK_MS), -1, status, &why);
 
 		if (r != -ETIMEDOUT)
-			return r;
+			return r < 0 ? orch_err_set(err, -r, "%s", why.msg) : 0;
 		silent_ns = orch_clock_ns() - g->heard_ns;
 		if (is_cancelled(run))
 			r = orch_err_set(err, ORCH_ECANCELLED, "cancelled");

@@ -18,7 +18,8 @@ struct verify {
 };
 
 /* What git says of a thing is about that thing, unless it could not be looked at. */
-static int judge(struct verify *v, const char *name, int r, struct orch_err *why, struct orch_err *err)
+static int judge(
+    struct verify *v, const char *name, int r, struct orch_err *why, struct orch_err *err)
 {
 	if (r == 0)
 		return 0;
@@ -37,8 +38,7 @@ static int verify_index(struct verify *v, const char *name, struct orch_err *err
 	orch_auto(buf) struct orch_buf path = ORCH_BUF_INIT;
 	const char *argv[] = {"git", "verify-pack", NULL, NULL};
 
-	(void)orch_buf_printf(
-	    &path, "/proc/self/fd/%d/" PACKS "/%s", v->adopt.mirror_fd, name);
+	(void)orch_buf_printf(&path, "/proc/self/fd/%d/" PACKS "/%s", v->adopt.mirror_fd, name);
 	if (path.failed)
 		return orch_err_set(err, ENOMEM, "no memory");
 	argv[2] = (const char *)path.data;

@@ -78,7 +78,7 @@ def the_next_fetch_goes_on_where_one_broke(t):
         stop = threading.Event()
 
         def cut():
-            wait_until(lambda: stop.is_set() or proxy.bytes > 200000, timeout=60, interval=0.001)
+            wait_until(lambda: stop.is_set() or proxy.bytes > 300000, timeout=60, interval=0.001)
             proxy.limit = 0
         x = threading.Thread(target=cut)
         x.start()
@@ -93,7 +93,7 @@ def the_next_fetch_goes_on_where_one_broke(t):
         proxy.limit, before = None, proxy.bytes
         r = fetch(d, proxy.url(server), "main", step_commits=10)
         t.eq(r["commit"], commit)
-        t.ok(proxy.bytes - before < 320000, "%d bytes the second time" % (proxy.bytes - before))
+        t.ok(proxy.bytes - before < 250000, "%d bytes the second time" % (proxy.bytes - before))
         check_mirror(t, d, r["key"])
 
 
