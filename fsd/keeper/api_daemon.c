@@ -19,6 +19,11 @@
 #define LOOK_MS 100
 #define TRY_MS	10000
 
+static unsigned running(const struct fsd_daemon *d)
+{
+	return fsd_workers_running(d->workers) + fsd_workers_running(d->fetchers);
+}
+
 int fsd_api_health(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
 {
 	struct orch_json *o = orch_json_object();
@@ -49,7 +54,7 @@ int fsd_api_daemon(struct fsd_request *r, struct orch_json **out, struct orch_er
 	if (rc == 0)
 		rc = orch_json_set_int(o, "mounts_alive", fsd_registry_mounted(d->registry));
 	if (rc == 0)
-		rc = orch_json_set_int(o, "workers", fsd_workers_running(d->workers));
+		rc = orch_json_set_int(o, "workers", running(d));
 	if (rc == 0)
 		rc = orch_json_set_int(o, "exit_idle_s", (int64_t)d->settings->exit_idle_s);
 	if (rc == 0)
@@ -220,7 +225,7 @@ int fsd_api_metrics(struct fsd_request *r, struct orch_json **out, struct orch_e
 	metric(b, "requests_total", "counter", "Requests of the control API.", http.requests);
 	metric(b, "request_errors_total", "counter", "Answers of 5xx.", http.errors);
 	metric(b, "connections", "gauge", "Open connections.", http.connections);
-	metric(b, "workers", "gauge", "Running workers.", fsd_workers_running(d->workers));
+	metric(b, "workers", "gauge", "Running workers.", running(d));
 	metric(b, "workspaces", "gauge", "Workspaces.", s.workspaces);
 	metric(b, "mounts", "gauge", "Mounted workspaces.", fsd_registry_mounted(d->registry));
 	metric(b, "snapshots", "gauge", "Snapshots.", s.snapshots);

@@ -146,9 +146,12 @@ static int open_parts(struct fsd_daemon *d, bool background, struct orch_err *er
 	d->jobs = fsd_jobs_new(d->store);
 	d->workers =
 	    fsd_workers_new((unsigned)d->settings->workers_max, d->settings->worker_timeout_s);
+	d->fetchers =
+	    fsd_workers_new((unsigned)d->settings->workers_max, d->settings->worker_timeout_s);
 	d->mirrors = fsd_mirrors_new();
 	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!d->registry || !d->jobs || !d->workers || !d->mirrors || d->stop_fd < 0)
+	if (!d->registry || !d->jobs || !d->workers || !d->fetchers || !d->mirrors ||
+	    d->stop_fd < 0)
 		return orch_err_set(err, ENOMEM, "no memory");
 	rc = open_folders(d, err);
 	if (rc == 0)
@@ -340,6 +343,7 @@ int fsd_daemon_run(
 	fsd_registry_free(d.registry);
 	fsd_jobs_free(d.jobs);
 	fsd_workers_free(d.workers);
+	fsd_workers_free(d.fetchers);
 	fsd_mirrors_free(d.mirrors);
 	cas_store_close(d.store);
 	orch_fd_close(d.stop_fd);

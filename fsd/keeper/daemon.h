@@ -22,6 +22,8 @@ struct fsd_daemon {
 	struct fsd_registry *registry; /* workspaces */
 	struct fsd_jobs *jobs;	       /* that run in workspaces */
 	struct fsd_workers *workers;
+	struct fsd_workers
+	    *fetchers;		     /* these wait for other machines: nobody else waits for them */
 	struct fsd_mirrors *mirrors; /* turns on mirrors of Git repositories */
 	int64_t started_wall_ns;
 	char *run_dir;			    /* folder of the control socket */

@@ -131,12 +131,18 @@ static int parse(struct fetch *f, struct orch_err *err)
 
 /* ---- tasks ---- */
 
-static int run_task(
-    struct fetch *f, struct fsd_task *task, struct orch_json **out, struct orch_err *err)
+static int run_in(struct fetch *f, struct fsd_workers *places, struct fsd_task *task,
+    struct orch_json **out, struct orch_err *err)
 {
 	if (orch_json_failed(task->json))
 		return no_memory(err);
-	return fsd_worker_run(f->r->daemon->workers, f->r, task, out, NULL, err);
+	return fsd_worker_run(places, f->r, task, out, NULL, err);
+}
+
+static int run_task(
+    struct fetch *f, struct fsd_task *task, struct orch_json **out, struct orch_err *err)
+{
+	return run_in(f, f->r->daemon->workers, task, out, err);
 }
 
 static bool flag_of(const struct orch_json *result, const char *key)
@@ -249,8 +255,8 @@ static int bring(struct fetch *f, const struct step *s, int quarantine, char **o
 
 	fsd_task_fd(&task, "quarantine", quarantine);
 	rc = put_place(f, json, err);
-	if (rc == 0)
-		rc = run_task(f, &task, &result, err);
+	if (rc == 0) /* a server that is slow must not keep the places of imports and commits */
+		rc = run_in(f, f->r->daemon->fetchers, &task, &result, err);
 	if (rc < 0)
 		return rc;
 	name = orch_json_str(orch_json_get(result, "name"));

@@ -41,7 +41,7 @@ static const struct setting settings[] = {
 	"end when for so long there was no client and no mounted workspace; 0: never"},
     {"connections-max", KIND_NUMBER, AT(connections_max), 4, 4096, "N", "clients at once"},
     {"workers-max", KIND_NUMBER, AT(workers_max), 1, 256, "N",
-	"imports, exports and commits at once; others wait"},
+	"imports, exports and commits at once; as many fetches besides; others wait"},
     {"mount-timeout", KIND_NUMBER, AT(mount_timeout_s), 1, 3600, "SECONDS",
 	"until a mount process must be ready, or answer"},
     {"worker-timeout", KIND_NUMBER, AT(worker_timeout_s), 10, 30 * 86400, "SECONDS",

@@ -264,6 +264,27 @@ def fetches_of_different_repositories_run_side_by_side(t):
 
 
 @test(needs="git")
+def a_slow_server_holds_up_no_import(t):
+    """With one place for workers: an import, and a commit that the mirror has, go on beside a fetch."""
+    slow, known = Repo(t, "slow"), Repo(t, "known")
+    slow.grow(40)
+    commit = known.commit()
+    known.push()
+    server = GitDaemon(t, slow.root)
+    proxy = Proxy(t, server.port)
+    proxy.hold = 5000
+    with t.daemon(["--workers-max", "1"]) as d:
+        fetch(d, known.bare, "main")
+        x = threading.Thread(target=lambda: fetch(d, proxy.url(server, "slow"), "main"))
+        x.start()
+        t.ok(proxy.held.wait(60))
+        d.shim("snapshot", "import", t.tree({"a": "1"}), "--ref", "main", timeout=30)
+        t.eq(fetch(d, known.bare, commit)["fetched"], False)
+        proxy.release()
+        x.join(60)
+
+
+@test(needs="git")
 def a_client_that_leaves_ends_its_fetch(t):
     repo = Repo(t)
     repo.grow(40)
