@@ -103,6 +103,7 @@ AC_DEFUN([ORCH_LIBRARIES], [
 	PKG_CHECK_MODULES([MHD], [libmicrohttpd >= 0.9.71])
 	PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5])
 	PKG_CHECK_MODULES([XXHASH], [libxxhash >= 0.8.0])
+	PKG_CHECK_MODULES([GIT2], [libgit2 >= 1.1])
 	dnl RocksDB's pkg-config file names what the static library needs; the C interface of the shared one needs no more.
 	ROCKSDB_LIBS=-lrocksdb
 	have_cmocka=no

@@ -23,7 +23,7 @@ FUZZ_LIBS = tests/lib/libfuzz.a
 test_libraries += tests/lib/libfuzz.a
 tests_lib_libfuzz_a_SOURCES = tests/lib/fuzz.c tests/lib/fuzz.h
 dist_check_SCRIPTS =
-EXTRA_DIST += tests/lib/orchtest.py tests/lib/faults.py tests/lib/gitservers.py tests/lib/load.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
+EXTRA_DIST += tests/lib/orchtest.py tests/lib/faults.py tests/lib/gitservers.py tests/lib/load.py tests/lib/workerlib.py tests/lib/gitlib.py tests/lib/lsan.supp tests/lib/tsan.supp tests/lib/unit
 
 include tests/unit/core/room.mk
 include tests/unit/format/room.mk

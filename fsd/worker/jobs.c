@@ -14,6 +14,7 @@ static worker_job_fn *const jobs[WORKER_JOBS] = {
     [WORKER_GIT_FETCH] = worker_job_git_fetch,
     [WORKER_GIT_ADOPT] = worker_job_git_adopt,
     [WORKER_GIT_VERIFY] = worker_job_git_verify,
+    [WORKER_GIT_IMPORT] = worker_job_git_import,
 };
 
 void worker_put_snapshot(

@@ -31,6 +31,7 @@ worker_job_fn worker_job_commit;
 /* job_git.c */
 worker_job_fn worker_job_git_find, worker_job_git_fetch, worker_job_git_adopt,
     worker_job_git_verify;
+worker_job_fn worker_job_git_import;
 
 /* Opens the request's folder under our ids; links in its path are followed. */
 int worker_open_dir(const struct worker_request *q, struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;

@@ -20,7 +20,8 @@ typedef int read_fn(
 #define JOBS_THAT_MAKE (JOBS_SNAPSHOT & ~JOB(WORKER_EXPORT))
 
 static const char *const job_names[WORKER_JOBS] = {
-    "import", "export", "apply", "commit", "git-find", "git-fetch", "git-adopt", "git-verify"};
+    "import", "export", "apply", "commit", "git-import", "git-find", "git-fetch", "git-adopt",
+    "git-verify"};
 static const char *const fd_names[WORKER_FDS] = {
     "objects", "packs", "quarantine", "scan", "layers", "mirror"};
 /* Which descriptors a job must have. */
@@ -29,7 +30,7 @@ static const unsigned fd_needed[WORKER_FDS] = {
     [WORKER_FD_PACKS] = JOBS_SNAPSHOT,
     [WORKER_FD_QUARANTINE] = JOBS_THAT_MAKE | JOB(WORKER_GIT_FETCH),
     [WORKER_FD_LAYERS] = JOB(WORKER_COMMIT),
-    [WORKER_FD_MIRROR] = JOBS_MIRROR,
+    [WORKER_FD_MIRROR] = JOBS_MIRROR | JOB(WORKER_GIT_IMPORT),
 };
 
 static int wrong(struct orch_err *err, const char *key, const char *what)
@@ -191,19 +192,19 @@ static int read_dir(
 	return 0;
 }
 
-static int read_exclude(
-    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+static int read_list(
+    const struct orch_json *j, const char *key, struct orch_globs **out, struct orch_err *err)
 {
 	const struct orch_json *a = orch_json_get(j, key);
 
 	if (!orch_json_is_array(a))
 		return wrong(err, key, "not a list");
-	q->exclude = orch_globs_new();
-	if (!q->exclude)
+	*out = orch_globs_new();
+	if (!*out)
 		return orch_err_sys(err, ENOMEM, "task");
 	for (size_t i = 0; i < orch_json_len(a); i++) {
 		const char *s = orch_json_str(orch_json_at(a, i));
-		int r = s ? orch_globs_add(q->exclude, s) : -EINVAL;
+		int r = s ? orch_globs_add(*out, s) : -EINVAL;
 
 		if (r < 0)
 			return wrong(err, key, "not a list of globs");
@@ -216,6 +217,23 @@ static int keep_string(const char *s, char **out, struct orch_err *err)
 	free(*out);
 	*out = strdup(s);
 	return *out ? 0 : orch_err_sys(err, ENOMEM, "task");
+}
+
+/* What a memo depends on: each list as it was given, one behind the other. */
+static int read_globs(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	orch_auto(buf) struct orch_buf text = ORCH_BUF_INIT;
+	bool is_include = strcmp(key, "include") == 0;
+	int r = read_list(j, key, is_include ? &q->include : &q->exclude, err);
+
+	if (r < 0)
+		return r;
+	r = orch_buf_printf(&text, "%s%s", q->sparse ? q->sparse : "", key);
+	if (r == 0)
+		r = orch_json_format(orch_json_get(j, key), 0, &text);
+	return r < 0 ? orch_err_sys(err, -r, "task")
+		     : keep_string((char *)text.data, &q->sparse, err);
 }
 
 static int read_ignore_file(
@@ -247,6 +265,14 @@ static int read_source(
 	if (strlen(s) > WORKER_SOURCE_MAX)
 		return wrong(err, key, "too long");
 	return keep_string(s, &q->source, err);
+}
+
+static int read_limit(
+    const struct orch_json *j, const char *key, struct worker_request *q, struct orch_err *err)
+{
+	uint64_t *to = strcmp(key, "blob_max") == 0 ? &q->blob_max : &q->entries_max;
+
+	return orch_json_get_u64(j, key, to, err);
 }
 
 static int read_digest(
@@ -468,10 +494,13 @@ static const struct member {
     {"threads", JOBS_ALL, 0, read_threads},
     {"dir", JOB(WORKER_IMPORT) | JOB(WORKER_EXPORT), 0, read_dir},
     {"dir_b64", JOB(WORKER_IMPORT) | JOB(WORKER_EXPORT), 0, read_dir},
-    {"exclude", JOB(WORKER_IMPORT), 0, read_exclude},
+    {"exclude", JOB(WORKER_IMPORT) | JOB(WORKER_GIT_IMPORT), 0, read_globs},
+    {"include", JOB(WORKER_GIT_IMPORT), 0, read_globs},
+    {"entries_max", JOB(WORKER_GIT_IMPORT), 0, read_limit},
+    {"blob_max", JOB(WORKER_GIT_IMPORT), 0, read_limit},
     {"ignore_file", JOB(WORKER_IMPORT), 0, read_ignore_file},
-    {"parent", JOB(WORKER_IMPORT), 0, read_snapshot},
-    {"source", JOBS_THAT_MAKE, 0, read_source},
+    {"parent", JOB(WORKER_IMPORT) | JOB(WORKER_GIT_IMPORT), 0, read_snapshot},
+    {"source", JOBS_THAT_MAKE & ~JOB(WORKER_GIT_IMPORT), 0, read_source},
     {"store", JOB(WORKER_IMPORT), 0, read_store},
     {"snapshot", JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT), JOB(WORKER_EXPORT) | JOB(WORKER_COMMIT),
 	read_snapshot},
@@ -479,9 +508,10 @@ static const struct member {
     {"incoming", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_snapshot},
     {"mine", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_snapshot},
     {"conflict", JOB(WORKER_APPLY), JOB(WORKER_APPLY), read_conflict},
-    {"wall_ns", JOB(WORKER_APPLY), 0, read_wall},
+    {"wall_ns", JOB(WORKER_APPLY) | JOB(WORKER_GIT_IMPORT), 0, read_wall},
     {"layers", JOB(WORKER_COMMIT), JOB(WORKER_COMMIT), read_layers},
-    {"url", JOB(WORKER_GIT_FETCH), JOB(WORKER_GIT_FETCH), read_url},
+    {"url", JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_IMPORT),
+	JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_IMPORT), read_url},
     {"what", JOB(WORKER_GIT_FETCH), JOB(WORKER_GIT_FETCH), read_what},
     {"auth", JOB(WORKER_GIT_FETCH), 0, read_auth},
     {"env", JOB(WORKER_GIT_FETCH), 0, read_env},
@@ -491,7 +521,8 @@ static const struct member {
     {"part", JOB(WORKER_GIT_ADOPT), 0, read_part},
     {"name", JOB(WORKER_GIT_FETCH) | JOB(WORKER_GIT_ADOPT), 0, read_name},
     {"all", JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_ADOPT), read_all},
-    {"rev", JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT), JOB(WORKER_GIT_FIND), read_rev},
+    {"rev", JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_ADOPT) | JOB(WORKER_GIT_IMPORT),
+	JOB(WORKER_GIT_FIND) | JOB(WORKER_GIT_IMPORT), read_rev},
 };
 
 struct member_reader {
@@ -578,7 +609,9 @@ void worker_request_fini(struct worker_request *q)
 	free(q->user.groups);
 	free(q->owner.groups);
 	free(q->dir);
+	orch_globs_free(q->include);
 	orch_globs_free(q->exclude);
+	free(q->sparse);
 	free(q->ignore_file);
 	free(q->source);
 	free(q->layers);

@@ -24,6 +24,7 @@ enum worker_job {
 	WORKER_EXPORT,
 	WORKER_APPLY,
 	WORKER_COMMIT,
+	WORKER_GIT_IMPORT,
 	WORKER_GIT_FIND,
 	WORKER_GIT_FETCH,
 	WORKER_GIT_ADOPT,
@@ -71,9 +72,11 @@ struct worker_request {
 	uint64_t seed;
 	unsigned threads;
 	char *dir;
-	struct orch_globs *exclude;
-	char *ignore_file; /* NULL: none */
-	char *source;	   /* NULL: not given */
+	struct orch_globs *include, *exclude;
+	char *sparse;			/* both as text; NULL: neither was given */
+	uint64_t entries_max, blob_max; /* 0: the default */
+	char *ignore_file;		/* NULL: none */
+	char *source;			/* NULL: not given */
 	bool has_parent;
 	struct orch_digest parent, snapshot, base, incoming, mine;
 	uint64_t store_dev, store_ino;

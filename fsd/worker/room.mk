@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libworker.a
 	%D%/job_commit.c \
 	%D%/job_export.c \
 	%D%/job_git.c \
+	%D%/job_git_import.c \
 	%D%/job_import.c \
 	%D%/jobs.c %D%/jobs.h \
 	%D%/request.c %D%/request.h \

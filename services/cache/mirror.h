@@ -8,6 +8,7 @@
  *   git/<key>/steps      of a first fetch that goes in steps: what came so far, not complete: packs in
  *                        objects/pack, packed-refs and shallow as git has them; the file checked, when
  *                        all of it is complete and on its way into repo.git: what packed-refs will be
+ *   git/<key>/memo       what its objects became in this store (memo.h)
  */
 #ifndef ORCH_CACHE_MIRROR_H
 #define ORCH_CACHE_MIRROR_H
@@ -22,6 +23,7 @@
 #define CAS_MIRROR_INCOMING "incoming"
 #define CAS_MIRROR_STEPS    "steps"
 #define CAS_MIRROR_CHECKED  "steps/checked"
+#define CAS_MIRROR_MEMO	    "memo" /* memo.h */
 /* A list of refs is not longer (sync/gitrev.h has the same figure). */
 #define CAS_MIRROR_REFS_BYTES ((size_t)256 << 20)
 

@@ -594,6 +594,12 @@ int cas_quarantine_save_scan(
 	return save(q, "scan", p, n, err);
 }
 
+int cas_quarantine_save_memo(
+    struct cas_quarantine *q, const void *p, size_t n, struct orch_err *err)
+{
+	return save(q, "memo", p, n, err);
+}
+
 void cas_quarantine_stats(struct cas_quarantine *q, struct cas_quarantine_stats *out)
 {
 	pthread_mutex_lock(&q->lock);

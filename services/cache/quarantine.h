@@ -56,6 +56,10 @@ int cas_quarantine_add_record(struct cas_quarantine *q, enum fmt_pack_kind kind,
 int cas_quarantine_save_scan(struct cas_quarantine *q, const void *p, size_t n,
     struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
 
+/* What was learned of a Git repository (format/memo.h); publishing moves it to the repository's memo. */
+int cas_quarantine_save_memo(struct cas_quarantine *q, const void *p, size_t n,
+    struct orch_err *err) ORCH_NONNULL(1) ORCH_WUR;
+
 struct cas_quarantine_stats {
 	uint64_t objects, object_bytes; /* new ones */
 	uint64_t records, record_bytes; /* new ones */

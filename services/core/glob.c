@@ -295,6 +295,13 @@ bool orch_glob_match(const char *pattern, const char *path, bool is_dir)
 	return glob_match(&g, path, is_dir) != g.negated;
 }
 
+bool orch_glob_match_name(
+    const char *pattern, size_t pattern_len, const char *name, size_t name_len)
+{
+	return match_segment(
+	    (struct span){pattern, pattern + pattern_len}, (struct span){name, name + name_len});
+}
+
 struct orch_globs *orch_globs_new(void)
 {
 	return calloc(1, sizeof(struct orch_globs));

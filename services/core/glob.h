@@ -13,6 +13,10 @@
 
 /* One pattern, one path. */
 bool orch_glob_match(const char *pattern, const char *path, bool is_dir) ORCH_NONNULL(1, 2);
+/* One component of a pattern against one component of a path, nothing else: here '!' and a trailing
+ * blank are what they are. Neither may hold a '/'. */
+bool orch_glob_match_name(
+    const char *pattern, size_t pattern_len, const char *name, size_t name_len) ORCH_NONNULL(1, 3);
 
 struct orch_globs; /* an ordered list; the last line that matches decides */
 struct orch_globs *orch_globs_new(void) ORCH_WUR;

@@ -19,6 +19,7 @@
 #define FMT_MAGIC_TXN	   FMT_MAGIC('O', 'R', 'T', 'X')
 #define FMT_MAGIC_MSG	   FMT_MAGIC('O', 'R', 'M', 'S')
 #define FMT_MAGIC_SCAN	   FMT_MAGIC('O', 'R', 'S', 'C')
+#define FMT_MAGIC_MEMO	   FMT_MAGIC('O', 'R', 'G', 'M')
 
 void fmt_prefix_add(struct orch_buf *out, uint32_t magic, uint16_t version);
 /* Reads the prefix. ORCH_ECORRUPT: too short, another magic, or reserved bits; ORCH_EFORMAT:

@@ -21,6 +21,18 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/gitsteps.c \
 	%D%/giturl.c %D%/giturl.h \
 	%D%/gitverify.c \
+	%D%/git_attr.c %D%/git_attr.h %D%/git_attr_priv.h \
+	%D%/git_attr_file.c \
+	%D%/git_convert.c %D%/git_convert.h \
+	%D%/git_import.c %D%/git_import.h %D%/git_import_priv.h \
+	%D%/git_import_blob.c \
+	%D%/git_import_build.c \
+	%D%/git_import_list.c \
+	%D%/git_import_table.c \
+	%D%/git_memo.c %D%/git_memo.h \
+	%D%/git_name.c %D%/git_name.h \
+	%D%/git_odb.c %D%/git_odb.h \
+	%D%/git_parse.c %D%/git_parse.h \
 	%D%/import.c %D%/import.h %D%/import_priv.h \
 	%D%/import_build.c \
 	%D%/import_index.c \
@@ -32,5 +44,6 @@ noinst_LIBRARIES += %D%/libsync.a
 	%D%/layers.c %D%/layers.h \
 	%D%/maker.c %D%/maker.h \
 	%D%/place.c %D%/place.h \
+	%D%/restamp.c %D%/restamp.h \
 	%D%/task.c %D%/task.h \
 	%D%/xattrs.c %D%/xattrs.h

@@ -88,3 +88,7 @@ test_programs += %D%/fuzz-owner
 %C%_fuzz_owner_LDADD = $(FUZZ_LIBS) $(SHIM_LIBS)
 test_programs += %D%/fuzz-git
 %C%_fuzz_git_LDADD = $(FUZZ_LIBS) $(SYNC_LIBS)
+test_programs += %D%/fuzz-git-object
+%C%_fuzz_git_object_LDADD = $(FUZZ_LIBS) $(SYNC_LIBS)
+test_programs += %D%/fuzz-memo
+%C%_fuzz_memo_LDADD = $(FUZZ_LIBS) $(FORMAT_LIBS)

@@ -14,3 +14,4 @@ dist_check_SCRIPTS += %D%/test_links.py
 dist_check_SCRIPTS += %D%/test_git_mirror.py
 dist_check_SCRIPTS += %D%/test_git_servers.py
 dist_check_SCRIPTS += %D%/test_git_steps.py
+dist_check_SCRIPTS += %D%/test_git_import.py

@@ -16,7 +16,8 @@ DOORS = {
     "openssl/*": ("services/core/*", 1),
     "xxhash.h": ("services/core/hash_xxh_body.h", 1),
     "zstd.h": ("services/core/*", 1),
-    "git2.h": ("services/sync/*", 1),
+    "git2.h": ("services/sync/git_odb.c", 1),
+    "git2/*": ("services/sync/git_odb.c", 1),
     "archive*.h": ("services/sync/*", 1),
 }
 # A door of several files: its private header includes the foreign one => the files that may include it (glob).

@@ -6,6 +6,7 @@ from rules import is_test, line_of, load, must_find, project_files, read_text, r
 PARSER = re.compile(r"\b([a-z]\w*_(?:parse|decode))\s*\(")
 # Parsers that no target names, since another function that one names hands them all they get.
 WITHIN = {
+    "git_attr_file_parse": "sync_git_attrs_add",
     "fmt_entry_decode": "fmt_tree_check",
     "out_state_parse": "out_result_check",
     "prv_outcome_parse": "prv_record_result_parse",

@@ -19,3 +19,5 @@ test_programs += %D%/test-scan
 %C%_test_scan_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
 test_programs += %D%/test-no-memory
 %C%_test_no_memory_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)
+test_programs += %D%/test-memo
+%C%_test_memo_LDADD = $(TEST_LIBS) $(FORMAT_LIBS)

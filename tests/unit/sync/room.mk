@@ -11,3 +11,5 @@ test_programs += %D%/test-faults
 %C%_test_faults_LDADD = %D%/librig.a $(TEST_LIBS) $(SYNC_LIBS)
 test_programs += %D%/test-git
 %C%_test_git_LDADD = $(TEST_LIBS) $(SYNC_LIBS)
+test_programs += %D%/test-git-pure
+%C%_test_git_pure_LDADD = $(TEST_LIBS) $(SYNC_LIBS)
