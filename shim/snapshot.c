@@ -1,5 +1,6 @@
 /* orch-shim snapshot ...: see the table at the end. */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include "core/fd.h"
 #include "core/glob.h"
@@ -18,16 +19,63 @@ static int check_folder(const char *dir, struct orch_err *err)
 	return fd < 0 ? orch_err_set(err, EINVAL, "%s: %s", dir, strerrordesc_np(errno)) : 0;
 }
 
+static int folder_body(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
+{
+	int r = cli->values.args.count
+		    ? check_folder(shim_arg(cli, 0), err)
+		    : orch_err_set(err, EINVAL, "a folder, or --git and --commit, must be named");
+
+	return r < 0 ? r : shim_json_add_path(body, "dir", shim_arg(cli, 0), err);
+}
+
+/* What git may need of our environment; the daemon hands it to no other program. */
+static int add_git_env(struct orch_json *body, struct orch_err *err)
+{
+	static const char *const names[] = {"HOME", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK",
+	    "GIT_SSH_COMMAND", "GIT_ASKPASS", "SSH_ASKPASS", "http_proxy", "https_proxy",
+	    "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GIT_SSL_CAINFO",
+	    "GIT_PRIVATE_TOKEN", "GITHUB_TOKEN"};
+	struct orch_json *env = orch_json_object();
+	int r = env ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(names) && r == 0; i++)
+		if (getenv(names[i]))
+			r = orch_json_set_str(env, names[i], getenv(names[i]));
+	if (r == 0)
+		r = orch_json_set_json(body, "env", &env);
+	orch_json_free(env);
+	return r < 0 ? orch_err_set(err, EINVAL, "a variable of git's environment is not UTF-8")
+		     : 0;
+}
+
+/* A repository on this machine may be given by a relative path. */
+static int add_repository(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
+{
+	const char *git = shim_text(&cli->values, "git"), *rev = shim_text(&cli->values, "commit");
+	orch_auto(free) char *path = strstr(git, "://") ? NULL : realpath(git, NULL);
+
+	if (cli->values.args.count)
+		return orch_err_set(err, EINVAL, "with --git there is no folder to be named");
+	if (!rev)
+		return orch_err_set(err, EINVAL,
+		    "--git needs --commit: a full or short id, a branch, a tag, a ref");
+	if (orch_json_set_str(body, "url", path ? path : git) < 0 ||
+	    orch_json_set_str(body, "rev", rev) < 0)
+		return orch_err_set(err, EINVAL, "--git and --commit must be UTF-8");
+	return add_git_env(body, err);
+}
+
 static int import_body(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
 {
 	const char *ref = shim_text(&cli->values, "ref"),
 		   *parent = shim_text(&cli->values, "parent");
-	int r = check_folder(shim_arg(cli, 0), err);
+	bool is_git = shim_text(&cli->values, "git") != NULL;
+	int r = is_git ? add_repository(cli, body, err) : folder_body(cli, body, err);
 
-	if (r == 0)
-		r = shim_json_add_path(body, "dir", shim_arg(cli, 0), err);
 	if (r == 0 && shim_list(&cli->values, "exclude")->count)
 		r = shim_json_add_list(body, "exclude", shim_list(&cli->values, "exclude"), err);
+	if (r == 0 && is_git && shim_list(&cli->values, "include")->count)
+		r = shim_json_add_list(body, "include", shim_list(&cli->values, "include"), err);
 	if (r < 0)
 		return r;
 	if ((ref && orch_json_set_str(body, "ref", ref) < 0) ||
@@ -62,7 +110,7 @@ static int run_import(struct shim_cli *cli)
 	orch_auto(json) struct orch_json *body = orch_json_object(), *answer = NULL;
 	struct orch_err err = ORCH_ERR_INIT;
 	struct shim_call call = {.method = "POST",
-	    .path = "/v1/snapshots/import",
+	    .path = shim_text(&cli->values, "git") ? "/v1/snapshots/git" : "/v1/snapshots/import",
 	    .body = body,
 	    .timeout_ms = UINT64_MAX,
 	    .label = "importing"};
@@ -217,15 +265,19 @@ static const struct shim_option import_options[] = {
     {.name = "git",
 	.arg = "REPO",
 	.type = SHIM_TEXT,
-	.works = "",
 	.flags = SHIM_FLAG_ONLY,
-	.help = "Import a commit of a Git repository"},
+	.help = "Import a commit of a Git repository: a URL, or a path"},
     {.name = "commit",
 	.arg = "REV",
 	.type = SHIM_TEXT,
-	.works = "",
 	.flags = SHIM_FLAG_ONLY,
-	.help = "The commit, with --git"},
+	.help = "The commit, with --git: a full or short id, a branch, a tag, a ref"},
+    {.name = "include",
+	.arg = "GLOB",
+	.type = SHIM_TEXT,
+	.flags = SHIM_FLAG_ONLY | SHIM_REPEATS,
+	.help =
+	    "With --git, take only what matches, with what is below; may be given several times"},
     {.name = "lfs",
 	.arg = "eager|lazy|off",
 	.type = SHIM_CHOICE,
@@ -253,13 +305,14 @@ static const struct shim_options *const import_tables[] = {&import_table, NULL};
 const struct shim_command shim_snapshot_commands[] = {
     {.family = "snapshot",
 	.name = "import",
-	.usage = "DIR --ref NAME [--exclude GLOB]...",
-	.summary = "Import a folder; prints the snapshot's id",
+	.usage = "DIR|--git REPO --commit REV --ref NAME [--exclude GLOB]...",
+	.summary = "Import a folder or a commit; prints the snapshot's id",
 	.details =
 	    "Everything below DIR goes in, but what its .orchignore and --exclude leave out. Files "
-	    "that have not changed since the last import of that folder are not read again.",
+	    "that have not changed since the last import of that folder are not read again. With --git "
+	    "the commit is fetched into a mirror, if it is not there, and imported from it without a "
+	    "checkout; what was imported before is not read again.",
 	.options = import_tables,
-	.min_args = 1,
 	.max_args = 1,
 	.run = run_import},
     {.family = "snapshot", .name = "list", .summary = "List the snapshots", .run = run_list},

@@ -15,7 +15,7 @@ fsd_handler fsd_api_tree, fsd_api_diff;
 /* api_store.c */
 fsd_handler fsd_api_store, fsd_api_verify;
 /* api_transfer.c */
-fsd_handler fsd_api_import, fsd_api_export, fsd_api_apply;
+fsd_handler fsd_api_import, fsd_api_import_git, fsd_api_export, fsd_api_apply;
 /* api_git.c */
 fsd_handler fsd_api_git_fetch, fsd_api_git_list, fsd_api_git_remove, fsd_api_git_verify;
 /* api_job.c */

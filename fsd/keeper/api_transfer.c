@@ -1,11 +1,14 @@
 /* Import, export and three-way application in the control API. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "api.h"
 #include "cache/ref.h"
+#include "core/fd.h"
 #include "daemon.h"
 #include "expect.h"
+#include "git_fetch.h"
 #include "json_value.h"
 #include "transfer.h"
 
@@ -114,6 +117,74 @@ int fsd_api_import(struct fsd_request *r, struct orch_json **out, struct orch_er
 		return rc;
 	fsd_task_fd(&task, "scan", cas_store_scan_fd(r->daemon->store));
 	return fsd_transfer_run(r, &task, &t, out, NULL, err);
+}
+
+/* ---- a commit ---- */
+
+static int add_fetched(void *priv, struct orch_json *answer)
+{
+	const struct fsd_git_fetched *made = priv;
+
+	(void)orch_json_set_str(answer, "url", made->url);
+	return orch_json_set_bool(answer, "fetched", made->fetched);
+}
+
+static int git_members(struct fsd_request *r, struct orch_json *task,
+    const struct fsd_git_fetched *made, struct orch_err *err)
+{
+	int rc = set_parent(r, task, err);
+
+	if (rc < 0)
+		return rc;
+	rc = orch_json_set_str(task, "url", made->url);
+	if (rc == 0)
+		rc = orch_json_set_str(task, "rev", made->commit);
+	if (rc == 0)
+		rc = copy_body(r, task, "include");
+	if (rc == 0)
+		rc = copy_body(r, task, "exclude");
+	return rc < 0 ? orch_err_sys(err, -rc, "task") : 0;
+}
+
+/* Of a mirror that holds the commit, complete. */
+static int import_commit(struct fsd_request *r, struct fsd_transfer *t,
+    struct fsd_git_fetched *made, struct orch_json **out, struct orch_err *err)
+{
+	orch_auto(json) struct orch_json *json = fsd_task_json(r, "git-import", true);
+	struct fsd_task task = {.json = json};
+	int rc = json ? git_members(r, json, made, err) : memory(err);
+
+	if (rc < 0)
+		return rc;
+	t->has_memo = true;
+	t->mirror_fd = made->mirror_fd;
+	t->more = add_fetched;
+	t->more_priv = made;
+	fsd_task_fd(&task, "mirror", made->mirror_fd);
+	return fsd_transfer_run(r, &task, t, out, NULL, err);
+}
+
+int fsd_api_import_git(struct fsd_request *r, struct orch_json **out, struct orch_err *err)
+{
+	struct fsd_transfer t = {.as_peer = true, .parent = "parent"};
+	struct fsd_git_fetched made;
+	struct fsd_git_spec spec;
+	int rc = fsd_ending_check(&r->daemon->ending, err);
+
+	if (rc == 0)
+		rc = fsd_peer_actable(&r->peer, err);
+	if (rc == 0)
+		rc = parse_target(r, &t, err);
+	if (rc == 0)
+		rc = fsd_git_spec_get(r, &spec, err);
+	if (rc == 0)
+		rc = fsd_git_fetch(r, &spec, &made, err);
+	if (rc < 0)
+		return rc;
+	rc = import_commit(r, &t, &made, out, err);
+	orch_fd_close(made.mirror_fd);
+	free(made.url);
+	return rc;
 }
 
 int fsd_api_export(struct fsd_request *r, struct orch_json **out, struct orch_err *err)

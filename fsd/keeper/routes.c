@@ -19,6 +19,10 @@ const struct fsd_route fsd_routes[] = {
     {"POST", "/v1/snapshots/import", fsd_api_import,
 	"dir:p ref:s? expect:s? exclude:a? ignore_file:s? parent:s? source:s? record:o?", NULL,
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
+    {"POST", "/v1/snapshots/git", fsd_api_import_git,
+	"url:s rev:s auth_mode:s? env:o? stall_s:*? ref:s? expect:s? include:a? exclude:a? "
+	"parent:s? record:o?",
+	NULL, FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
     {"POST", REV "/export", fsd_api_export, "dir:p", NULL, FSD_ROUTE_STREAM},
     {"POST", "/v1/snapshots/apply", fsd_api_apply,
 	"base:s incoming:s mine:s conflict:s? ref:s? expect:s? record:o?", NULL,

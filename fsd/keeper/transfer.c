@@ -68,7 +68,7 @@ static int copy_shown(const char *key, const struct orch_json *v, void *priv)
 {
 	struct orch_json *copy;
 
-	if (strcmp(key, "snapshot") == 0 || strcmp(key, "scan") == 0)
+	if (strcmp(key, "snapshot") == 0 || strcmp(key, "scan") == 0 || strcmp(key, "memo") == 0)
 		return 0;
 	copy = fsd_json_copy(v);
 	return copy ? orch_json_set_json(priv, key, &copy) : -ENOMEM;
@@ -91,12 +91,17 @@ static int make_answer(const struct orch_json *result, const struct cas_publish 
 	return fsd_json_finish(rc, &o, out, err);
 }
 
+static uid_t worker_uid(const struct fsd_request *r, const struct fsd_transfer *t)
+{
+	return t->as_peer && geteuid() == 0 ? r->peer.uid : geteuid();
+}
+
 /* "<uid>-<64 hex digits>": an index stands for having read the files, so its uid must be the one
  * that the worker ran under. */
 static bool scan_key_fits(
     const struct fsd_request *r, const struct fsd_transfer *t, const char *key)
 {
-	uid_t uid = t->as_peer && geteuid() == 0 ? r->peer.uid : geteuid();
+	uid_t uid = worker_uid(r, t);
 	struct orch_digest rest;
 	char prefix[16];
 	int n = snprintf(prefix, sizeof(prefix), "%u-", (unsigned)uid);
@@ -116,10 +121,12 @@ static int publish(struct fsd_request *r, const struct fsd_task *task, const str
 	    .scan_key = orch_json_str(orch_json_get(result, "scan")),
 	    .cancel = r->cancel,
 	};
+	struct cas_memo_place memo = {t->mirror_fd, worker_uid(r, t)};
 	struct orch_json *answer = NULL;
 	struct cas_published done;
 	int rc;
 
+	p.memo = t->has_memo ? &memo : NULL;
 	if (t->as_peer && r->peer.uid != geteuid())
 		p.flags |= CAS_PUBLISH_CHECK_DIGESTS;
 	if (get_digest(result, "snapshot", &p.snapshot) < 0 ||

@@ -11,6 +11,8 @@ struct fsd_transfer {
 	const struct orch_json *record; /* NULL: {} */
 	const char *parent; /* member of the task with the parent for the record; NULL */
 	bool as_peer;	    /* the worker runs under the peer's ids */
+	int mirror_fd;	    /* of a Git repository, when has_memo: a table that the worker leaves joins its memo */
+	bool has_memo;
 	/* Adds to the answer, before anything is published; NULL. */
 	int (*more)(void *priv, struct orch_json *answer);
 	void *more_priv;

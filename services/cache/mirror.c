@@ -14,7 +14,7 @@
 #include "core/fd.h"
 #include "core/path.h"
 
-#define FOLDER	"git"
+#define FOLDER	CAS_MIRROR_FOLDER
 #define LOCK_MS 20
 
 /* Nothing of a user's or the system's configuration counts for a mirror. */

@@ -19,6 +19,7 @@
 #include "cache/store.h"
 #include "core/hash.h"
 
+#define CAS_MIRROR_FOLDER   "git" /* of the store: one folder a repository */
 #define CAS_MIRROR_REPO	    "repo.git"
 #define CAS_MIRROR_INCOMING "incoming"
 #define CAS_MIRROR_STEPS    "steps"

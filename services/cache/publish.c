@@ -507,6 +507,11 @@ static void after_commit(struct cas_adopt *a, const struct cas_publish *p)
 		if (r < 0 && r != -ENOENT)
 			orch_log_err("cache", "scan index", &err);
 	}
+	if (p->memo) {
+		r = cas_memo_take(a, p->memo, &err);
+		if (r < 0 && r != -ENOENT)
+			orch_log_err("cache", "git memo", &err);
+	}
 	r = cas_pack_list(a->s, &numbers, &count, &err);
 	free(numbers);
 	if (r == 0 && count > CAS_PACKS_MAX)

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include "cache/memo.h"
 #include "cache/quarantine.h"
 #include "cache/ref.h"
 #include "core/json.h"
@@ -33,6 +34,7 @@ struct cas_publish {
 	const char *ref;		/* NULL: none is moved */
 	struct cas_expect expect;
 	const char *scan_key; /* NULL, or the name in scan/ for the new scan index */
+	const struct cas_memo_place *memo; /* NULL, or whose memo the new table joins */
 	unsigned flags;
 	const atomic_bool *cancel; /* NULL: never; looked at until the first rename */
 };

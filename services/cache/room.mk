@@ -18,6 +18,7 @@ noinst_LIBRARIES += %D%/libcache.a
 	%D%/layer.h \
 	%D%/manifest.c \
 	%D%/manifest.h \
+	%D%/memo.c %D%/memo.h \
 	%D%/mirror.c \
 	%D%/mirror.h \
 	%D%/object.c \

@@ -176,6 +176,12 @@ int cas_adopt_check_pack(
 int cas_adopt_check_records(
     struct cas_adopt *a, const struct orch_digest *snapshot, struct orch_err *err) ORCH_WUR;
 
+/* memo.c: the quarantine's table joins the memo; -ENOENT: there is none. Tables are merged when there
+ * are many. */
+struct cas_memo_place;
+int cas_memo_take(
+    struct cas_adopt *a, const struct cas_memo_place *place, struct orch_err *err) ORCH_WUR;
+
 /* publish.c: after a crash, records the objects that a cut-off publish had moved into place. */
 int cas_publish_recover(struct cas_store *s, struct orch_err *err) ORCH_WUR;
 /* The same for publishes that failed while the database could not be written. */

@@ -12,7 +12,10 @@
 #include <unistd.h>
 #include "cache/verify_priv.h"
 #include "core/clock.h"
+#include "cache/memo.h"
+#include "cache/mirror.h"
 #include "core/fd.h"
+#include "format/memo.h"
 #include "format/scan.h"
 
 #define PROGRESS_NS (UINT64_C(200) * ORCH_NS_PER_MS)
@@ -30,6 +33,7 @@ const char *cas_bad_kind_name(enum cas_bad_kind k)
 	    [CAS_BAD_DATABASE] = "database",
 	    [CAS_BAD_LAYER] = "layer",
 	    [CAS_BAD_SCAN] = "scan",
+	    [CAS_BAD_MEMO] = "memo",
 	    [CAS_BAD_STRAY] = "stray",
 	};
 
@@ -54,6 +58,8 @@ int verify_bad(
 	pthread_mutex_lock(&v->lock);
 	v->done.bad++;
 	v->done.repaired += repaired;
+	v->lost |= kind == CAS_BAD_PACK || kind == CAS_BAD_RECORD || kind == CAS_BAD_OBJECT ||
+		   kind == CAS_BAD_SNAPSHOT;
 	if (v->spec->on_bad && atomic_load(&v->stop) == 0)
 		r = v->spec->on_bad(v->spec->priv, &bad);
 	pthread_mutex_unlock(&v->lock);
@@ -153,6 +159,51 @@ static int verify_scans(struct verify *v, struct orch_err *err)
 	return cas_dir_each(v->s->root_fd, "scan", see_scan, v, err);
 }
 
+/* As a scan index. */
+static int see_memo(void *priv, int dirfd, const char *name)
+{
+	struct orch_err why = ORCH_ERR_INIT;
+	struct verify *v = priv;
+	struct orch_map map;
+	struct fmt_memo memo;
+	bool repaired;
+	int r = orch_map_open(dirfd, name, &map, &why);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0) {
+		r = fmt_memo_open(map.addr, map.len, &memo, &why);
+		orch_map_close(&map);
+	}
+	if (r == 0)
+		return verify_done(v, 0);
+	repaired = v->spec->repair && orch_remove_tree(dirfd, name, NULL) == 0;
+	return verify_bad(v, CAS_BAD_MEMO, name, why.msg, repaired);
+}
+
+static int see_repository(void *priv, int dirfd, const char *name)
+{
+	orch_auto(fd) int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct orch_err why = ORCH_ERR_INIT;
+	int r = fd < 0 ? 0 : cas_dir_each(fd, CAS_MIRROR_MEMO, see_memo, priv, &why);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+static int verify_memos(struct verify *v, struct orch_err *err)
+{
+	int r = cas_dir_each(v->s->root_fd, CAS_MIRROR_FOLDER, see_repository, v, err);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+/* What is gone may be known as a part of a folder, whose table would not say so: the next import reads
+ * the repository again, and brings it back. */
+static int verify_forget(struct verify *v, struct orch_err *err)
+{
+	return v->lost && v->spec->repair ? cas_memo_forget(v->s, err) : 0;
+}
+
 static int see_root(void *priv, int dirfd, const char *name)
 {
 	static const char *const known[] = {"FORMAT", "LOCK", "log", "objects", "packs", "layers",
@@ -182,6 +233,8 @@ static int (*const parts[])(struct verify *v, struct orch_err *err) = {
     verify_refs,
     verify_layers,
     verify_scans,
+    verify_memos,
+    verify_forget,
 };
 
 /* Damage inside the database's files ends a part, not the run. */

@@ -13,6 +13,7 @@ struct verify {
 
 	pthread_mutex_t lock; /* everything below, and the calls of on_bad and on_progress */
 	struct cas_verified done;
+	bool lost; /* something that others may name was bad */
 	struct orch_digest
 	    *away; /* objects that were told and moved away: their records are not told */
 	size_t away_count;

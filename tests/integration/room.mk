@@ -15,3 +15,4 @@ dist_check_SCRIPTS += %D%/test_git_mirror.py
 dist_check_SCRIPTS += %D%/test_git_servers.py
 dist_check_SCRIPTS += %D%/test_git_steps.py
 dist_check_SCRIPTS += %D%/test_git_import.py
+dist_check_SCRIPTS += %D%/test_git_snapshot.py

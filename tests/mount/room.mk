@@ -32,3 +32,4 @@ dist_check_SCRIPTS += %D%/test_users.py
 dist_check_SCRIPTS += %D%/test_unprivileged.py
 dist_check_SCRIPTS += %D%/test_sync.py
 dist_check_SCRIPTS += %D%/test_build_end_to_end.py
+dist_check_SCRIPTS += %D%/test_git_commit.py
