@@ -6,6 +6,8 @@ same operation works afterwards. docs/testing.md tells of ORCH_FAULT_ALL=1, whic
 import http.client
 
 from faults import ALL, Faults
+from gitlib import *
+from gitlib import LINK, MODULE
 from orchtest import *
 
 KINDS = ("alloc", "read", "write", "fsync", "rename", "open", "unlink", "mmap", "fd", "sock", "thread", "fork", "openat2",
@@ -96,13 +98,15 @@ class Rig:
         self.t.eq(self.call("POST", "/v1/store/verify")["result"]["bad"], [], name)
 
 
-def each(rig, what, *requests, before=(), after=(), kinds=KINDS, sample=4):
+def each(rig, what, *requests, before=(), after=(), kinds=KINDS, sample=4, prepare_more=None):
     """The requests one after another with one failing call; `before` and `after` them without."""
     limit = None
 
     def prepare():
         for x in before:
             rig.call(*x)
+        if prepare_more:
+            prepare_more()
 
     def operation():
         for x in requests:
@@ -218,6 +222,45 @@ def transfers(rig):
     each(rig, "export", export)
     each(rig, "apply", ("POST", "/v1/snapshots/apply", {"base": "main", "incoming": "second", "mine": "main", "ref": "third"}))
     each(rig, "commit", commit, before=[MOUNTED])
+
+
+@test(needs="fuse faults git", timeout=3000)
+def commits_of_git_by_the_keeper(t):
+    rig = Rig(t, "orch-fsd")
+    commits(rig)
+    done(rig)
+
+
+@test(needs="fuse faults git", timeout=3000)
+def commits_of_git_by_a_worker(t):
+    rig = Rig(t, "orch-worker")
+    commits(rig)
+    done(rig)
+
+
+def commits(rig):
+    """The mirror has the commit, so git itself is not run: its calls are test_git_mirror.py's."""
+    repo, count = Repo(rig.t), [0]
+
+    def commit():
+        count[0] += 1
+        files = {".gitattributes": b"*.txt eol=crlf\n*.id ident\n", "a.txt": b"1\n", "d/b.id": b"$Id$", "d/e/c": b"%d" % count[0],
+                 "f/%d" % count[0]: b"x" * 30000, "l": (LINK, b"a.txt"), "m": (MODULE, "1" * 40)}
+        c = repo.commit_files(files)
+        repo.git("update-ref", "refs/heads/main", c)
+        rig.call("POST", "/v1/git/fetch", {"url": repo.path, "rev": "main"})
+        return {"url": repo.path, "rev": c, "ref": "git"}
+
+    todo = []
+
+    def prepare():
+        todo[:] = [commit()]
+
+    rig.call("POST", "/v1/snapshots/git", commit())
+    for what in ("a new commit", "the same commit"):
+        for kind in KINDS if what == "a new commit" else ("alloc", "open", "mmap"):
+            each(rig, what, lambda: rig.attempt("POST", "/v1/snapshots/git", todo[0]), kinds=(kind,), sample=6 if kind == "alloc" else 3,
+                 prepare_more=prepare if what == "a new commit" or not todo else None)
 
 
 @test(needs="fuse faults", timeout=3000)
