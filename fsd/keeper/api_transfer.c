@@ -8,7 +8,7 @@
 #include "core/fd.h"
 #include "daemon.h"
 #include "expect.h"
-#include "git_fetch.h"
+#include "git_there.h"
 #include "json_value.h"
 #include "transfer.h"
 
@@ -178,7 +178,10 @@ int fsd_api_import_git(struct fsd_request *r, struct orch_json **out, struct orc
 	if (rc == 0)
 		rc = fsd_git_spec_get(r, &spec, err);
 	if (rc == 0)
-		rc = fsd_git_fetch(r, &spec, &made, err);
+		rc = fsd_git_there(r, &spec, t.ref, out, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = fsd_git_fetch(r, &spec, &made, err);
 	if (rc < 0)
 		return rc;
 	rc = import_commit(r, &t, &made, out, err);

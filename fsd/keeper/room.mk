@@ -19,6 +19,7 @@ noinst_LIBRARIES += %D%/libkeeper.a
 	%D%/events.c %D%/events.h \
 	%D%/expect.c %D%/expect.h \
 	%D%/git_fetch.c %D%/git_fetch.h \
+	%D%/git_there.c %D%/git_there.h \
 	%D%/http_limit.c %D%/http_limit.h \
 	%D%/http_server.c %D%/http_server.h \
 	%D%/idmap.c %D%/idmap.h \

@@ -20,7 +20,8 @@ const struct fsd_route fsd_routes[] = {
 	"dir:p ref:s? expect:s? exclude:a? ignore_file:s? parent:s? source:s? record:o?", NULL,
 	FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
     {"POST", "/v1/snapshots/git", fsd_api_import_git,
-	"url:s rev:s auth_mode:s? env:o? stall_s:*? ref:s? expect:s? include:a? exclude:a? "
+	"url:s rev:s auth_mode:s? env:o? stall_s:*? step_commits:*? ref:s? expect:s? include:a? "
+	"exclude:a? "
 	"parent:s? record:o?",
 	NULL, FSD_ROUTE_STREAM | FSD_ROUTE_MAKES},
     {"POST", REV "/export", fsd_api_export, "dir:p", NULL, FSD_ROUTE_STREAM},

@@ -31,7 +31,7 @@ static int read_commit(struct git_import *g, struct orch_err *err)
 static int make_source(const struct git_import *g, struct orch_buf *out, struct orch_err *err)
 {
 	orch_auto(json) struct orch_json *o = orch_json_object();
-	char commit[SYNC_GIT_ID_HEX + 1], tree[SYNC_GIT_ID_HEX + 1];
+	char commit[SYNC_GIT_ID_HEX + 1], tree[SYNC_GIT_ID_HEX + 1], sparse[ORCH_DIGEST_HEX + 1];
 	int r;
 
 	sync_git_id_format(&g->spec->commit, commit);
@@ -40,6 +40,10 @@ static int make_source(const struct git_import *g, struct orch_buf *out, struct 
 	(void)orch_json_set_str(o, "url", g->spec->url);
 	(void)orch_json_set_str(o, "commit", commit);
 	(void)orch_json_set_str(o, "tree", tree);
+	if (g->spec->sparse) {
+		orch_digest_format(&g->sparse, sparse);
+		(void)orch_json_set_str(o, "sparse", sparse);
+	}
 	r = orch_json_format(o, 0, out);
 	return r < 0 ? orch_err_sys(err, -r, "source identity") : 0;
 }
@@ -105,16 +109,12 @@ static int run(struct git_import *g, struct sync_git_imported *out, struct orch_
 
 static int init(struct git_import *g, const struct sync_git_import_spec *spec)
 {
-	struct orch_digest d;
-
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_mutex_init(&g->large_lock, NULL);
 	g->entries_max = spec->entries_max ? spec->entries_max : SYNC_GIT_ENTRIES_MAX;
 	g->blob_max = spec->blob_max ? spec->blob_max : SYNC_GIT_BLOB_MAX;
-	if (spec->sparse) {
-		orch_sha256(spec->sparse, strlen(spec->sparse), &d);
-		memcpy(g->sparse_key, d.b, sizeof(g->sparse_key));
-	}
+	if (spec->sparse)
+		orch_sha256(spec->sparse, strlen(spec->sparse), &g->sparse);
 	g->attrs = sync_git_attrs_new();
 	return g->attrs ? 0 : -ENOMEM;
 }

@@ -67,7 +67,7 @@ static int folder_key(struct git_import *g, const struct sync_git_id *id,
 	if (!s)
 		return -ENOMEM;
 	orch_sha256_reset(s);
-	orch_sha256_add(s, g->sparse_key, sizeof(g->sparse_key));
+	orch_sha256_add(s, g->sparse.b, sizeof(g->sparse.b));
 	orch_sha256_add(s, out->state, sizeof(out->state));
 	orch_sha256_add(s, inside ? "+" : "-", 1);
 	if (path)

@@ -72,7 +72,7 @@ struct git_import {
 	struct orch_pool *pool;
 	struct sync_git_memo *memo;
 	struct sync_git_attrs *attrs;
-	uint8_t sparse_key[SYNC_GIT_KEY_BYTES];
+	struct orch_digest sparse; /* of its text */
 	uint64_t entries_max, blob_max;
 	struct sync_git_commit commit;
 	struct git_folder *root;

@@ -121,6 +121,30 @@ def each_user_has_a_memo_of_his_own(t):
 
 
 @test(needs="git")
+def a_commit_that_is_there_costs_one_look(t):
+    r, ids = repository(t, [{"a": b"1", "d/b": b"2"}, {"a": b"3"}])
+    with t.daemon() as d:
+        made = import_git(d, r, ids[0], ref="main")
+        os.rename(d.store + "/git", d.store + "/tmp/away")  # nothing of the mirror is needed
+        again = import_git(d, r, ids[0], ref="main")
+        t.eq(again, dict({k: v for k, v in made.items() if k != "lfs_files"}, fetched=False, new=False, read_files=0, read_bytes=0, read_trees=0,
+                         hashed_files=0, hashed_bytes=0, new_objects=0, new_bytes=0, events=[]))
+        t.eq(import_git(d, r, ids[0].upper(), ref="main", expect=made["id"])["id"], made["id"])
+        os.rename(d.store + "/tmp/away", d.store + "/git")
+        refused(t, "ECONFLICT", "main", import_git, d, r, ids[0], ref="main", expect=ids[0] + "0" * 24)
+        # all else goes the long way
+        t.eq(import_git(d, r, ids[1], ref="main")["commit"], ids[1])
+        part = import_git(d, r, ids[1], ref="main", include=["/a"])
+        source = json.loads(d.shim("snapshot", "show", "main", "--json").json()["source"])
+        t.eq((source["commit"], len(source["sparse"])), (ids[1], 64))
+        whole = import_git(d, r, ids[1], ref="main")
+        t.ok(part["id"] != whole["id"] and whole["new"] is False, (part, whole))
+        other = Repo(t)
+        other.git("update-ref", "refs/heads/main", other.commit_files({"x": b"1"}))
+        refused(t, "ENOENT", ids[1][:12], import_git, d, other, ids[1], ref="main")
+
+
+@test(needs="git")
 def what_was_lost_comes_back_after_a_repair(t):
     r, ids = repository(t, [{"a": b"1", "d/b": b"2"}])
     with t.daemon() as d:
