@@ -52,6 +52,7 @@ static int add_git_env(struct orch_json *body, struct orch_err *err)
 static int add_repository(struct shim_cli *cli, struct orch_json *body, struct orch_err *err)
 {
 	const char *git = shim_text(&cli->values, "git"), *rev = shim_text(&cli->values, "commit");
+	const char *mode = shim_text(&cli->values, "auth-mode");
 	orch_auto(free) char *path = strstr(git, "://") ? NULL : realpath(git, NULL);
 
 	if (cli->values.args.count)
@@ -62,6 +63,8 @@ static int add_repository(struct shim_cli *cli, struct orch_json *body, struct o
 	if (orch_json_set_str(body, "url", path ? path : git) < 0 ||
 	    orch_json_set_str(body, "rev", rev) < 0)
 		return orch_err_set(err, EINVAL, "--git and --commit must be UTF-8");
+	if (mode && orch_json_set_str(body, "auth_mode", mode) < 0)
+		return orch_err_sys(err, ENOMEM, "import");
 	return add_git_env(body, err);
 }
 
@@ -272,6 +275,14 @@ static const struct shim_option import_options[] = {
 	.type = SHIM_TEXT,
 	.flags = SHIM_FLAG_ONLY,
 	.help = "The commit, with --git: a full or short id, a branch, a tag, a ref"},
+    {.name = "auth-mode",
+	.arg = "url|header",
+	.type = SHIM_CHOICE,
+	.choices = "url|header",
+	.flags = SHIM_FLAG_ONLY,
+	.help = "With --git, how GIT_PRIVATE_TOKEN or GITHUB_TOKEN reaches the server: when it "
+		"asks for a "
+		"password (url), or as a header with each request"},
     {.name = "include",
 	.arg = "GLOB",
 	.type = SHIM_TEXT,
@@ -309,8 +320,10 @@ const struct shim_command shim_snapshot_commands[] = {
 	.summary = "Import a folder or a commit; prints the snapshot's id",
 	.details =
 	    "Everything below DIR goes in, but what its .orchignore and --exclude leave out. Files "
-	    "that have not changed since the last import of that folder are not read again. With --git "
-	    "the commit is fetched into a mirror, if it is not there, and imported from it without a "
+	    "that have not changed since the last import of that folder are not read again. With "
+	    "--git "
+	    "the commit is fetched into a mirror, if it is not there, and imported from it without "
+	    "a "
 	    "checkout; what was imported before is not read again.",
 	.options = import_tables,
 	.max_args = 1,

@@ -44,8 +44,8 @@ def what_is_not_in_this_version_is_not_listed_and_refused(t):
                   ["workspace", "revert", "w"]):
         t.match(shim(t, *words, status=2).stderr, "%s is not in this version of orch" % " ".join(words[:2]))
         t.ok(" ".join(words[:2]) not in text, words)
-    t.match(shim(t, "snapshot", "import", "--git", "x", "--commit", "y", "--ref", "z", status=2).stderr,
-            "--git is not supported by this version")
+    t.match(shim(t, "snapshot", "import", "--archive", "x", "--ref", "z", status=2).stderr,
+            "--archive is not supported by this version")
     t.match(shim(t, "snapshot", "export", "x", "y.tar.zst", status=2).stderr, "not in this version")
 
 
