@@ -7,8 +7,8 @@
 #include "core/glob.h"
 #include "core/grow.h"
 
-#define ELEMENTS_MAX	   65536	       /* of one state */
-#define ELEMENTS_TOTAL_MAX ((uint64_t)8 << 20) /* of all */
+#define ELEMENTS_MAX	   65536		/* of one state */
+#define ELEMENTS_TOTAL_MAX ((uint64_t)32 << 20) /* of all */
 
 struct element { /* a rule whose parts before `at` have matched */
 	const struct git_rule *rule;

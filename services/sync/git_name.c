@@ -21,8 +21,18 @@ static size_t ignorable(const unsigned char *p, size_t left)
 	return p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf ? 3 : 0;
 }
 
+/* Whether byte i is part of a character of UTF-8. */
+static bool continues(const unsigned char *p, size_t i, size_t len)
+{
+	for (size_t back = 0; back < 4 && back <= i; back++)
+		if ((p[i - back] & 0xc0) != 0x80)
+			return orch_utf8_sequence(p + i - back, len - (i - back)) > back;
+	return false;
+}
+
 /* What other file systems may take the name for: without ignorable code points, in lower case, up to
- * an alternate stream, without the dots and blanks at its end. Cut when it is longer than `out`. */
+ * an alternate stream or what is no UTF-8, without the dots and blanks at its end. Cut when it is longer
+ * than `out`. */
 static void make_plain(const char *name, size_t len, char out[PLAIN_MAX])
 {
 	const unsigned char *p = (const unsigned char *)name;
@@ -33,6 +43,8 @@ static void make_plain(const char *name, size_t len, char out[PLAIN_MAX])
 		bool is_tail = p[i] == '.' || p[i] == ' ';
 		size_t skip = ignorable(p + i, len - i);
 
+		if (p[i] >= 0x80 && !skip && !continues(p, i, len))
+			break;
 		whole = skip || is_tail || n < PLAIN_MAX - 1;
 		if (!skip && n < PLAIN_MAX - 1)
 			out[n++] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 32 : p[i]);
@@ -73,14 +85,14 @@ static bool is_dot_gitmodules(const char *name, size_t len)
 }
 
 /* On Windows a backslash is a slash. */
-static bool has_dot_git(const char *name, size_t len)
+static bool has_part(const char *name, size_t len, bool (*is)(const char *part, size_t len))
 {
 	const char *end = name + len;
 
 	for (const char *p = name;;) {
 		const char *stop = memchr(p, '\\', (size_t)(end - p));
 
-		if (is_dot_git(p, (size_t)((stop ? stop : end) - p)))
+		if (is(p, (size_t)((stop ? stop : end) - p)))
 			return true;
 		if (!stop)
 			return false;
@@ -98,9 +110,9 @@ const char *sync_git_name_wrong(const char *name, size_t len, bool is_link)
 		return "holds a slash or a NUL";
 	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
 		return "is a way out of its folder";
-	if (has_dot_git(name, len))
+	if (has_part(name, len, is_dot_git))
 		return "is, or passes for, .git";
-	if (is_link && is_dot_gitmodules(name, len))
+	if (is_link && has_part(name, len, is_dot_gitmodules))
 		return "is, or passes for, .gitmodules, and is a symlink";
 	return NULL;
 }

@@ -305,6 +305,42 @@ def hostile_trees_are_refused(t):
     t.eq(i.run(i.repo.commit_files({"a": b"1"})) != "", True)
 
 
+@test(needs="git", timeout=300)
+def what_fsck_calls_dangerous_is_refused(t):
+    """Random names of dangerous pieces: none that Git's fsck objects to comes in, and no other is refused, but for mixtures of
+    what several systems would overlook."""
+    i = Importer(t)
+    rnd = random.Random(int(os.environ.get("ORCH_TEST_SEED", "2")))
+    pieces = [".git", ".GIT", "git~1", "GIT~1", ".gitmodules", "gitmod~1", "gi7eba~1", "gi7eb~10", "..", ".", " ", "\u200c", "\u206f", "\ufeff",
+              "\\", ":", "$DATA", "x", "\u2010", "~1", "mod", "g", "i", "t", "\udcff", "\n"]
+    names = {"".join(rnd.choice(pieces) for _ in range(rnd.randint(1, 4))) for _ in range(int(os.environ.get("ORCH_TEST_NAMES", "400")))} - {""}
+    blob, trees = i.repo.blob(b"x"), {}
+    for n in sorted(names, key=os.fsencode):
+        for mode in (FILE, LINK):
+            trees[i.repo.tree([(mode, n, blob)])] = (mode, n)
+    p = subprocess.run(["git", "--git-dir=" + i.repo.path, "fsck", "--strict", "--no-dangling"], env=i.repo.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    bad = {m.group(1).decode() for m in re.finditer(rb"in tree ([0-9a-f]{40}): (?:hasDot|hasDotdot|hasDotgit|gitmodulesSymlink|fullPathname|emptyName)", p.stdout)}
+    good = sorted((v for k, v in trees.items() if k not in bad), key=lambda v: os.fsencode(v[1]))
+    wrong = []
+    for k in sorted(bad & set(trees)):
+        q = i.store.start(i.task(i.repo.commit(i.repo.tree([(FOLDER, "d", k)]))))
+        last = i.store.finish(q)[-1]
+        shutil.rmtree(q.quarantine)
+        if "the name" not in last.get("error", {"message": ""})["message"]:
+            wrong.append("%r comes in" % (trees[k],))
+    for mode in (FILE, LINK):
+        some = [v for v in good if v[0] == mode and not re.search("[\u200c\u206f\ufeff\udcff]", v[1]) and (mode == FILE or "\\" not in v[1])]
+        entries = {os.fsencode(n): (m, n, blob) for m, n in some}
+        c = i.repo.commit(i.repo.tree(list(entries.values())))
+        p = i.store.start(i.task(c))
+        last = i.store.finish(p)[-1]
+        shutil.rmtree(p.quarantine)
+        wrong += [last["error"]["message"]] if "error" in last else []
+    t.eq(wrong, [])
+    print("# %d names: %d trees are dangerous, %d are not" % (len(names), len(bad), len(good)))
+    t.ok(len(bad) > 20 and len(good) > 20)
+
+
 @test
 def hostile_trees_are_contained(t):
     """What Git takes, and what could do harm only where somebody writes by path: nobody does."""

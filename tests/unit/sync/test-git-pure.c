@@ -137,14 +137,15 @@ static void test_names(void **state)
 	static const char *const good[] = {"a", ".gitignore", ".gitattributes", ".gitmodules",
 	    "git", "git~2", ".gitx", "a.git", ".git.x", "..a", "...", "\x01\x1f\x7f", "\xff\xfe",
 	    "a\\b", "CON", "nul.txt", ".git...............x", "gi7eba~1", ".gi t", "a:b", "git~1x",
-	    " .git"};
+	    ".git\xc3\xa4", " .git"};
 	static const char *const bad[] = {"", ".", "..", "a/b", "/", ".git", ".GIT", ".Git",
 	    "git~1", "GIT~1", ".git.", ".git ", ".git. . ", ".git::$INDEX_ALLOCATION", ".git:x",
 	    ".g\xe2\x80\x8cit", "\xe2\x80\x8e.git", ".git\xef\xbb\xbf", ".gi\xe2\x81\xaat",
-	    ".git\\x", "a\\.git", "a\\GIT~1", ".git .\xe2\x80\xaa:x",
+	    ".git\\x", "a\\.git", "a\\GIT~1", ".git .\xe2\x80\xaa:x", ".git\xffx",
 	    ".git................................."};
 	static const char *const links[] = {".gitmodules", ".GitModules", ".gitmodules.",
-	    "gitmod~1", "GI7EBA~1", "gi7eb~10", ".gitmod\xe2\x80\x8cules", ".gitmodules:$DATA"};
+	    "gitmod~1", "GI7EBA~1", "gi7eb~10", ".gitmod\xe2\x80\x8cules", ".gitmodules:$DATA",
+	    "a\\.gitmodules", "\\gitmod~1"};
 	char longest[257];
 
 	for (size_t i = 0; i < ORCH_ARRAY_LEN(good); i++)
