@@ -170,9 +170,20 @@ static int read_assigns(const struct git_attr_file *names, const struct words *w
 
 /* ---- patterns ---- */
 
+/* Two stars, or more. */
 static bool is_any(const char *p, size_t len)
 {
-	return len == 2 && p[0] == '*' && p[1] == '*';
+	return len >= 2 && strspn(p, "*") >= len;
+}
+
+/* A slash may be quoted: its backslash is no part of the name before it. */
+static size_t unquoted_length(const char *p, size_t len)
+{
+	size_t quotes = 0;
+
+	while (quotes < len && p[len - 1 - quotes] == '\\')
+		quotes++;
+	return len - quotes % 2;
 }
 
 static int add_part(struct git_rule *rule, const char *p, size_t len)
@@ -209,7 +220,7 @@ static int read_pattern(struct git_rule *rule, const char *p)
 	while (r == 0) {
 		const char *stop = strchr(p, '/');
 
-		r = add_part(rule, p, stop ? (size_t)(stop - p) : strlen(p));
+		r = add_part(rule, p, stop ? unquoted_length(p, (size_t)(stop - p)) : strlen(p));
 		if (!stop)
 			break;
 		p = stop + 1;

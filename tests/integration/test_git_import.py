@@ -197,6 +197,42 @@ def attributes_do_what_git_does(t):
         parent = {"parent": i.result["snapshot"]}
 
 
+@test(needs="git", timeout=600)
+def random_attributes_do_what_git_does(t):
+    seed = int(os.environ.get("ORCH_TEST_SEED", "0")) or int.from_bytes(os.urandom(4), "little")
+    print("# ORCH_TEST_SEED=%d" % seed)
+    rnd, i = random.Random(seed), Importer(t)
+    pieces = ["*", "**", "a", "b", "[ab]", "[!a]", "?", "/", "/", "/", "*.x", ".x", "\\a", "\\", "a*", "**/", "/**", "[", "]", "c"]
+    words = ["text", "-text", "!text", "text=auto", "text=input", "crlf", "-crlf", "crlf=input", "eol=crlf", "eol=crlf", "eol=crlf", "eol=lf", "!eol",
+             "ident", "-ident", "!ident", "binary", "-binary", "m", "-m", "!m", "n", "n=v", "diff", "x=y"]
+    names = ["a", "b", "a.x", "c.x"]
+    paths = [n for n in names] + ["%s.d/%s" % (d, n) for d in "ab" for n in names] + ["%s/%s/%s" % (d, e, n) for d in "cd" for e in ("a", "e.x") for n in names]
+
+    def text():
+        out = ["[attr]m ident -diff", "[attr]n m eol=crlf", "[attr]m eol=crlf" if rnd.random() < 0.2 else "# no"]
+        for _ in range(rnd.randint(1, 8)):
+            pattern = "".join(rnd.choice(pieces) for _ in range(rnd.randint(1, 4)))
+            # of "a**" and of a quoted slash Git makes what its matcher happens to do (docs/git.md)
+            pattern = "/".join(part if part.strip("*") == "" else re.sub(r"\*\*+", "*", part).rstrip("\\") for part in pattern.split("/")) or "a"
+            if rnd.random() < 0.1:
+                pattern = '"%s"' % pattern.replace("\\", "\\\\")
+            out.append("%s %s" % (pattern, " ".join(rnd.choice(words) for _ in range(rnd.randint(1, 3)))))
+        return ("\n".join(out) + "\n").encode()
+    content = b"one $Id$\ntwo\n"
+    for n in range(int(os.environ.get("ORCH_TEST_COMMITS", "20"))):
+        files = {p: content for p in paths}
+        files[".gitattributes"] = text()
+        for folder in rnd.sample(["a.d/", "c/", "c/a/", "d/e.x/"], 2):
+            files[folder + ".gitattributes"] = text()
+        c = i.repo.commit_files(files)
+        out = i.export(i.run(c))
+        try:
+            same_content(t, out, i.repo.checkout(c, "c%d" % n))
+        except Failure as e:
+            raise Failure("%s\n%s" % (e, {p: files[p] for p in files if p.endswith("attributes")})) from None
+        shutil.rmtree(out)
+
+
 @test
 def what_is_not_applied_is_told(t):
     i = Importer(t)

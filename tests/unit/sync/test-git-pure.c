@@ -250,6 +250,8 @@ static const struct tree files[] = {
 	 "bad -=x ident\n"
 	 "a/b/*/d ident\n"
 	 "[0-9]x ident\n"
+	 "st/***/ar ident\n"
+	 "qs\\/x ident\n"
 	 "enc working-tree-encoding=UTF-16\n"},
     {"a", "*.c eol=lf\nb/y ident\n[attr]other ident\n"},
     {"a/b", "y -ident\n"},
@@ -281,6 +283,9 @@ static void test_attributes(void **state)
 	    {"a/b/c/d", "ident"},
 	    {"a/b/c/e/d", ""},
 	    {"3x", "ident"},
+	    {"st/ar", "ident"},
+	    {"st/a/b/ar", "ident"},
+	    {"qs/x", "ident"},
 	    {"a/b/y", "-ident"},
 	    {"a/y", ""},
 	    {"enc", "encoding=UTF-16"},
