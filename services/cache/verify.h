@@ -22,7 +22,7 @@ enum cas_bad_kind {
 	CAS_BAD_DATABASE, /* a record of the database */
 	CAS_BAD_LAYER,
 	CAS_BAD_SCAN,
-	CAS_BAD_MEMO, /* a table of a Git memo */
+	CAS_BAD_MEMO,  /* a table of a Git memo */
 	CAS_BAD_STRAY, /* something in the store's folders that is not the store's */
 };
 const char *cas_bad_kind_name(enum cas_bad_kind k); /* "object", ... */

@@ -195,7 +195,8 @@ static int add_part(struct git_rule *rule, const char *p, size_t len)
 		return 0;
 	if (rule->part_count == PARTS_MAX)
 		return -EINVAL;
-	rule->parts[rule->part_count++] = (struct git_part){any ? NULL : p, len};
+	rule->parts[rule->part_count++] =
+	    any ? (struct git_part){NULL, 2} : (struct git_part){p, len};
 	return 0;
 }
 
