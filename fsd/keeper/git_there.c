@@ -1,6 +1,8 @@
 /* A commit that is there; see git_there.h. */
 #include "git_there.h"
 #include <string.h>
+#include <unistd.h>
+#include "cache/memo.h"
 #include "cache/ref.h"
 #include "cache/snapshot.h"
 #include "daemon.h"
@@ -79,10 +81,16 @@ static int compare(const struct cas_snapshot *x, const struct sync_giturl *url, 
 	return make_answer(x, source, ref, out, err);
 }
 
+static uid_t worker_uid(const struct fsd_request *r)
+{
+	return geteuid() == 0 ? r->peer.uid : geteuid();
+}
+
 int fsd_git_there(struct fsd_request *r, const struct fsd_git_spec *spec, const char *ref,
     struct orch_json **out, struct orch_err *err)
 {
 	struct cas_snapshot x = {.source = NULL};
+	struct orch_digest key;
 	struct sync_giturl url;
 	struct sync_gitrev rev;
 	struct cas_ref now;
@@ -93,7 +101,10 @@ int fsd_git_there(struct fsd_request *r, const struct fsd_git_spec *spec, const 
 	    cas_snapshot_get(r->daemon->store, &now.id, &x, NULL) < 0)
 		return 0;
 	if (canonical(spec, &url) == 0) {
-		rc = compare(&x, &url, rev.text, ref, out, err);
+		sync_giturl_key(&url, &key);
+		/* after something was lost there is none, and what is imported again is mended */
+		if (cas_memo_is_there(r->daemon->store, &key, worker_uid(r)))
+			rc = compare(&x, &url, rev.text, ref, out, err);
 		sync_giturl_fini(&url);
 	}
 	cas_snapshot_fini(&x);

@@ -227,6 +227,18 @@ int cas_memo_take(struct cas_adopt *a, const struct cas_memo_place *place, struc
 	return r == 0 && t.count > CAS_MEMO_TABLES_MAX ? merge(a->s, memo_fd, &t, err) : r;
 }
 
+/* ---- is there one? ---- */
+
+bool cas_memo_is_there(struct cas_store *s, const struct orch_digest *key, uid_t uid)
+{
+	char hex[ORCH_DIGEST_HEX + 1], path[ORCH_DIGEST_HEX + 32];
+	struct tables t = {.uid = uid};
+
+	orch_digest_format(key, hex);
+	snprintf(path, sizeof(path), "%s/%s/%s", CAS_MIRROR_FOLDER, hex, CAS_MIRROR_MEMO);
+	return cas_dir_each(s->root_fd, path, see_table, &t, NULL) == 0 && t.count > 0;
+}
+
 /* ---- forgetting ---- */
 
 static int forget_one(void *priv, int git_fd, const char *name)

@@ -6,6 +6,7 @@
 #ifndef ORCH_CACHE_MEMO_H
 #define ORCH_CACHE_MEMO_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include "cache/store.h"
 
@@ -15,6 +16,11 @@ struct cas_memo_place {
 	int mirror_fd; /* git/<key>, borrowed */
 	uid_t uid;     /* the worker ran as */
 };
+
+/* Whether that user has a table of the repository. While he has, nothing that a table may name was found
+ * to be lost (cas_memo_forget). */
+bool cas_memo_is_there(struct cas_store *s, const struct orch_digest *key, uid_t uid)
+    ORCH_NONNULL(1, 2);
 
 /*
  * Removes all tables of all repositories: something that they may name is not in the store any more. A

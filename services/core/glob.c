@@ -368,3 +368,11 @@ bool orch_globs_empty(const struct orch_globs *g)
 {
 	return g->count == 0;
 }
+
+bool orch_globs_anchored(const struct orch_globs *g)
+{
+	for (size_t i = 0; i < g->count; i++)
+		if (g->v[i].anchored)
+			return true;
+	return false;
+}

@@ -28,5 +28,7 @@ int orch_globs_add_text(struct orch_globs *g, const char *text, size_t len)
 /* Whether this path itself is excluded; parents are the caller's walk. */
 bool orch_globs_match(const struct orch_globs *g, const char *path, bool is_dir) ORCH_NONNULL(1, 2);
 bool orch_globs_empty(const struct orch_globs *g) ORCH_NONNULL(1);
+/* Whether some line looks at more of a path than its last name. */
+bool orch_globs_anchored(const struct orch_globs *g) ORCH_NONNULL(1);
 
 #endif

@@ -113,6 +113,8 @@ static int init(struct git_import *g, const struct sync_git_import_spec *spec)
 	pthread_mutex_init(&g->large_lock, NULL);
 	g->entries_max = spec->entries_max ? spec->entries_max : SYNC_GIT_ENTRIES_MAX;
 	g->blob_max = spec->blob_max ? spec->blob_max : SYNC_GIT_BLOB_MAX;
+	g->by_path = (spec->include && orch_globs_anchored(spec->include)) ||
+		     (spec->exclude && orch_globs_anchored(spec->exclude));
 	if (spec->sparse)
 		orch_sha256(spec->sparse, strlen(spec->sparse), &g->sparse);
 	g->attrs = sync_git_attrs_new();

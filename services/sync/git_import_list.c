@@ -70,7 +70,7 @@ static int folder_key(struct git_import *g, const struct sync_git_id *id,
 	orch_sha256_add(s, g->sparse.b, sizeof(g->sparse.b));
 	orch_sha256_add(s, out->state, sizeof(out->state));
 	orch_sha256_add(s, inside ? "+" : "-", 1);
-	if (path)
+	if (path && g->by_path)
 		orch_sha256_add(s, sync_place_text(path), path->len);
 	orch_sha256_end(s, &d);
 	orch_sha256_free(s);

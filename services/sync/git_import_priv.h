@@ -73,6 +73,7 @@ struct git_import {
 	struct sync_git_memo *memo;
 	struct sync_git_attrs *attrs;
 	struct orch_digest sparse; /* of its text */
+	bool by_path;		   /* sparse tells folders apart by more than their names */
 	uint64_t entries_max, blob_max;
 	struct sync_git_commit commit;
 	struct git_folder *root;

@@ -407,6 +407,7 @@ def trees_that_grow_are_bounded(t):
     e = i.fail(r.commit(tree))
     t.eq(e["code"], "EFBIG")
     t.ok("more than 20000000 entries" in e["message"], e["message"])
+    t.eq(i.fail(r.commit(tree), exclude=["*.o"])["code"], "EFBIG")
     # with a pattern that makes every folder another one
     e = i.fail(r.commit(tree), exclude=["/1/2/3"], entries_max=100000)
     t.eq(e["code"], "EFBIG")

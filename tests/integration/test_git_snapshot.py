@@ -125,12 +125,13 @@ def a_commit_that_is_there_costs_one_look(t):
     r, ids = repository(t, [{"a": b"1", "d/b": b"2"}, {"a": b"3"}])
     with t.daemon() as d:
         made = import_git(d, r, ids[0], ref="main")
-        os.rename(d.store + "/git", d.store + "/tmp/away")  # nothing of the mirror is needed
+        repo = [d.store + "/git/" + k + "/repo.git" for k in os.listdir(d.store + "/git")][0]
+        os.rename(repo, d.store + "/tmp/away")  # nothing of the repository is needed
         again = import_git(d, r, ids[0], ref="main")
         t.eq(again, dict({k: v for k, v in made.items() if k != "lfs_files"}, fetched=False, new=False, read_files=0, read_bytes=0, read_trees=0,
                          hashed_files=0, hashed_bytes=0, new_objects=0, new_bytes=0, events=[]))
         t.eq(import_git(d, r, ids[0].upper(), ref="main", expect=made["id"])["id"], made["id"])
-        os.rename(d.store + "/tmp/away", d.store + "/git")
+        os.rename(d.store + "/tmp/away", repo)
         refused(t, "ECONFLICT", "main", import_git, d, r, ids[0], ref="main", expect=ids[0] + "0" * 24)
         # all else goes the long way
         t.eq(import_git(d, r, ids[1], ref="main")["commit"], ids[1])
@@ -149,7 +150,7 @@ def what_was_lost_comes_back_after_a_repair(t):
     r, ids = repository(t, [{"a": b"1", "d/b": b"2"}])
     with t.daemon() as d:
         d.allow_errors("")
-        made = import_git(d, r, ids[0])
+        made = import_git(d, r, ids[0], ref="main")
         name = hashlib.sha256(b"2").hexdigest()
         path = "%s/objects/%s/%s/%s" % (d.store, name[:2], name[2:4], name)
         os.unlink(path)
@@ -158,7 +159,7 @@ def what_was_lost_comes_back_after_a_repair(t):
         t.eq(len(memos(d)), 1)
         call(d, "/v1/store/verify", {"repair": True})
         t.eq(memos(d), [])
-        again = import_git(d, r, ids[0])
+        again = import_git(d, r, ids[0], ref="main")  # the ref has it already, and yet
         t.eq((again["id"], again["read_files"], again["new_objects"]), (made["id"], 2, 1))
         t.eq(call(d, "/v1/store/verify", {})["bad"], [])
         # a damaged table is told and removed

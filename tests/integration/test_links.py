@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What each program is linked with: a mount process and a worker have neither database nor HTTP, the command has neither database nor FUSE."""
+"""What each program is linked with: a mount process and a worker have neither database nor HTTP, the command has neither database nor FUSE, the worker alone has libgit2."""
 from orchtest import *
 
 FORBIDDEN = {
-    "orch-mount": ("rocksdb", "microhttpd", "curl"),
+    "orch-mount": ("rocksdb", "microhttpd", "curl", "git2"),
     "orch-worker": ("rocksdb", "microhttpd", "curl", "fuse"),
-    "orch-shim": ("rocksdb", "microhttpd", "fuse"),
-    "orch-fsd": ("fuse",),
+    "orch-shim": ("rocksdb", "microhttpd", "fuse", "git2"),
+    "orch-fsd": ("fuse", "git2"),
 }
 
 

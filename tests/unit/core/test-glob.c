@@ -129,12 +129,46 @@ static void work_is_bounded(void **state)
 	assert_true(orch_clock_ns() - start < 5 * ORCH_NS_PER_S);
 }
 
+static void test_anchored(void **state)
+{
+	static const struct {
+		const char *line;
+		bool anchored;
+	} lines[] = {{"a", false}, {"*.o", false}, {"!a", false}, {"a/", false}, {"/a", true},
+	    {"a/b", true}, {"**/a", true}};
+
+	for (size_t i = 0; i < ORCH_ARRAY_LEN(lines); i++) {
+		struct orch_globs *g = orch_globs_new();
+
+		assert_non_null(g);
+		assert_false(orch_globs_anchored(g));
+		assert_int_equal(orch_globs_add(g, lines[i].line), 0);
+		assert_int_equal(orch_globs_anchored(g), lines[i].anchored);
+		orch_globs_free(g);
+	}
+}
+
+/* One component: nothing of a line's syntax counts. */
+static void test_match_name(void **state)
+{
+	assert_true(orch_glob_match_name("a*[b-d]", 7, "axxc", 4));
+	assert_true(orch_glob_match_name("!a ", 3, "!a ", 3));
+	assert_true(orch_glob_match_name("#", 1, "#", 1));
+	assert_true(orch_glob_match_name("abc", 2, "abx", 2));
+	assert_true(orch_glob_match_name("\\*", 2, "*", 1));
+	assert_false(orch_glob_match_name("\\*", 2, "a", 1));
+	assert_false(orch_glob_match_name("", 0, "a", 1));
+	assert_true(orch_glob_match_name("***", 3, "", 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(table),
 	    cmocka_unit_test(last_line_decides),
 	    cmocka_unit_test(work_is_bounded),
+	    cmocka_unit_test(test_anchored),
+	    cmocka_unit_test(test_match_name),
 	};
 
 	return tap_run(tests);
